@@ -1,0 +1,53 @@
+# Everything a fresh machine needs is Python >= 3.11 and make: each target sets up what it uses.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo evidence test lint types format bench lock clean setup docs
+
+demo: $(READY) ## the whole loop on the built-in world, about ten minutes on two cores
+	$(BIN)/heedful run demo
+
+evidence: $(READY) ## three seeds of the full-size world; hours, resumable
+	for seed in 0 1 2; do $(BIN)/heedful run world --set seed=$$seed --set name=world-$$seed || exit $$?; done
+	$(BIN)/heedful runs compare world-0 world-1 world-2
+
+test: $(READY) lint types ## everything that must hold
+	$(BIN)/python -m pytest
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY)
+	$(BIN)/mypy
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: $(READY) ## make the generated pages anew
+	$(BIN)/python -m heedful.config.reference > docs/config.md
+
+bench: $(READY) ## speed on this machine
+	for script in benchmarks/*.py; do $(BIN)/python $$script || exit $$?; done
+
+setup: $(READY)
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("heedful needs Python 3.11 or newer; this is %d.%d. Set PYTHON=" % sys.version_info[:2]) if sys.version_info < (3, 11) else None'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -r requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	touch $(READY)
+
+lock: ## pin what a fresh install of pyproject.toml and the tools below resolves to
+	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
+	.venv-lock/bin/pip install --quiet torch==2.13.0
+	.venv-lock/bin/pip install --quiet -e . hatchling==1.33.0 editables hypothesis mypy pytest pytest-xdist ruff tomli-w
+	.venv-lock/bin/pip freeze --exclude-editable | sed 's/+cpu$$//' > requirements.lock
+	rm -rf .venv-lock
+
+clean:
+	rm -rf $(VENV) .venv-lock build dist .mypy_cache .ruff_cache .pytest_cache

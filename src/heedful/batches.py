@@ -1,0 +1,102 @@
+"""What lives on the device: packed batches for every stage, and what an objective returns. No Optional tensors.
+
+Legend of shapes: B sequences, T tokens of all sequences laid end to end, N target tokens, P pairs, G completions of one
+prompt, V vocabulary, H hidden size. A *target* is a token that the model must predict and the loss counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Self
+
+import torch
+from torch import Tensor
+
+
+class _OnDevice:
+    """Moves every tensor of a dataclass, also inside nested batches."""
+
+    def to(self, device: torch.device | str) -> Self:
+        moved = {f.name: getattr(self, f.name).to(device) for f in fields(self)}  # type: ignore[arg-type]
+        return replace(self, **moved)  # type: ignore[type-var]
+
+
+@dataclass(frozen=True, slots=True)
+class PackedBatch(_OnDevice):
+    """Sequences laid end to end; attention stays inside each one."""
+
+    input_ids: Tensor  # (T,) int64
+    position_ids: Tensor  # (T,) int64, counting from 0 inside each sequence
+    lengths: Tensor  # (B,) int64, in order; sums to T
+    targets: Tensor  # (N,) int64, positions in (T,) of the tokens to predict; never a sequence's first token
+    target_lengths: Tensor  # (B,) int64, targets of each sequence; sums to N
+
+    @property
+    def target_ids(self) -> Tensor:
+        """The tokens to predict. (N,)"""
+        return self.input_ids[self.targets]
+
+    @property
+    def ends(self) -> Tensor:
+        """The position of each sequence's last token. (B,)"""
+        return self.lengths.cumsum(0) - 1
+
+    @property
+    def sequence_of_target(self) -> Tensor:
+        """Which sequence each target belongs to. (N,)"""
+        return torch.repeat_interleave(torch.arange(len(self.lengths), device=self.lengths.device), self.target_lengths)
+
+
+@dataclass(frozen=True, slots=True)
+class PairBatch(_OnDevice):
+    """Answers packed once each, and judgements between them: several pairs may share an answer."""
+
+    packed: PackedBatch
+    chosen: Tensor  # (P,) int64, sequence of the preferred answer
+    rejected: Tensor  # (P,) int64, sequence of the other
+    target: Tensor  # (P,) float, probability that chosen is preferred: 1, or 0.5 for a tie
+    margin: Tensor  # (P,) float, by how much it must win; 0 where nobody said
+    weight: Tensor  # (P,) float; a prompt's pairs sum to 1
+
+
+@dataclass(frozen=True, slots=True)
+class PreferenceBatch(_OnDevice):
+    """Pairs with the reference's log-probability of each answer, computed once before training."""
+
+    pairs: PairBatch
+    reference: Tensor  # (B,) float, sum of log-probabilities over the answer's tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout(_OnDevice):
+    """Sampled answers, scored: what an advantage function reads."""
+
+    packed: PackedBatch  # its targets are the answers' tokens
+    policy_logprobs: Tensor  # (N,) of the policy that sampled
+    reference_logprobs: Tensor  # (N,) of the frozen reference
+    values: Tensor  # (N,) the critic's estimate before each token
+    scores: Tensor  # (B,) one reward for each answer, penalties included
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutBatch(_OnDevice):
+    """A minibatch of a rollout with its advantages: what a policy objective reads."""
+
+    packed: PackedBatch
+    old_logprobs: Tensor  # (N,)
+    reference_logprobs: Tensor  # (N,)
+    old_values: Tensor  # (N,)
+    advantages: Tensor  # (N,) whitened over the whole rollout
+    returns: Tensor  # (N,)
+    pretraining: PackedBatch  # text mixed in against forgetting (PTX); empty where it is off
+    pretraining_weight: Tensor  # () what the text's summed log-likelihood weighs against the answers' summed loss
+
+
+@dataclass(frozen=True, slots=True)
+class LossOutput:
+    """A loss summed over `count` items (tokens or pairs), so that any split of a step gives the same gradient."""
+
+    loss: Tensor  # () sum, not mean
+    count: Tensor  # () what to divide by: the loop divides by the count of the whole step, over all ranks
+    metrics: Mapping[str, Tensor]  # sums over the same items, divided the same way when logged

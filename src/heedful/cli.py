@@ -1,0 +1,218 @@
+"""The command line: one command for each stage, and those that look at runs and models. `--help` imports no torch."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from heedful import __version__
+from heedful.errors import HeedfulError
+from heedful.run.progress import console
+
+app = typer.Typer(
+    help="heedful turns a raw language model into an assistant people prefer: the whole RLHF loop in one tool.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+runs_app = typer.Typer(help="Look at run folders: list, compare, prune.", no_args_is_help=True)
+app.add_typer(runs_app, name="runs")
+
+Overrides = Annotated[
+    list[str], typer.Option("--set", metavar="KEY=VALUE", help="Override a config value; repeatable.")
+]
+Runs = Annotated[Path, typer.Option("--runs", help="Folder that holds the run folders.")]
+ConfigFile = Annotated[str, typer.Argument(help="A TOML file with the stage's config; may be left out.")]
+Out = Annotated[Path, typer.Option("--out", help="The stage's folder; running again resumes or skips.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Every random draw derives from it.")]
+RUNS = Path("runs")
+
+
+def _version(show: bool) -> None:
+    if show:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command("run")
+def run_command(
+    recipe: Annotated[str, typer.Argument(help="A recipe file, or the name of a shipped recipe: demo, world, own, …")],
+    overrides: Overrides = [],  # noqa: B006
+    runs: Runs = RUNS,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Tell stages, time and memory to expect; run nothing.")
+    ] = False,
+) -> None:
+    """Run a recipe: stages in order; complete ones are skipped, a broken one resumes."""
+    from heedful.config import load_recipe
+
+    loaded = load_recipe(recipe, overrides)
+    if dry_run:
+        from heedful.estimate import show_estimate
+
+        show_estimate(loaded, runs)
+        return
+    from heedful.pipeline import run_recipe
+
+    root = run_recipe(loaded, runs)
+    if (root / "evaluation.json").exists():
+        from heedful.report.terminal import verdict
+
+        verdict(root)
+    if (root / "report.html").exists():
+        console.print(f"\nOpen [bold]{root / 'report.html'}[/bold]")
+
+
+def _stage_command(kind: str, about: str) -> None:
+    def command(config: ConfigFile = "", *, out: Out, overrides: Overrides = [], seed: Seed = 0) -> None:  # noqa: B006
+        from heedful.config import load_stage
+        from heedful.pipeline import run_single
+
+        run_single(load_stage(kind, config, overrides), out, seed)
+
+    app.command(kind, help=about)(command)
+
+
+for _kind, _about in {
+    "world": "Write the built-in world's corpus, demonstrations and prompts.",
+    "pretrain": "Train a tokenizer and a base model from text, or continue a causal model.",
+    "sft": "Fine-tune a model on demonstrations.",
+    "sample": "Let a policy write several candidates for each prompt.",
+    "label": "Rank candidates with simulated raters.",
+    "reward": "Train a reward model on rankings or comparisons.",
+    "dpo": "Optimise a policy directly on comparisons.",
+    "ppo": "Optimise a policy against a reward model under a KL leash.",
+    "evaluate": "Compare models on held-out prompts.",
+}.items():
+    _stage_command(_kind, _about)
+
+
+@app.command("report")
+def report_command(
+    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    title: Annotated[str, typer.Option(help="The page's heading.")] = "heedful report",
+) -> None:
+    """Write a run's report.html anew and print its verdict."""
+    from heedful.errors import InputError
+    from heedful.report.html import write_report
+    from heedful.report.terminal import verdict
+
+    if not run.is_dir():
+        raise InputError(f"{run}: there is no such run folder")
+    path = run / "report.html"
+    write_report(run, path, title)
+    if (run / "evaluation.json").exists():
+        verdict(run)
+    console.print(f"\nOpen [bold]{path}[/bold]")
+
+
+@app.command("validate")
+def validate_command(file: Annotated[Path, typer.Argument(help="A data file: JSONL, JSON, Parquet, text.")]) -> None:
+    """Say what a data file holds, which format it is in, and every fault with its line and mend."""
+    from heedful.data.validate import render, validate
+
+    report = validate(file)
+    typer.echo(render(report))
+    if report.faults:
+        raise typer.Exit(2)
+
+
+@app.command("chat")
+def chat_command(
+    model: Annotated[list[Path], typer.Argument(help="A model folder; two are answered side by side.")],
+    temperature: Annotated[float, typer.Option(min=0.0, help="0 is greedy.")] = 0.7,
+    max_new_tokens: Annotated[int, typer.Option(min=1, help="Where an answer is cut.")] = 128,
+) -> None:
+    """Talk to one model, or to two side by side."""
+    from heedful.serve.terminal import chat
+
+    chat(model, temperature=temperature, max_new_tokens=max_new_tokens)
+
+
+@app.command("serve")
+def serve_command(
+    model: Annotated[Path, typer.Argument(help="A model folder.")],
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 8000,
+) -> None:
+    """Serve a model over an OpenAI-compatible endpoint."""
+    from heedful.serve.server import serve
+
+    serve(model, host=host, port=port)
+
+
+@app.command("doctor")
+def doctor_command() -> None:
+    """Check this machine: versions, processors, memory, disk, and how fast it multiplies."""
+    from heedful.doctor import doctor
+
+    if not doctor():
+        raise typer.Exit(4)
+
+
+@runs_app.command("list")
+def list_command(runs: Runs = RUNS) -> None:
+    """Every run: its stages, time and headline."""
+    from heedful.runs import show_list
+
+    show_list(runs)
+
+
+@runs_app.command("compare")
+def compare_command(
+    names: Annotated[list[str], typer.Argument(help="Run names.")],
+    runs: Runs = RUNS,
+) -> None:
+    """Win rates of several runs side by side, with their mean over seeds."""
+    from heedful.runs import show_comparison
+
+    show_comparison(runs, names)
+
+
+@runs_app.command("prune")
+def prune_command(
+    names: Annotated[list[str], typer.Argument(help="Run names.")],
+    runs: Runs = RUNS,
+) -> None:
+    """Delete the checkpoints of complete stages; models and logs stay."""
+    from heedful.runs import prune
+
+    prune(runs, names)
+
+
+@app.command("recipes")
+def recipes_command(
+    copy: Annotated[str, typer.Option("--copy", help="Copy this recipe into the current folder, to edit.")] = "",
+) -> None:
+    """List the shipped recipes, or copy one."""
+    from heedful.runs import copy_recipe, show_recipes
+
+    if copy:
+        copy_recipe(copy, Path.cwd())
+    else:
+        show_recipes()
+
+
+def main() -> None:
+    """Run the command; a fault that the user can mend is one sentence and an exit code."""
+    try:
+        app()
+    except HeedfulError as error:
+        console.print(f"[bold red]heedful:[/bold red] {error}", markup=True, soft_wrap=True)
+        sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,87 @@
+"""Which config values are paths, and where `@stage/file` points."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
+
+from heedful.config.sections import IsPath, Section
+from heedful.errors import InputError
+
+S = TypeVar("S", bound=Section)
+
+
+def _is_path(annotation: Any) -> bool:
+    """Whether a field's type is InputPath, or a list or dict of them."""
+    if get_origin(annotation) is Annotated:
+        return any(isinstance(mark, IsPath) for mark in get_args(annotation)[1:])
+    return any(_is_path(part) for part in get_args(annotation))
+
+
+def _map_paths(section: Section, change: Callable[[str], str]) -> dict[str, Any]:
+    """The section as plain values, with `change` applied to every path in it."""
+
+    def mapped(value: Any) -> Any:
+        match value:
+            case str():
+                return change(value) if value else value
+            case list():
+                return [mapped(item) for item in value]
+            case dict():
+                return {key: mapped(item) for key, item in value.items()}
+        return value
+
+    hints = get_type_hints(type(section), include_extras=True)
+    table: dict[str, Any] = {}
+    for name in type(section).model_fields:
+        value = getattr(section, name)
+        if isinstance(value, Section):
+            table[name] = _map_paths(value, change)
+        else:
+            table[name] = mapped(value) if _is_path(hints[name]) else value
+    return table
+
+
+def _given(value: str, inputs: Mapping[str, str]) -> str:
+    """`$input/file` as the path that the user gave."""
+    name, _, rest = value[1:].partition("/")
+    if not inputs.get(name):
+        raise InputError(f"inputs.{name} is not set: give it with --set inputs.{name}=PATH")
+    return str(Path(inputs[name]) / rest)
+
+
+def resolve(config: S, folders: Mapping[str, Path], inputs: Mapping[str, str]) -> S:
+    """The same config with every `@stage/file` and `$input/file` turned into a path."""
+
+    def change(value: str) -> str:
+        if value.startswith("$"):
+            return _given(value, inputs)
+        if not value.startswith("@"):
+            return value
+        name, _, rest = value[1:].partition("/")
+        if name not in folders:
+            raise InputError(f"{value}: no stage '{name}' comes earlier (earlier: {', '.join(folders) or 'none'})")
+        return str(folders[name] / rest)
+
+    return type(config).model_validate(_map_paths(config, change))
+
+
+def given_paths(config: Section, inputs: Mapping[str, str]) -> Iterator[Path]:
+    """The paths of an unresolved config that must be there before the run begins: all but `@stage/file`."""
+    for path in input_paths(config):
+        value = str(path)
+        if not value.startswith("@"):
+            yield Path(_given(value, inputs) if value.startswith("$") else value)
+
+
+def input_paths(config: Section) -> Iterator[Path]:
+    """Every file or folder that a resolved config reads, in the order of its fields."""
+    found: list[str] = []
+
+    def collect(value: str) -> str:
+        found.append(value)
+        return value
+
+    _map_paths(config, collect)
+    yield from (Path(value) for value in dict.fromkeys(found))

@@ -1,0 +1,188 @@
+"""A recipe: stages in order. Loading, overriding from the command line, and saying clearly what is wrong."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, TypeAdapter, ValidationError, model_validator
+
+from heedful.config.sections import Section
+from heedful.config.stages import (
+    DPOConfig,
+    EvaluateConfig,
+    LabelConfig,
+    Name,
+    PPOConfig,
+    PretrainConfig,
+    ReportConfig,
+    RewardConfig,
+    SampleConfig,
+    SFTConfig,
+    WorldConfig,
+)
+from heedful.errors import InputError
+
+StageConfig = Annotated[
+    WorldConfig
+    | PretrainConfig
+    | SFTConfig
+    | SampleConfig
+    | LabelConfig
+    | RewardConfig
+    | DPOConfig
+    | PPOConfig
+    | EvaluateConfig
+    | ReportConfig,
+    Field(discriminator="type"),
+]
+
+
+class Recipe(Section):
+    """A whole run: its name, its seed, its stages."""
+
+    name: Name
+    """The run folder's name under `runs/`."""
+    seed: int = Field(0, ge=0)
+    """Every random draw of every stage derives from it."""
+    about: str = ""
+    """One sentence that `heedful run --dry-run` prints."""
+    inputs: dict[str, str] = {}
+    """Paths that the user gives, once; stages name them `$key`."""
+    stages: list[StageConfig] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _names_are_unique_and_references_point_back(self) -> Recipe:
+        seen: list[str] = []
+        for stage in self.stages:
+            for key in references(stage.model_dump(), "$"):
+                if key not in self.inputs:
+                    raise ValueError(f"stage '{stage.name}' reads ${key}, but [inputs] holds no '{key}'")
+            for reference in references(stage.model_dump(), "@"):
+                if reference not in seen:
+                    earlier = ", ".join(seen) or "none"
+                    raise ValueError(f"stage '{stage.name}' reads @{reference}, which is no earlier stage ({earlier})")
+            if stage.name in seen:
+                raise ValueError(f"two stages are called '{stage.name}': give one another name")
+            seen.append(stage.name)
+        return self
+
+
+def references(value: Any, mark: str) -> Iterable[str]:
+    """The names that `@stage/…` or `$input/…` paths inside a config point to."""
+    match value:
+        case str() if value.startswith(mark):
+            yield value[1:].split("/", 1)[0]
+        case dict():
+            for item in value.values():
+                yield from references(item, mark)
+        case list() | tuple():
+            for item in value:
+                yield from references(item, mark)
+
+
+def recipe_folder() -> Path:
+    """Where the shipped recipes lie: inside the package, or beside `src` in a checkout."""
+    inside = Path(str(resources.files("heedful"))) / "recipes"
+    return inside if inside.is_dir() else Path(__file__).parents[3] / "recipes"
+
+
+def recipe_path(name: str) -> Path:
+    """A path as given, or the name of a recipe that heedful ships."""
+    path = Path(name)
+    if path.suffix == ".toml" or path.is_file():
+        return path
+    shipped = recipe_folder() / f"{name}.toml"
+    if shipped.exists():
+        return shipped
+    names = sorted(p.stem for p in recipe_folder().glob("*.toml"))
+    raise InputError(f"no recipe '{name}': give a .toml file or one of {', '.join(names)}")
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: there is no such file") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not valid TOML: {error}") from None
+
+
+def _parse_value(text: str) -> Any:
+    """A TOML value, or the text itself where it is none (so that paths need no quotes)."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _set(table: dict[str, Any], keys: list[str], value: Any) -> None:
+    for key in keys[:-1]:
+        child = table.setdefault(key, {})
+        if not isinstance(child, dict):
+            raise InputError(f"--set {'.'.join(keys)}: '{key}' is a value, not a section")
+        table = child
+    table[keys[-1]] = value
+
+
+def _override_recipe(table: dict[str, Any], overrides: Iterable[str]) -> None:
+    stages = {stage.get("name", stage.get("type")): stage for stage in table.get("stages", [])}
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        if not equals:
+            raise InputError(f"--set {override}: expected KEY=VALUE, for example ppo.optim.lr=1e-4")
+        first, *rest = key.split(".")
+        if not rest:
+            table[first] = _parse_value(text)
+        elif first == "inputs":
+            table.setdefault("inputs", {})[rest[0]] = text
+        elif first in stages:
+            _set(stages[first], rest, _parse_value(text))
+        else:
+            raise InputError(f"--set {key}: no stage '{first}' in this recipe (stages: {', '.join(map(str, stages))})")
+
+
+def explain(error: ValidationError, source: str) -> str:
+    """One sentence for each fault: where, what was found, what was expected."""
+    lines = []
+    for fault in error.errors():
+        where = ".".join(str(part) for part in fault["loc"]) or "recipe"
+        if fault["type"] == "extra_forbidden":
+            lines.append(f"{source}: unknown key '{where}': remove it or mend its spelling")
+        elif fault["type"] == "missing":
+            lines.append(f"{source}: '{where}' is missing: add it")
+        else:
+            lines.append(f"{source}: '{where}': {fault['msg']} (found {fault['input']!r:.80})")
+    return "\n".join(lines)
+
+
+def load_recipe(name: str, overrides: Iterable[str] = ()) -> Recipe:
+    """Read a recipe file or a shipped recipe; `overrides` are `stage.section.key=value`."""
+    path = recipe_path(name)
+    table = _read_toml(path)
+    _override_recipe(table, overrides)
+    try:
+        return Recipe.model_validate(table)
+    except ValidationError as error:
+        raise InputError(explain(error, str(path))) from None
+
+
+def load_stage(kind: str, path: str, overrides: Iterable[str] = ()) -> StageConfig:
+    """One stage's config from a TOML file (may be empty: '') and overrides `section.key=value`."""
+    table = _read_toml(Path(path)) if path else {}
+    table.setdefault("type", kind)
+    if table["type"] != kind:
+        raise InputError(f"{path}: holds a '{table['type']}' stage, not '{kind}'")
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        if not equals:
+            raise InputError(f"--set {override}: expected KEY=VALUE, for example optim.lr=1e-4")
+        _set(table, key.split("."), _parse_value(text))
+    try:
+        adapter: TypeAdapter[StageConfig] = TypeAdapter(StageConfig)
+        return adapter.validate_python(table)
+    except ValidationError as error:
+        raise InputError(explain(error, path or f"heedful {kind}")) from None

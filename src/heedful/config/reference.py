@@ -1,0 +1,72 @@
+"""Every config key with its default and meaning, as Markdown, made from the models themselves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic_core import PydanticUndefined
+
+from heedful.config import sections, stages
+from heedful.config.recipe import Recipe
+from heedful.config.sections import Section
+
+SHARED: list[type[Section]] = [
+    sections.Architecture,
+    sections.Optim,
+    sections.Training,
+    sections.Generation,
+    sections.KLControl,
+]
+
+
+def _default(value: Any) -> str:
+    if value is PydanticUndefined:
+        return "required"
+    if isinstance(value, Section):
+        changed = value.model_dump(exclude_unset=True)
+        return ", ".join(f"{k}={v}" for k, v in changed.items()) or "its defaults"
+    return f"`{value!r}`"
+
+
+def _table(model: type[Section]) -> list[str]:
+    lines = ["| key | default | meaning |", "|---|---|---|"]
+    for name, field in model.model_fields.items():
+        annotation = getattr(field.annotation, "__name__", "")
+        about = field.description or (f"see [{annotation}](#{annotation.lower()})" if annotation else "")
+        if name == "type":
+            about = "which stage this is"
+        elif name == "name":
+            about = "the stage's name in the run folder and in `@name/file` paths"
+        lines.append(f"| `{name}` | {_default(field.default)} | {' '.join(about.split())} |".replace("||", "\\|\\|"))
+    return lines
+
+
+def stage_models() -> list[type[Section]]:
+    """Every stage's config model and its own sections, in the order of the file."""
+    models = [m for m in vars(stages).values() if isinstance(m, type) and issubclass(m, Section)]
+    return [m for m in models if m.__module__ == stages.__name__]
+
+
+def markdown() -> str:
+    """The page docs/config.md."""
+    lines = [
+        "# Config keys",
+        "",
+        "Made by `make docs` from the config models. A recipe is a TOML file: `name`, `seed`, `about`, `[inputs]` and",
+        "`[[stages]]` tables in order. Any key can be set from the command line:",
+        "`heedful run demo --set ppo.optim.lr=1e-4`.",
+        "Paths may be `@stage/file` (written by an earlier stage) or `$input` (given by the user under `[inputs]`).",
+        "",
+        "## Recipe",
+        "",
+        *_table(Recipe),
+    ]
+    for model in [*stage_models(), *SHARED]:
+        lines += ["", f"## {model.__name__}", "", " ".join((model.__doc__ or "").split()), "", *_table(model)]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    import sys
+
+    sys.stdout.write(markdown())

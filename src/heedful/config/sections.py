@@ -1,0 +1,105 @@
+"""Sections that several stages share. A field's doc string is what `--help` and the docs print."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class IsPath:
+    """Marks a config value that names a file or folder the stage reads."""
+
+
+InputPath = Annotated[str, IsPath()]
+
+
+class Section(BaseModel):
+    """A part of a config: frozen, typos refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class Architecture(Section):
+    """The shape of a model trained from nothing."""
+
+    family: Literal["llama", "qwen3"] = "llama"
+    """Which transformers architecture to build."""
+    vocabulary: int = Field(1024, ge=300)
+    """Size of the byte-level BPE, special tokens included."""
+    hidden: int = Field(128, ge=8)
+    """Width of the residual stream."""
+    layers: int = Field(4, ge=1)
+    """Number of transformer blocks."""
+    heads: int = Field(4, ge=1)
+    """Attention heads."""
+    kv_heads: int = Field(4, ge=1)
+    """Key and value heads; fewer than `heads` shares them among groups."""
+    feedforward: int = Field(384, ge=8)
+    """Width of the gated feed-forward layer."""
+    context: int = Field(256, ge=16)
+    """Longest sequence in tokens."""
+
+
+class Optim(Section):
+    """AdamW and its schedule."""
+
+    lr: float = Field(gt=0)
+    """Peak learning rate."""
+    schedule: Literal["constant", "linear", "cosine"] = "linear"
+    """How the rate falls after warm-up."""
+    final: float = Field(0.0, ge=0, le=1)
+    """The last rate as a fraction of the peak."""
+    warmup: int = Field(0, ge=0)
+    """Steps of linear warm-up."""
+    weight_decay: float = Field(0.0, ge=0)
+    """Decoupled weight decay on matrices."""
+    betas: tuple[float, float] = (0.9, 0.95)
+    """Adam's moment decays."""
+    eps: float = Field(1e-5, gt=0)
+    """Adam's epsilon; 1e-5 keeps early updates gentle (Huang 2024, detail 14)."""
+    clip: float = Field(1.0, gt=0)
+    """Largest global gradient norm."""
+
+
+class Training(Section):
+    """How a stage walks over its data."""
+
+    epochs: float = Field(1.0, gt=0)
+    """Passes over the data; a fraction is allowed."""
+    tokens_per_batch: int = Field(16384, ge=64)
+    """Most tokens in one forward pass; a step that holds more is accumulated. Lower it when memory is short."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Arithmetic of the forward pass; weights and optimizer stay in float32."""
+    checkpoint_every: int = Field(200, ge=1)
+    """Steps between checkpoints."""
+    keep_checkpoints: int = Field(2, ge=1)
+    """How many of the newest checkpoints to keep while the stage runs."""
+    log_every: int = Field(10, ge=1)
+    """Steps between lines in metrics.jsonl."""
+
+
+class Generation(Section):
+    """How a policy is sampled."""
+
+    temperature: float = Field(1.0, ge=0)
+    """Divides the logits; 0 is greedy."""
+    max_new_tokens: int = Field(96, ge=1)
+    """Where an answer is cut."""
+    batch: int = Field(256, ge=1)
+    """Rows decoded together."""
+
+
+class KLControl(Section):
+    """The leash: how much reward a nat of divergence from the reference costs."""
+
+    type: Literal["fixed", "adaptive"] = "fixed"
+    """`adaptive` steers `coefficient` towards `target` (Ziegler 2019)."""
+    coefficient: float = Field(0.1, ge=0)
+    """β, in reward units after the affine."""
+    target: float = Field(6.0, gt=0)
+    """Sequence KL in nats that the adaptive controller aims at."""
+    horizon: int = Field(10_000, ge=1)
+    """Episodes over which the adaptive controller reacts."""
+    stop: float = Field(100.0, gt=0)
+    """Early stop: training ends, last good weights kept, when the sequence KL passes this many nats."""

@@ -1,0 +1,254 @@
+"""One small config for each stage. A path may be `@name/file`, which an earlier stage of the recipe wrote."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from heedful.config.sections import Architecture, Generation, InputPath, KLControl, Optim, Section, Training
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+
+
+class WorldConfig(Section):
+    """Write the built-in world's corpus, demonstrations and prompts."""
+
+    type: Literal["world"] = "world"
+    name: Name = "world"
+    documents: int = Field(46_000, ge=100)
+    """Pages in the corpus."""
+    demonstrations: int = Field(500, ge=10)
+    """Prompts with a written answer."""
+    preference_prompts: int = Field(5_000, ge=10)
+    """Prompts whose candidates are ranked."""
+    rl_prompts: int = Field(3_000, ge=10)
+    """Prompts the policy practises on."""
+    dev_prompts: int = Field(300, ge=10)
+    """Held-out prompts for tuning."""
+    test_prompts: int = Field(600, ge=10)
+    """Held-out prompts that the report is about."""
+
+
+class PretrainConfig(Section):
+    """Train a tokenizer and a base model from text, or go on training a causal model."""
+
+    type: Literal["pretrain"] = "pretrain"
+    name: Name = "pretrain"
+    data: InputPath
+    """Documents: JSONL with `text` or `messages`, or a text file."""
+    model: InputPath = ""
+    """A model folder to continue; empty: a new model of `architecture`."""
+    architecture: Architecture = Architecture()
+    tokens_per_step: int = Field(2048, ge=64)
+    """Tokens in one optimizer step."""
+    optim: Optim = Optim(lr=4e-3, schedule="cosine", final=0.05, warmup=60, weight_decay=0.01)
+    training: Training = Training()
+
+
+class SFTConfig(Section):
+    """Supervised fine-tuning on demonstrations: the loss counts the answer's tokens only."""
+
+    type: Literal["sft"] = "sft"
+    name: Name = "sft"
+    model: InputPath
+    """The model folder to start from."""
+    data: InputPath
+    """Demonstrations: `prompt` and `completion`, or `messages`; foreign formats are recognised."""
+    tokens_per_step: int = Field(1024, ge=64)
+    """Tokens in one optimizer step, prompts included."""
+    optim: Optim = Optim(lr=5e-4)
+    training: Training = Training(epochs=3)
+
+
+class SampleConfig(Section):
+    """Let a policy write several candidates for each prompt."""
+
+    type: Literal["sample"] = "sample"
+    name: Name = "sample"
+    model: InputPath
+    """The policy's model folder."""
+    policy: str = ""
+    """What to call the policy in the records; empty: this stage's name."""
+    prompts: InputPath
+    """Prompts, one a row."""
+    completions: int = Field(4, ge=1, le=64)
+    """Candidates for each prompt (G)."""
+    generation: Generation = Generation()
+
+
+class SimulatedLabels(Section):
+    """Labels from simulated raters of the built-in world. They are simulated, and called so everywhere."""
+
+    type: Literal["simulated"] = "simulated"
+    raters: Literal["train", "audit"] = "train"
+    """Which of two disjoint groups of raters; `audit` trains the reward model that only evaluates."""
+    truth: Literal["world", "sentiment"] = "world"
+    """What the raters noisily perceive: the world's gold judge, or a sentiment lexicon on the text."""
+
+
+class LabelConfig(Section):
+    """Rank the candidates of each prompt."""
+
+    type: Literal["label"] = "label"
+    name: Name = "label"
+    completions: list[InputPath]
+    """Completion files; candidates for one prompt are put together, equal texts once."""
+    borrowed: int = Field(1, ge=0, le=4)
+    """Answers to other prompts added to each prompt's candidates, so that the reward model meets irrelevant ones."""
+    holdout: float = Field(0.1, ge=0, lt=1)
+    """Share of prompts whose rankings go to heldout.jsonl and are never trained on."""
+    by: SimulatedLabels = SimulatedLabels()
+
+
+class RewardConfig(Section):
+    """Train a reward model on rankings or comparisons (Bradley-Terry)."""
+
+    type: Literal["reward"] = "reward"
+    name: Name = "reward"
+    model: InputPath
+    """Where the backbone comes from, usually the SFT model."""
+    data: list[InputPath]
+    """Rankings or comparisons to train on."""
+    heldout: list[InputPath] = []
+    """Rankings or comparisons to report accuracy on."""
+    calibration: list[InputPath] = []
+    """SFT samples (completions) whose scores set the affine: mean, and standard deviation within a prompt."""
+    prompts_per_step: int = Field(8, ge=1)
+    """Rankings in one optimizer step; a ranking's pairs stay together and weigh 1 in all."""
+    centering: float = Field(0.0, ge=0)
+    """Weight of the (score sum)² term that keeps scores near zero (Eisenstein 2023)."""
+    optim: Optim = Optim(lr=5e-4)
+    training: Training = Training()
+
+
+class DPOConfig(Section):
+    """Direct preference optimisation on the same comparisons (Rafailov 2023)."""
+
+    type: Literal["dpo"] = "dpo"
+    name: Name = "dpo"
+    model: InputPath
+    """The SFT model: where the policy starts, and the frozen reference."""
+    data: list[InputPath]
+    """Rankings or comparisons to train on."""
+    heldout: list[InputPath] = []
+    """Rankings or comparisons to report accuracy on."""
+    beta: float = Field(0.1, gt=0)
+    """How strongly the policy is held to the reference."""
+    prompts_per_step: int = Field(8, ge=1)
+    """Rankings in one optimizer step."""
+    optim: Optim = Optim(lr=2e-4)
+    training: Training = Training()
+
+
+class PPOAlgorithm(Section):
+    """PPO's own knobs."""
+
+    iterations: int = Field(30, ge=1)
+    """Rollouts."""
+    prompts: int = Field(256, ge=1)
+    """Prompts in a rollout, one answer each."""
+    epochs: int = Field(2, ge=1)
+    """Passes over a rollout."""
+    minibatches: int = Field(4, ge=1)
+    """Optimizer steps in a pass."""
+    clip: float = Field(0.2, gt=0)
+    """How far the policy's ratio may move before its gradient stops."""
+    value_clip: float = Field(0.2, gt=0)
+    """How far the critic may move from its old value before its gradient stops."""
+    value_coefficient: float = Field(0.1, ge=0)
+    """Weight of the value loss."""
+    gamma: float = Field(1.0, gt=0, le=1)
+    """Discount of future rewards."""
+    lam: float = Field(0.95, ge=0, le=1)
+    """GAE's λ."""
+    whiten: bool = True
+    """Whiten advantages over the whole rollout."""
+    critic_warmup: int = Field(0, ge=0)
+    """Iterations in which only the critic learns."""
+
+
+class PPORewards(Section):
+    """What the policy is paid for."""
+
+    model: InputPath
+    """The reward model's folder."""
+    affine: bool = True
+    """Use the reward model's stored mean and standard deviation, so that β is in SFT-sample units."""
+    missing_eos_penalty: float = Field(1.0, ge=0)
+    """Taken from the score of an answer that was cut at the length limit."""
+    clip: float = Field(0.0, ge=0)
+    """Largest absolute score; 0 is off."""
+
+
+class PTX(Section):
+    """Pretraining text mixed into the policy's loss against forgetting (InstructGPT, eq. 2)."""
+
+    data: InputPath = ""
+    """Documents; empty: off."""
+    coefficient: float = Field(0.0, ge=0)
+    """γ: weight of the mean log-likelihood of the text."""
+    tokens: int = Field(1024, ge=64)
+    """Tokens of text in each optimizer step."""
+
+
+class PPOConfig(Section):
+    """Proximal policy optimisation against a reward model under a KL leash."""
+
+    type: Literal["ppo"] = "ppo"
+    name: Name = "ppo"
+    model: InputPath
+    """The policy to start from."""
+    reference: InputPath = ""
+    """The frozen reference; empty: `model`."""
+    prompts: InputPath
+    """Prompts to practise on."""
+    rewards: PPORewards
+    algorithm: PPOAlgorithm = PPOAlgorithm()
+    kl: KLControl = KLControl()
+    ptx: PTX = PTX()
+    generation: Generation = Generation()
+    optim: Optim = Optim(lr=3e-4, warmup=3)
+    """The policy's optimizer."""
+    critic_optim: Optim = Optim(lr=5e-4, warmup=3)
+    """The critic's optimizer."""
+    training: Training = Training(checkpoint_every=40)
+
+
+class EvaluateConfig(Section):
+    """Compare models on held-out prompts by judges that are not the training signal."""
+
+    type: Literal["evaluate"] = "evaluate"
+    name: Name = "evaluate"
+    models: dict[str, InputPath]
+    """Name → model folder, in the order of training; the first is the base."""
+    prompts: InputPath
+    """Prompts never trained on."""
+    lookalikes: InputPath = ""
+    """More harmless prompts that look harmful, for over-refusal; empty: those among `prompts` only."""
+    showcase: InputPath = ""
+    """Prompts for the table *query | before | after*; empty: none."""
+    judge: Literal["world", "sentiment", "none"] = "world"
+    """The truth of the built-in world or of the sentiment experiment; `none`: reward models only."""
+    reward_models: dict[str, InputPath] = {}
+    """Name → reward model folder trained on other raters' labels."""
+    corpus: InputPath = ""
+    """Held-out documents for bits per byte (the alignment tax); empty: not measured."""
+    draws: int = Field(4, ge=1)
+    """Sampled answers a prompt."""
+    temperatures: list[float] = []
+    """Temperatures to choose each model's best from on `dev_prompts`; empty: not done."""
+    dev_prompts: InputPath = ""
+    """Prompts on which the best temperature is chosen."""
+    few_shot: bool = False
+    """Judge the base with a few question-and-answer pages in front as well."""
+    generation: Generation = Generation()
+
+
+class ReportConfig(Section):
+    """Write one self-contained HTML page from the run folder."""
+
+    type: Literal["report"] = "report"
+    name: Name = "report"
+    title: str = "heedful report"
+    """The page's heading."""

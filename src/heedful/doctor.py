@@ -1,0 +1,68 @@
+"""`heedful doctor`: what this machine has, and what would stop a run before it begins."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from rich.table import Table
+
+from heedful.run.manifest import environment
+from heedful.run.progress import console
+
+DISK_NEEDED = 2e9  # bytes: the demo's run folder takes well under a tenth of it
+MEMORY_NEEDED = 4e9
+
+
+def memory_available() -> float:
+    """Bytes that a process may take, as the kernel sees it; 0 where it does not say."""
+    path = Path("/proc/meminfo")
+    if not path.exists():
+        return 0.0
+    lines = dict(line.split(":", 1) for line in path.read_text().splitlines())
+    return float(lines["MemAvailable"].split()[0]) * 1024
+
+
+def matrix_rate(size: int = 1024, repeats: int = 4) -> dict[str, float]:
+    """Measured matrix-product rates in operations per second, by precision."""
+    import time
+
+    import torch
+
+    rates = {}
+    for dtype in (torch.float32, torch.bfloat16):
+        a, b = (torch.ones(size, size, dtype=dtype) for _ in range(2))
+        torch.mm(a, b)
+        begun = time.perf_counter()
+        for _ in range(repeats):
+            torch.mm(a, b)
+        rates[str(dtype).removeprefix("torch.")] = repeats * 2 * size**3 / (time.perf_counter() - begun)
+    return rates
+
+
+def doctor() -> bool:
+    """Print a table of checks; False where a run could not work."""
+    import torch
+
+    checks: list[tuple[str, str, bool]] = []
+    checks.append(("python", sys.version.split()[0], sys.version_info >= (3, 11)))
+    for package, version in environment().items():
+        if package not in ("python", "machine", "git"):
+            checks.append((package, version, version != "not installed"))
+    checks.append(("processors", f"{os.cpu_count()}, torch uses {torch.get_num_threads()} threads", True))
+    cards = torch.cuda.device_count()
+    checks.append(("GPU", torch.cuda.get_device_name(0) if cards else "none: everything runs on the processor", True))
+    memory = memory_available()
+    checks.append(("memory free", f"{memory / 1e9:.1f} GB (the demo wants 4)", memory == 0 or memory > MEMORY_NEEDED))
+    disk = shutil.disk_usage(Path.cwd()).free
+    checks.append(("disk free", f"{disk / 1e9:.1f} GB (the demo wants 2)", disk > DISK_NEEDED))
+    checks.append(("folder", f"{Path.cwd()} can be written", os.access(Path.cwd(), os.W_OK)))
+    for dtype, rate in matrix_rate().items():
+        checks.append((f"matrix rate, {dtype}", f"{rate / 1e9:.0f} GFLOP/s", True))
+    table = Table("check", "found", "")
+    for name, found, good in checks:
+        table.add_row(name, found, "[green]ok[/green]" if good else "[bold red]mend this[/bold red]")
+    console.print(table)
+    return all(good for _, _, good in checks)

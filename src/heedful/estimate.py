@@ -1,0 +1,184 @@
+"""`heedful run --dry-run`: the stages, their time and their memory, from counts and a measured matrix rate.
+
+An estimate, right within about a factor of two: real text, prompts and answers are taken to be as long as the built-in
+world's where no file says otherwise.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from heedful.config import (
+    Architecture,
+    DPOConfig,
+    EvaluateConfig,
+    LabelConfig,
+    PPOConfig,
+    PretrainConfig,
+    Recipe,
+    RewardConfig,
+    SampleConfig,
+    SFTConfig,
+    StageConfig,
+    WorldConfig,
+)
+from heedful.doctor import memory_available
+from heedful.run import Manifest, console
+from heedful.run.folder import RunFolder
+
+PAGE, PROMPT, ANSWER = 60, 14, 22  # tokens, as in the built-in world
+OVERHEAD = 4e-6  # seconds a token costs in Python and small kernels, whatever the model's size
+EFFICIENCY = 0.35  # of the matrix rate, in training and scoring
+DECODE_EFFICIENCY = 0.08
+CRITIC_AND_REFERENCE = 4.0  # forward passes in a PPO rollout beside sampling: policy, reference, reward, critic
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Seconds of work and peak bytes of one stage."""
+
+    seconds: float
+    memory: float
+
+
+def parameters_of(architecture: Architecture) -> float:
+    """Parameters of a model with tied embeddings."""
+    a = architecture
+    head = a.hidden // a.heads
+    attention = a.hidden * head * (2 * a.heads + 2 * a.kv_heads)
+    return a.vocabulary * a.hidden + a.layers * (attention + 3 * a.hidden * a.feedforward)
+
+
+class Estimator:
+    """Walks a recipe and knows, for every stage, how large its model and how many its rows are."""
+
+    def __init__(self, recipe: Recipe, rate: float) -> None:
+        self.rate = rate
+        self.parameters: dict[str, float] = {}  # stage name -> parameters of its model
+        self.rows: dict[str, float] = {}  # "@stage/file" -> rows
+        self.recipe = recipe
+
+    def _model(self, path: str) -> float:
+        if path.startswith("@"):
+            return self.parameters.get(path[1:].split("/")[0], 1e6)
+        weights = sum(p.stat().st_size for p in Path(path).glob("*.safetensors")) if path else 0
+        return weights / 4 or 1e6
+
+    def _count(self, path: str, default: float = 1000) -> float:
+        if path.startswith("@"):
+            return self.rows.get(path, default)
+        file = Path(self.recipe.inputs.get(path[1:], "") if path.startswith("$") else path)
+        return float(sum(1 for _ in file.open("rb"))) if file.is_file() else default
+
+    def _work(self, tokens: float, parameters: float, passes: float) -> float:
+        """Seconds for `passes` forward passes' worth (training is three) of `tokens`."""
+        return tokens * passes * (2 * parameters / (self.rate * EFFICIENCY) + OVERHEAD)
+
+    def _decode(self, tokens: float, parameters: float) -> float:
+        return tokens * (2 * parameters / (self.rate * DECODE_EFFICIENCY) + 10 * OVERHEAD)
+
+    def stage(self, config: StageConfig) -> Estimate:
+        """The estimate of one stage; notes what later stages will read of it."""
+        name = config.name
+        match config:
+            case WorldConfig():
+                self._note_world(config)
+                return Estimate(15, 4e8)
+            case PretrainConfig():
+                own = parameters_of(config.architecture)
+                self.parameters[name] = self._model(config.model) if config.model else own
+                tokens = self._count(config.data) * PAGE * config.training.epochs
+                return self._training(tokens, self.parameters[name])
+            case SFTConfig():
+                self.parameters[name] = self._model(config.model)
+                tokens = self._count(config.data, 500) * (PROMPT + ANSWER) * config.training.epochs
+                return self._training(tokens, self.parameters[name])
+            case SampleConfig():
+                rows = self._count(config.prompts) * config.completions
+                self.rows[f"@{name}/completions.jsonl"] = rows
+                size = self._model(config.model)
+                return Estimate(self._decode(rows * ANSWER, size) + 3, 5e8 + 4 * size)
+            case LabelConfig():
+                answers = sum(self._count(path) for path in config.completions)
+                self.rows[f"@{name}/rankings.jsonl"] = answers / 4 * (1 - config.holdout)
+                return Estimate(2 + answers * 3e-4, 3e8)
+            case RewardConfig() | DPOConfig():
+                self.parameters[name] = self._model(config.model)
+                answers = sum(self._count(path, 5000) for path in config.data) * 4
+                tokens = answers * (PROMPT + ANSWER) * config.training.epochs
+                return self._training(tokens, self.parameters[name])
+            case PPOConfig():
+                self.parameters[name] = size = self._model(config.model)
+                answers = config.algorithm.iterations * config.algorithm.prompts
+                tokens = answers * (PROMPT + ANSWER)
+                passes = CRITIC_AND_REFERENCE + 2 * 3 * config.algorithm.epochs  # policy and critic, trained
+                return Estimate(
+                    self._decode(answers * ANSWER, size) + self._work(tokens, size, passes), 7e8 + 40 * size
+                )
+            case EvaluateConfig():
+                prompts = self._count(config.prompts, 600)
+                answers = prompts * (config.draws + 1) * len(config.models)
+                return Estimate(10 + self._decode(answers * ANSWER, max(self.parameters.values(), default=1e6)), 7e8)
+            case _:
+                return Estimate(5, 3e8)
+
+    def _training(self, tokens: float, parameters: float) -> Estimate:
+        return Estimate(self._work(tokens, parameters, 3) + 3, 6e8 + 20 * parameters)
+
+    def _note_world(self, config: WorldConfig) -> None:
+        at = f"@{config.name}"
+        self.rows |= {
+            f"{at}/corpus.jsonl": config.documents,
+            f"{at}/demonstrations.jsonl": config.demonstrations,
+            f"{at}/prompts/preference.jsonl": config.preference_prompts,
+            f"{at}/prompts/rl.jsonl": config.rl_prompts,
+            f"{at}/prompts/dev.jsonl": config.dev_prompts,
+            f"{at}/prompts/test.jsonl": config.test_prompts,
+        }
+
+
+def estimates(recipe: Recipe, rate: float) -> list[tuple[Any, Estimate]]:
+    """Every stage of a recipe with its estimate, in order."""
+    estimator = Estimator(recipe, rate)
+    return [(stage, estimator.stage(stage)) for stage in recipe.stages]
+
+
+def show_estimate(recipe: Recipe, runs: Path) -> None:
+    """Print the table, and what is done already."""
+    from heedful.doctor import matrix_rate
+
+    rate = max(matrix_rate().values()) if _bfloat16(recipe) else matrix_rate()["float32"]
+    folder = RunFolder(runs / recipe.name)
+    table = Table("stage", "kind", "time, about", "memory, about", "")
+    total, peak = 0.0, 0.0
+    for index, (stage, estimate) in enumerate(estimates(recipe, rate)):
+        done = Manifest.read(folder.stage_folder(index, stage.name)) is not None
+        table.add_row(
+            stage.name,
+            stage.type,
+            _duration(estimate.seconds),
+            f"{estimate.memory / 1e9:.1f} GB",
+            "done" if done else "",
+        )
+        total += 0 if done else estimate.seconds
+        peak = max(peak, estimate.memory)
+    console.print(f"[bold]{recipe.name}[/bold] {recipe.about}")
+    console.print(table)
+    console.print(
+        f"about {_duration(total)} to go, {peak / 1e9:.1f} GB at most ({memory_available() / 1e9:.0f} GB free)"
+    )
+    console.print(f"would write {folder.root}; nothing was run")
+
+
+def _bfloat16(recipe: Recipe) -> bool:
+    return any(getattr(getattr(s, "training", None), "precision", "") == "bfloat16" for s in recipe.stages)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,126 @@
+"""The modules that `fit` trains: each wraps a transformers model and takes packed batches.
+
+All work happens in `forward`, so that data-parallel and sharding wrappers see it.
+"""
+
+from __future__ import annotations
+
+from math import sqrt
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from heedful.batches import PackedBatch
+from heedful.models.attention import packed_hidden, use_packed_attention
+from heedful.ops.logprobs import Distribution, chunked_entropy, chunked_logprobs
+
+
+def disable_dropout(model: nn.Module) -> None:
+    """Dropout to 0 everywhere: the ratio of PPO is 1 at step zero only without it."""
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+        elif hasattr(module, "attention_dropout"):
+            module.attention_dropout = 0.0
+
+
+class Policy(nn.Module):
+    """A causal language model on packed batches."""
+
+    def __init__(self, lm: PreTrainedModel) -> None:
+        super().__init__()
+        self.lm = lm
+        disable_dropout(lm)
+        use_packed_attention(lm)
+
+    @property
+    def vocabulary(self) -> int:
+        return int(self.lm.get_output_embeddings().weight.shape[0])
+
+    def head(self, hidden: Tensor) -> Tensor:
+        """Logits of hidden states, scaled and capped as the architecture asks. (n, H) -> (n, V)"""
+        logits = self.lm.get_output_embeddings()(hidden)
+        config = self.lm.config
+        if scale := getattr(config, "logits_scaling", None):  # Granite divides
+            logits = logits / scale
+        if scale := getattr(config, "logit_scale", None):  # Cohere multiplies
+            logits = logits * scale
+        if cap := getattr(config, "final_logit_softcapping", None):  # Gemma 2
+            logits = torch.tanh(logits / cap) * cap
+        return logits
+
+    def hidden(self, batch: PackedBatch) -> Tensor:
+        """The states from which each target is predicted: those of the token before it. -> (N, H)"""
+        return packed_hidden(self.lm.base_model, batch)[batch.targets - 1]
+
+    def forward(self, batch: PackedBatch, temperature: float = 1.0) -> Tensor:
+        """Log-probability of every target at this temperature. -> (N,)"""
+        hidden = self.hidden(batch)
+        return chunked_logprobs(
+            hidden, batch.target_ids, self.head, vocabulary=self.vocabulary, temperature=temperature
+        )
+
+    @torch.no_grad()
+    def distribution(self, batch: PackedBatch, temperature: float = 1.0) -> Distribution:
+        """Log-probabilities and exact entropies, without gradients."""
+        hidden = self.hidden(batch)
+        return chunked_entropy(hidden, batch.target_ids, self.head, vocabulary=self.vocabulary, temperature=temperature)
+
+
+class RewardModel(nn.Module):
+    """A sequence classifier with one label: the score stands at each sequence's last token."""
+
+    def __init__(self, classifier: PreTrainedModel) -> None:
+        super().__init__()
+        self.classifier = classifier
+        disable_dropout(classifier)
+        use_packed_attention(classifier)
+
+    def forward(self, batch: PackedBatch) -> Tensor:
+        """Log-odds scores, before any affine. -> (B,)"""
+        hidden = packed_hidden(self.classifier.base_model, batch)[batch.ends]
+        return self.classifier.score(hidden).squeeze(-1).float()  # type: ignore[operator]
+
+
+class ValueModel(nn.Module):
+    """The critic: one value for the state before each target."""
+
+    def __init__(self, backbone: PreTrainedModel, score: nn.Linear) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.score = score
+        disable_dropout(backbone)
+        use_packed_attention(backbone)
+
+    def forward(self, batch: PackedBatch) -> Tensor:
+        """-> (N,)"""
+        hidden = packed_hidden(self.backbone, batch)[batch.targets - 1]
+        return self.score(hidden).squeeze(-1).float()
+
+
+class ActorCritic(nn.Module):
+    """Policy and critic side by side, two networks, so that `fit` sees one model."""
+
+    def __init__(self, policy: Policy, critic: ValueModel) -> None:
+        super().__init__()
+        self.policy = policy
+        self.critic = critic
+
+    def forward(
+        self, batch: PackedBatch, text: PackedBatch, temperature: float = 1.0
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Log-probability of, and value before, every target; and of every target of a text mixed in, at temperature 1.
+
+        `text` may hold no sequence at all. -> (N,), (N,), (targets of the text,)
+        """
+        logprobs, values = self.policy(batch, temperature), self.critic(batch)
+        return logprobs, values, self.policy(text) if len(text.targets) else logprobs.new_zeros(0)
+
+
+def init_score_head(score: nn.Linear, generator: torch.Generator) -> None:
+    """Draw a scalar head with standard deviation 1/√(h+1) (Stiennon 2020; Huang 2024, detail 7)."""
+    with torch.no_grad():
+        score.weight.normal_(0.0, 1.0 / sqrt(score.in_features + 1), generator=generator)
+        if score.bias is not None:
+            score.bias.zero_()

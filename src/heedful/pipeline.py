@@ -1,0 +1,169 @@
+"""A recipe run in order: complete stages are skipped, a broken one resumes, changed inputs are refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from heedful.config import Recipe, StageConfig
+from heedful.config.paths import given_paths, input_paths, resolve
+from heedful.errors import InputError, ResumeError
+from heedful.run import Manifest, Run, RunFolder, Stopper, atomic_text, console, digest
+from heedful.run.manifest import environment, hash_outputs
+from heedful.stages import TRAINING, run_stage
+
+PUBLISHED = {"evaluate": "evaluation.json", "report": "report.html"}  # also at the run folder's top
+
+
+def _plain(value: Any) -> Any:
+    """A config value without None and tuples, as TOML has neither."""
+    match value:
+        case dict():
+            return {key: _plain(item) for key, item in value.items() if item is not None}
+        case list() | tuple():
+            return [_plain(item) for item in value]
+    return value
+
+
+def _must_exist(path: Path, stage: str) -> None:
+    if not path.exists():
+        raise InputError(f"stage '{stage}': {path}: there is no such file or folder")
+
+
+def _name_inputs(config: StageConfig, root: Path) -> dict[str, str]:
+    """Path → hash of everything the stage reads; paths inside the run folder are written relative to it."""
+    hashes = {}
+    for path in input_paths(config):
+        _must_exist(path, config.name)
+        inside = path.is_relative_to(root)
+        hashes[str(path.relative_to(root) if inside else path)] = digest(path)
+    return hashes
+
+
+def _differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
+    lines = []
+    for key in sorted(old.keys() | new.keys()):
+        before, after = old.get(key, "nothing"), new.get(key, "nothing")
+        if isinstance(before, dict) and isinstance(after, dict):
+            lines += _differences(before, after, f"{prefix}{key}.")
+        elif before != after:
+            lines.append(f"{prefix}{key}: {before!s:.60} → {after!s:.60}")
+    return lines
+
+
+def _is_complete(config: StageConfig, seed: int, inputs: Mapping[str, str], folder: Path, portable: Any) -> bool:
+    """Whether this very stage is done here; refuses when something else was done here."""
+    manifest = Manifest.read(folder)
+    if manifest is None or config.type == "report":  # a report shows the whole run as it stands: always made anew
+        return False
+    now: dict[str, Any] = {"seed": seed, "config": portable, "inputs": dict(inputs)}
+    then: dict[str, Any] = {"seed": manifest.seed, "config": manifest.config, "inputs": manifest.inputs}
+    if changed := _differences(then, now):
+        raise ResumeError(
+            f"{folder}: was completed under other conditions ({'; '.join(changed[:5])}). "
+            f"Undo the change, remove {folder} and the stages after it to run them again, or use another run name"
+        )
+    return True
+
+
+def _run_one(config: StageConfig, portable: Any, run: Run, root: Path) -> None:
+    """One stage, to its manifest."""
+    inputs = _name_inputs(config, root)
+    if _is_complete(config, run.seed, inputs, run.path, portable):
+        run.say("is complete already")
+        return
+    _refuse_changed_beginning(run, portable, inputs)
+    begun = time.monotonic()
+    run_stage(config, run)
+    if run.main:
+        manifest = Manifest(
+            stage=config.name,
+            kind=config.type,
+            seed=run.seed,
+            config=portable,
+            inputs=inputs,
+            outputs=hash_outputs(run.path),
+            summary=run.summary,
+            seconds=round(time.monotonic() - begun, 1),
+            environment=environment(),
+        )
+        manifest.write(run.path)
+        run.say(f"done in {manifest.seconds:.0f} s")
+
+
+def _refuse_changed_beginning(run: Run, portable: Any, inputs: Mapping[str, str]) -> None:
+    """What a stage began with stands in begun.json: a broken stage goes on only under the same conditions."""
+    path = run.path / "begun.json"
+    now = {"seed": run.seed, "config": portable, "inputs": dict(inputs)}
+    if path.exists():
+        if changed := _differences(json.loads(path.read_text(encoding="utf-8")), json.loads(json.dumps(now))):
+            raise ResumeError(
+                f"{run.path}: was begun under other conditions ({'; '.join(changed[:5])}). "
+                f"Undo the change, or remove {run.path} to begin the stage anew"
+            )
+    elif run.main:
+        atomic_text(path, json.dumps(now, indent=1) + "\n")
+        atomic_text(run.path / "config.toml", tomli_w.dumps(portable))
+
+
+def _wait_for_rank_zero(folder: Path) -> None:
+    """Ranks other than 0 wait for a stage that only rank 0 does."""
+    while not (folder / "manifest.json").exists():
+        time.sleep(0.2)
+
+
+def run_recipe(recipe: Recipe, runs: Path) -> Path:
+    """Run all stages of a recipe under `runs/<name>`. Returns the run folder."""
+    root = runs / recipe.name
+    for stage in recipe.stages:  # a missing input is said before the first stage, not hours later
+        for path in given_paths(stage, recipe.inputs):
+            _must_exist(path, stage.name)
+    rank = int(os.environ.get("RANK", "0"))
+    folder = RunFolder(root)
+    if rank:
+        _run_stages(recipe, folder, main=False)
+        return root
+    with folder:
+        atomic_text(root / "recipe.toml", tomli_w.dumps(_plain(recipe.model_dump())))
+        _run_stages(recipe, folder, main=True)
+    return root
+
+
+def _run_stages(recipe: Recipe, folder: RunFolder, *, main: bool) -> None:
+    folders: dict[str, Path] = {}
+    with Stopper() as stopper:
+        for index, stage in enumerate(recipe.stages):
+            path = folder.stage_folder(index, stage.name)
+            if not main and stage.type not in TRAINING:
+                _wait_for_rank_zero(path)
+            else:
+                run = Run(path, stage.name, recipe.seed, stopper, main=main)
+                _run_one(resolve(stage, folders, recipe.inputs), _plain(stage.model_dump()), run, folder.root)
+                run.stop_if_asked()
+            folders[stage.name] = path
+            if main and (published := PUBLISHED.get(stage.type)):
+                shutil.copyfile(path / published, folder.root / published)
+
+
+def run_single(config: StageConfig, out: Path, seed: int) -> Path:
+    """One stage in a folder of its own, outside any recipe; `@stage/file` paths have no meaning here."""
+    rank = int(os.environ.get("RANK", "0"))
+    config = resolve(config, {}, {})
+    folder = RunFolder(out)
+    with Stopper() as stopper:
+        run = Run(out, config.name, seed, stopper, main=rank == 0)
+        if rank:
+            _run_one(config, _plain(config.model_dump()), run, out)
+        else:
+            with folder:
+                _run_one(config, _plain(config.model_dump()), run, out)
+    if rank == 0:
+        console.print(f"{config.name:>12} → {out}")
+    return out

@@ -1,0 +1,194 @@
+"""What lives on disk: the records that stages hand each other as JSONL or Parquet rows.
+
+Column names are TRL's (`prompt`, `completion`, `messages`, `chosen`, `rejected`, `margin`), so that any tool reads our
+files and we read theirs. Whoever judged (a person, an AI judge, a simulated rater), the record is the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from itertools import combinations
+from typing import Any, Literal
+
+RaterKind = Literal["human", "ai", "simulated"]
+Finish = Literal["eos", "length", "given"]
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a conversation."""
+
+    role: str
+    content: str
+
+
+Messages = tuple[Message, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prompt:
+    """A conversation that waits for an answer; `meta` says where it comes from (family, slot, template, group)."""
+
+    id: str
+    messages: Messages
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Demonstration:
+    """A prompt with the answer that a good assistant would give; `completion` is the last assistant turn."""
+
+    prompt: Prompt
+    completion: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completion:
+    """An answer that a policy gave. `token_ids` and `logprobs` are those sampled, with the final EOS where there is one.
+
+    `finish` is `eos` (the policy ended), `length` (cut at the limit) or `given` (no policy sampled it here).
+    """
+
+    prompt: Prompt
+    text: str
+    policy: str
+    finish: Finish = "given"
+    token_ids: tuple[int, ...] = ()
+    logprobs: tuple[float, ...] = ()
+    temperature: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ranking:
+    """One rater's order of several answers to one prompt: rank 0 is best, equal ranks are ties."""
+
+    prompt: Prompt
+    completions: tuple[str, ...]
+    ranks: tuple[int, ...]
+    rater: str
+    rater_kind: RaterKind
+    sources: tuple[str, ...] = ()
+    margins: tuple[float, ...] = ()  # one for each pair in the order of pairs(); empty: no margins
+
+    def pairs(self) -> list[tuple[int, int, bool]]:
+        """All C(G,2) pairs as (better, worse, tie), in the order of `itertools.combinations`."""
+        pairs = []
+        for i, j in combinations(range(len(self.completions)), 2):
+            better, worse = (i, j) if self.ranks[i] <= self.ranks[j] else (j, i)
+            pairs.append((better, worse, self.ranks[i] == self.ranks[j]))
+        return pairs
+
+    def comparisons(self) -> list[Comparison]:
+        """The same judgement as pairs, each weighing 1/C(G,2) so that a prompt weighs 1 (InstructGPT, eq. 1)."""
+        pairs = self.pairs()
+        margins = self.margins or (0.0,) * len(pairs)
+        return [
+            Comparison(
+                prompt=self.prompt,
+                chosen=self.completions[better],
+                rejected=self.completions[worse],
+                tie=tie,
+                margin=margin,
+                weight=1.0 / len(pairs),
+                rater=self.rater,
+                rater_kind=self.rater_kind,
+            )
+            for (better, worse, tie), margin in zip(pairs, margins, strict=True)
+        ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """One judgement between two answers to one prompt."""
+
+    prompt: Prompt
+    chosen: str
+    rejected: str
+    tie: bool = False
+    margin: float = 0.0
+    weight: float = 1.0
+    rater: str = ""
+    rater_kind: RaterKind = "human"
+
+    def swap(self) -> Comparison:
+        """The opposite judgement; for tests of symmetry and position bias."""
+        return replace(self, chosen=self.rejected, rejected=self.chosen)
+
+    def ranking(self) -> Ranking:
+        """The same judgement as a ranking of two."""
+        return Ranking(
+            prompt=self.prompt,
+            completions=(self.chosen, self.rejected),
+            ranks=(0, 0) if self.tie else (0, 1),
+            rater=self.rater,
+            rater_kind=self.rater_kind,
+            margins=(self.margin,) if self.margin else (),
+        )
+
+
+Record = Prompt | Demonstration | Completion | Ranking | Comparison
+
+
+def messages_to_rows(messages: Iterable[Message]) -> list[Row]:
+    """Messages as the `{"role", "content"}` objects of TRL's conversational formats."""
+    return [{"role": m.role, "content": m.content} for m in messages]
+
+
+def messages_from_rows(rows: Iterable[Mapping[str, str]]) -> Messages:
+    return tuple(Message(row["role"], row["content"]) for row in rows)
+
+
+def _answer(text: str) -> list[Row]:
+    return [{"role": "assistant", "content": text}]
+
+
+def _prompt_row(prompt: Prompt) -> Row:
+    row: Row = {"id": prompt.id, "prompt": messages_to_rows(prompt.messages)}
+    return row | ({"meta": dict(prompt.meta)} if prompt.meta else {})
+
+
+def to_row(record: Record) -> Row:
+    """The JSON object that stands for a record on disk."""
+    match record:
+        case Prompt():
+            return _prompt_row(record)
+        case Demonstration():
+            return _prompt_row(record.prompt) | {"completion": _answer(record.completion)}
+        case Completion():
+            return _prompt_row(record.prompt) | {
+                "completion": _answer(record.text),
+                "policy": record.policy,
+                "finish": record.finish,
+                "temperature": record.temperature,
+                "token_ids": list(record.token_ids),
+                "logprobs": list(record.logprobs),
+            }
+        case Ranking():
+            return _prompt_row(record.prompt) | {
+                "completions": [_answer(text) for text in record.completions],
+                "ranks": list(record.ranks),
+                "rater": record.rater,
+                "rater_kind": record.rater_kind,
+                "sources": list(record.sources),
+                "margins": list(record.margins),
+            }
+        case Comparison():
+            return _prompt_row(record.prompt) | {
+                "chosen": _answer(record.chosen),
+                "rejected": _answer(record.rejected),
+                "tie": record.tie,
+                "margin": record.margin,
+                "weight": record.weight,
+                "rater": record.rater,
+                "rater_kind": record.rater_kind,
+            }
+
+
+def prompt_id(messages: Iterable[Message]) -> str:
+    """A content hash: the same conversation has the same id in every file."""
+    text = json.dumps([[m.role, m.content] for m in messages], ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,0 +1,26 @@
+"""A run on disk: folders, atomic writes, manifests, the metrics log, seeds, and stopping politely. Imports no torch."""
+
+from heedful.run.atomic import atomic_folder, atomic_text, digest
+from heedful.run.folder import Run, RunFolder, stage_folders
+from heedful.run.manifest import Manifest
+from heedful.run.metrics import MetricsLog, read_metrics
+from heedful.run.progress import Progress, console
+from heedful.run.seeds import generator, seed_of
+from heedful.run.signals import Stopper
+
+__all__ = [
+    "Manifest",
+    "MetricsLog",
+    "Progress",
+    "Run",
+    "RunFolder",
+    "Stopper",
+    "atomic_folder",
+    "atomic_text",
+    "console",
+    "digest",
+    "generator",
+    "read_metrics",
+    "seed_of",
+    "stage_folders",
+]

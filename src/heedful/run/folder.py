@@ -1,0 +1,125 @@
+"""The run folder and its stages: numbered folders, one lock, and what a stage may ask of its run."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+from heedful.errors import InUseError
+from heedful.records import Record, to_row
+from heedful.run.atomic import atomic_text
+from heedful.run.metrics import MetricsLog
+from heedful.run.progress import Progress, console
+from heedful.run.seeds import generator, seed_of
+from heedful.run.signals import Stopper
+
+
+@dataclass
+class Run:
+    """One stage's folder and everything a stage needs of the outside: seeds, logs, progress, stopping."""
+
+    path: Path
+    stage: str
+    seed: int
+    stopper: Stopper = field(default_factory=Stopper)
+    main: bool = True  # only rank 0 writes and shows
+    summary: dict[str, Any] = field(default_factory=dict)
+    resume_command: str = "run the same command again"
+
+    def __post_init__(self) -> None:
+        if self.main:
+            self.path.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def model(self) -> Path:
+        """Where a stage leaves its model."""
+        return self.path / "model"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def metrics(self) -> MetricsLog:
+        return MetricsLog(self.path / "metrics.jsonl")
+
+    def rng(self, purpose: str, step: int = 0, sample: int = 0) -> np.random.Generator:
+        """A numpy generator named by (seed, stage, purpose, step, sample)."""
+        return generator(self.seed, self.stage, purpose, step, sample)
+
+    def seed_for(self, purpose: str, step: int = 0, sample: int = 0) -> int:
+        """A seed for torch, named the same way."""
+        return seed_of(self.seed, self.stage, purpose, step, sample)
+
+    def progress(self, what: str, total: int, done: int = 0) -> Progress:
+        return Progress(what, total, done=done, show=self.main)
+
+    def say(self, text: str) -> None:
+        """One line for the user."""
+        if self.main:
+            console.print(f"{self.stage:>12} {text}")
+
+    def write_records(self, name: str, records: Iterable[Record]) -> Path:
+        """A JSONL file in the stage's folder, there whole or not at all."""
+        return self.write_rows(name, (to_row(record) for record in records))
+
+    def write_rows(self, name: str, rows: Iterable[Mapping[str, Any]]) -> Path:
+        path = self.path / name
+        if self.main:
+            atomic_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+        return path
+
+    def stop_if_asked(self) -> None:
+        """End here when Ctrl-C or SIGTERM came; call it where what is on disk is complete."""
+        self.stopper.stop_if_asked(
+            f"{self.stage}: stopped, everything so far is saved. To go on: {self.resume_command}"
+        )
+
+
+class RunFolder:
+    """`runs/<name>/`, held by one process at a time. Use as a context manager to take the lock."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._lock: int | None = None
+
+    def __enter__(self) -> Self:
+        self.root.mkdir(parents=True, exist_ok=True)
+        handle = os.open(self.root / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(handle, 200).decode(errors="replace").strip()
+            os.close(handle)
+            raise InUseError(
+                f"{self.root}: another run works here ({holder}); wait for it, stop it, or choose another name"
+            ) from None
+        os.ftruncate(handle, 0)
+        os.write(handle, f"process {os.getpid()} on {socket.gethostname()} since {time.strftime('%F %T')}".encode())
+        self._lock = handle
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        if self._lock is not None:
+            os.close(self._lock)  # the kernel drops the lock with the handle, also after SIGKILL
+            self._lock = None
+
+    def stage_folder(self, index: int, name: str) -> Path:
+        """`03-sample`: numbered so that a listing reads in order."""
+        return self.root / f"{index + 1:02d}-{name}"
+
+
+def stage_folders(root: Path) -> dict[str, Path]:
+    """Stage name -> folder, for every numbered folder of a run."""
+    folders = sorted(p for p in root.glob("[0-9][0-9]-*") if p.is_dir())
+    return {p.name.split("-", 1)[1]: p for p in folders}

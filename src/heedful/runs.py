@@ -1,0 +1,94 @@
+"""What `heedful runs` and `heedful recipes` show. Reads files only."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+from rich.table import Table
+
+from heedful.config import load_recipe
+from heedful.config.recipe import recipe_folder, recipe_path
+from heedful.errors import InputError
+from heedful.run import Manifest, console, stage_folders
+
+
+def _evaluation(root: Path) -> dict[str, Any]:
+    path = root / "evaluation.json"
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
+
+
+def _run_root(runs: Path, name: str) -> Path:
+    root = runs / name
+    if not root.is_dir():
+        known = ", ".join(sorted(p.name for p in runs.glob("*") if p.is_dir())) or "none"
+        raise InputError(f"{root}: there is no such run (runs here: {known})")
+    return root
+
+
+def _headline(evaluation: dict[str, Any]) -> str:
+    """The last policy against the base, by the first judge, sampled."""
+    rows = [row for row in evaluation.get("win_rate", []) if row["decoding"] == "sample" and row["judge"] == "gold"]
+    if not rows:
+        return ""
+    row = next((r for r in rows if r["policy"] == "ppo" and r["against"] == "sft"), rows[-1])
+    return f"{row['policy']} beats {row['against']} {row['rate']:.0%} [{row['low']:.0%}, {row['high']:.0%}]"
+
+
+def show_list(runs: Path) -> None:
+    table = Table("run", "stages done", "time", "headline")
+    for root in sorted(p for p in runs.glob("*") if p.is_dir()):
+        folders = stage_folders(root)
+        manifests = [m for folder in folders.values() if (m := Manifest.read(folder))]
+        seconds = sum(m.seconds for m in manifests)
+        table.add_row(
+            root.name, f"{len(manifests)} of {len(folders)}", f"{seconds / 60:.1f} min", _headline(_evaluation(root))
+        )
+    console.print(table if table.row_count else f"no runs under {runs}")
+
+
+def show_comparison(runs: Path, names: list[str]) -> None:
+    """Rows: policy against policy, decoding, judge. Columns: runs, then the mean."""
+    evaluations = {name: _evaluation(_run_root(runs, name)) for name in names}
+    cells: dict[tuple[str, str, str], dict[str, dict[str, Any]]] = {}
+    for name, evaluation in evaluations.items():
+        for row in evaluation.get("win_rate", []):
+            key = (f"{row['policy']} vs {row['against']}", row["decoding"], row["judge"])
+            cells.setdefault(key, {})[name] = row
+    table = Table("win rate", "decoding", "judge", *names, "mean")
+    for key, by_run in cells.items():
+        shown = [f"{r['rate']:.1%} [{r['low']:.1%}, {r['high']:.1%}]" if (r := by_run.get(n)) else "–" for n in names]
+        table.add_row(*key, *shown, f"{mean(r['rate'] for r in by_run.values()):.1%}")
+    console.print(table if table.row_count else "none of these runs holds an evaluation.json")
+
+
+def prune(runs: Path, names: list[str]) -> None:
+    """Delete checkpoints of complete stages, and say what that freed."""
+    for name in names:
+        freed = 0
+        for folder in stage_folders(_run_root(runs, name)).values():
+            checkpoints = folder / "checkpoints"
+            if Manifest.read(folder) and checkpoints.exists():
+                freed += sum(p.stat().st_size for p in checkpoints.rglob("*") if p.is_file())
+                shutil.rmtree(checkpoints)
+        console.print(f"{name}: {freed / 1e6:.1f} MB freed")
+
+
+def show_recipes() -> None:
+    table = Table("recipe", "what it does", "stages")
+    for path in sorted(recipe_folder().glob("*.toml")):
+        recipe = load_recipe(str(path))
+        table.add_row(path.stem, recipe.about, " → ".join(stage.name for stage in recipe.stages))
+    console.print(table)
+
+
+def copy_recipe(name: str, target: Path) -> None:
+    source = recipe_path(name)
+    copy = target / source.name
+    if copy.exists():
+        raise InputError(f"{copy}: exists already; move it away first")
+    shutil.copyfile(source, copy)
+    console.print(f"wrote {copy}: edit it, then `heedful run {copy.name}`")

@@ -1,0 +1,65 @@
+"""One file for each stage: `stage(config, run) -> None` reads files and writes its own folder."""
+
+from __future__ import annotations
+
+from heedful.config import (
+    DPOConfig,
+    EvaluateConfig,
+    LabelConfig,
+    PPOConfig,
+    PretrainConfig,
+    ReportConfig,
+    RewardConfig,
+    SampleConfig,
+    SFTConfig,
+    StageConfig,
+    WorldConfig,
+)
+from heedful.run import Run
+
+TRAINING = ("pretrain", "sft", "reward", "dpo", "ppo")
+
+
+def run_stage(config: StageConfig, run: Run) -> None:
+    """Do the work of one stage. Each is imported when it is needed: the next one may need no torch."""
+    match config:
+        case WorldConfig():
+            from heedful.stages.world import world
+
+            world(config, run)
+        case PretrainConfig():
+            from heedful.stages.pretrain import pretrain
+
+            pretrain(config, run)
+        case SFTConfig():
+            from heedful.stages.sft import sft
+
+            sft(config, run)
+        case SampleConfig():
+            from heedful.stages.sample import sample
+
+            sample(config, run)
+        case LabelConfig():
+            from heedful.stages.label import label
+
+            label(config, run)
+        case RewardConfig():
+            from heedful.stages.reward import reward
+
+            reward(config, run)
+        case DPOConfig():
+            from heedful.stages.dpo import dpo
+
+            dpo(config, run)
+        case PPOConfig():
+            from heedful.stages.ppo import ppo
+
+            ppo(config, run)
+        case EvaluateConfig():
+            from heedful.stages.evaluate import evaluate
+
+            evaluate(config, run)
+        case ReportConfig():
+            from heedful.stages.report import report
+
+            report(config, run)

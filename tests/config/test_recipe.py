@@ -1,0 +1,88 @@
+"""Recipes: overrides, paths, and one clear sentence for each mistake."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from heedful.config import PPOConfig, SFTConfig, load_recipe, load_stage
+from heedful.config.paths import given_paths, input_paths, resolve
+from heedful.errors import InputError
+
+RECIPE = """
+name = "small"
+[inputs]
+model = ""
+[[stages]]
+type = "sft"
+model = "$model"
+data = "data.jsonl"
+[[stages]]
+type = "ppo"
+model = "@sft/model"
+prompts = "p.jsonl"
+rewards = { model = "@sft/model" }
+"""
+
+
+@pytest.fixture
+def recipe_file(tmp_path: Path) -> Path:
+    path = tmp_path / "small.toml"
+    path.write_text(RECIPE)
+    return path
+
+
+def test_overrides_reach_sections_and_keep_types(recipe_file: Path) -> None:
+    recipe = load_recipe(
+        str(recipe_file), ["ppo.optim.lr=5e-7", "seed=3", "inputs.model=1", "sft.data=other file.jsonl"]
+    )
+    ppo = recipe.stages[1]
+    assert isinstance(ppo, PPOConfig)
+    assert (ppo.optim.lr, recipe.seed, recipe.inputs) == (5e-7, 3, {"model": "1"})
+    assert recipe.stages[0].data == "other file.jsonl"  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (("prompts =", "promts ="), "unknown key 'stages.1.ppo.promts'"),
+        (('type = "sft"', 'type = "sfft"'), "sfft"),
+        (("@sft/model", "@stf/model"), "reads @stf, which is no earlier stage"),
+        (("$model", "$modell"), "[inputs] holds no 'modell'"),
+        (('data = "data.jsonl"\n', ""), "'stages.0.sft.data' is missing"),
+        (('name = "small"', 'name = "../up"'), "name"),
+        (('name = "small"', "name = small"), "not valid TOML"),
+    ],
+)
+def test_each_mistake_is_one_sentence(recipe_file: Path, change: tuple[str, str], sentence: str) -> None:
+    recipe_file.write_text(RECIPE.replace(*change, 1))
+    with pytest.raises(InputError) as error:
+        load_recipe(str(recipe_file))
+    assert sentence in str(error.value)
+    assert error.value.exit_code == 2
+
+
+@pytest.mark.parametrize("override", ["ppo.optim", "pp.optim.lr=1", "ppo.optim.lrr=1", "ppo.optim.lr=fast"])
+def test_bad_overrides_are_refused(recipe_file: Path, override: str) -> None:
+    with pytest.raises(InputError):
+        load_recipe(str(recipe_file), [override])
+
+
+def test_paths_point_into_stage_folders_and_inputs(recipe_file: Path) -> None:
+    recipe = load_recipe(str(recipe_file))
+    ppo = resolve(recipe.stages[1], {"sft": Path("runs/small/01-sft")}, {})
+    assert list(input_paths(ppo)) == [Path("runs/small/01-sft/model"), Path("p.jsonl")]
+    assert list(given_paths(recipe.stages[1], {})) == [Path("p.jsonl")]
+    with pytest.raises(InputError, match="--set inputs.model=PATH"):
+        resolve(recipe.stages[0], {}, recipe.inputs)
+    sft = resolve(recipe.stages[0], {}, {"model": "/models/mine"})
+    assert list(input_paths(sft)) == [Path("/models/mine"), Path("data.jsonl")]
+
+
+def test_a_stage_from_the_command_line_alone() -> None:
+    config = load_stage("sft", "", ["model=m", "data=d.jsonl", "optim.lr=1e-5"])
+    assert isinstance(config, SFTConfig)
+    assert (config.model, config.optim.lr) == ("m", 1e-5)
+    with pytest.raises(InputError, match="'sft.model' is missing"):
+        load_stage("sft", "")

@@ -1,0 +1,64 @@
+"""Docs can't drift: every command, config key and shipped recipe is where a reader looks for it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import typer.main
+from pydantic import BaseModel
+
+import heedful.config.sections as sections
+import heedful.config.stages as stages
+from heedful.cli import app
+from heedful.config import load_recipe
+from heedful.config.reference import markdown
+
+ROOT = Path(__file__).parents[2]
+RECIPES = sorted((ROOT / "recipes").glob("*.toml"))
+MODELS = sorted(
+    {
+        item
+        for module in (sections, stages)
+        for item in vars(module).values()
+        if isinstance(item, type) and issubclass(item, BaseModel) and item is not BaseModel
+    },
+    key=lambda m: m.__name__,
+)
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.stem)
+def test_every_recipe_loads(path: Path) -> None:
+    recipe = load_recipe(str(path))
+    assert recipe.about, "say in `about` what the recipe does"
+
+
+def test_every_command_is_in_the_docs() -> None:
+    text = (ROOT / "README.md").read_text() + (ROOT / "docs" / "cli.md").read_text()
+    group = typer.main.get_command(app)
+    for name in group.commands:  # type: ignore[attr-defined]
+        assert f"heedful {name}" in text, f"`heedful {name}` is in neither README.md nor docs/cli.md"
+
+
+def test_config_page_is_the_generated_one() -> None:
+    assert (ROOT / "docs" / "config.md").read_text() == markdown(), "run `make docs`"
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda m: m.__name__)
+def test_sections_stay_readable(model: type[BaseModel]) -> None:
+    assert len(model.model_fields) <= 16, f"{model.__name__} has too many fields to read at a glance"
+
+
+def test_every_shipped_recipe_is_in_the_readme() -> None:
+    text = (ROOT / "README.md").read_text()
+    for path in RECIPES:
+        assert path.stem in text
+
+
+def test_readme_names_only_commands_that_exist() -> None:
+    commands = set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+    text = (ROOT / "README.md").read_text()
+    for block in re.findall(r"```(?:sh|bash|console)\n(.*?)```", text, re.S):
+        for name in re.findall(r"^(?:\$ )?heedful ([a-z]+)", block, re.M):
+            assert name in commands, f"README.md shows `heedful {name}`, which is no command"

@@ -1,0 +1,107 @@
+"""The pipeline: complete stages are skipped, changed ones refused, a stop is taken up again. Stages here are fakes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+import heedful.pipeline as pipeline
+from heedful.config import Recipe, SampleConfig, SFTConfig, StageConfig
+from heedful.errors import InputError, ResumeError, Stopped
+from heedful.pipeline import run_recipe, run_single
+from heedful.run import Manifest, Run
+
+
+class Fakes:
+    """Stands in for the stages: writes a file, counts calls, may stop in the middle."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self.stop_in = ""
+
+    def __call__(self, config: StageConfig, run: Run) -> None:
+        self.calls.append(config.name)
+        if self.stop_in == config.name:
+            run.stopper.signal = 2
+            run.stop_if_asked()
+        name = "completions.jsonl" if config.type == "sample" else "model"
+        run.write_rows(name, [{"read": getattr(config, "model", "")}])
+        run.summary["rows"] = 1
+
+
+@pytest.fixture
+def fakes(monkeypatch: pytest.MonkeyPatch) -> Fakes:
+    fake = Fakes()
+    monkeypatch.setattr(pipeline, "run_stage", fake)
+    return fake
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Recipe:
+    for name in ("base", "data.jsonl", "prompts.jsonl"):
+        (tmp_path / name).write_text("1\n")
+    sft = SFTConfig(model="$base", data=str(tmp_path / "data.jsonl"))
+    sample = SampleConfig(model="@sft/model", prompts=str(tmp_path / "prompts.jsonl"))
+    return Recipe(name="small", inputs={"base": str(tmp_path / "base")}, stages=[sft, sample])
+
+
+def test_stages_run_in_order_and_once(fakes: Fakes, recipe: Recipe, tmp_path: Path) -> None:
+    root = run_recipe(recipe, tmp_path / "runs")
+    run_recipe(recipe, tmp_path / "runs")
+    assert fakes.calls == ["sft", "sample"]
+    manifest = Manifest.read(root / "02-sample")
+    assert manifest and manifest.summary == {"rows": 1}
+    assert list(manifest.inputs) == ["01-sft/model", str(tmp_path / "prompts.jsonl")]
+    assert list(manifest.outputs) == ["completions.jsonl"]
+
+
+def test_a_stopped_stage_is_run_again_and_later_ones_follow(fakes: Fakes, recipe: Recipe, tmp_path: Path) -> None:
+    fakes.stop_in = "sample"
+    with pytest.raises(Stopped, match="To go on") as error:
+        run_recipe(recipe, tmp_path / "runs")
+    assert error.value.exit_code == 130
+    fakes.stop_in = ""
+    run_recipe(recipe, tmp_path / "runs")
+    assert fakes.calls == ["sft", "sample", "sample"]
+
+
+def test_a_changed_input_is_refused_by_name(fakes: Fakes, recipe: Recipe, tmp_path: Path) -> None:
+    run_recipe(recipe, tmp_path / "runs")
+    (tmp_path / "data.jsonl").write_text("2\n")
+    with pytest.raises(ResumeError, match=r"inputs\..*data.jsonl") as error:
+        run_recipe(recipe, tmp_path / "runs")
+    assert error.value.exit_code == 7
+    assert fakes.calls == ["sft", "sample"]
+
+
+def test_a_changed_config_is_refused_also_for_a_stage_that_was_only_begun(
+    fakes: Fakes, recipe: Recipe, tmp_path: Path
+) -> None:
+    fakes.stop_in = "sample"
+    with pytest.raises(Stopped):
+        run_recipe(recipe, tmp_path / "runs")
+    fakes.stop_in = ""
+    changed = [recipe.stages[0], recipe.stages[1].model_copy(update={"completions": 2})]
+    with pytest.raises(ResumeError, match="completions: 4 → 2"):
+        run_recipe(recipe.model_copy(update={"stages": changed}), tmp_path / "runs")
+
+
+def test_a_missing_input_is_said_before_the_first_stage(fakes: Fakes, recipe: Recipe, tmp_path: Path) -> None:
+    (tmp_path / "prompts.jsonl").unlink()
+    with pytest.raises(InputError, match="stage 'sample'.*prompts.jsonl"):
+        run_recipe(recipe, tmp_path / "runs")
+    assert fakes.calls == []
+    with pytest.raises(InputError, match="inputs.base is not set"):
+        run_recipe(recipe.model_copy(update={"inputs": {"base": ""}}), tmp_path / "runs")
+
+
+def test_one_stage_by_itself(fakes: Fakes, recipe: Recipe, tmp_path: Path) -> None:
+    config = SFTConfig(model=str(tmp_path / "base"), data=str(tmp_path / "data.jsonl"))
+    run_single(config, tmp_path / "out", seed=0)
+    run_single(config, tmp_path / "out", seed=0)
+    assert fakes.calls == ["sft"]
+    with pytest.raises(ResumeError, match="seed: 0 → 1"):
+        run_single(config, tmp_path / "out", seed=1)
+    assert json.loads((tmp_path / "out" / "manifest.json").read_text())["kind"] == "sft"
