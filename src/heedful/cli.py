@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from heedful import __version__
 from heedful.errors import HeedfulError
@@ -87,6 +88,7 @@ def _stage_command(kind: str, about: str) -> None:
 
 for _kind, _about in {
     "world": "Write the built-in world's corpus, demonstrations and prompts.",
+    "openings": "Make prompts from the openings of documents.",
     "pretrain": "Train a tokenizer and a base model from text, or continue a causal model.",
     "sft": "Fine-tune a model on demonstrations.",
     "sample": "Let a policy write several candidates for each prompt.",
@@ -119,13 +121,18 @@ def report_command(
 
 
 @app.command("validate")
-def validate_command(file: Annotated[Path, typer.Argument(help="A data file: JSONL, JSON, Parquet, text.")]) -> None:
+def validate_command(
+    file: Annotated[Path, typer.Argument(help="A data file: JSONL, JSON, Parquet, text.")],
+    sound: Annotated[Path | None, typer.Option("--sound", help="Write the sound rows to this JSONL file.")] = None,
+) -> None:
     """Say what a data file holds, which format it is in, and every fault with its line and mend."""
-    from heedful.data.validate import render, validate
+    from heedful.data.validate import render, validate, write_sound
 
     report = validate(file)
     typer.echo(render(report))
-    if report.faults:
+    if sound:
+        typer.echo(f"  sound      {write_sound(file, sound):,} rows written to {sound}")
+    elif report.faults:
         raise typer.Exit(2)
 
 
@@ -210,7 +217,7 @@ def main() -> None:
     try:
         app()
     except HeedfulError as error:
-        console.print(f"[bold red]heedful:[/bold red] {error}", markup=True, soft_wrap=True)
+        console.print(f"[bold red]heedful:[/bold red] {escape(str(error))}", markup=True, soft_wrap=True)
         sys.exit(error.exit_code)
 
 

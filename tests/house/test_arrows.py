@@ -14,7 +14,7 @@ UNDER_ALL = {"records", "config", "run", "errors"}
 MAY_IMPORT = {
     "ops": set(),
     "batches": set(),
-    "models": {"ops", "batches"},
+    "models": {"data", "ops", "batches"},
     "data": {"ops", "batches"},
     "algorithms": {"ops", "batches"},
     "judges": {"data", "models", "ops", "batches"},

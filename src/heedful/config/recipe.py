@@ -16,6 +16,7 @@ from heedful.config.stages import (
     EvaluateConfig,
     LabelConfig,
     Name,
+    OpeningsConfig,
     PPOConfig,
     PretrainConfig,
     ReportConfig,
@@ -28,6 +29,7 @@ from heedful.errors import InputError
 
 StageConfig = Annotated[
     WorldConfig
+    | OpeningsConfig
     | PretrainConfig
     | SFTConfig
     | SampleConfig

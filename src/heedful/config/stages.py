@@ -30,6 +30,25 @@ class WorldConfig(Section):
     """Held-out prompts that the report is about."""
 
 
+class OpeningsConfig(Section):
+    """Make prompts from the openings of documents, for models that continue text; parts share no document."""
+
+    type: Literal["openings"] = "openings"
+    name: Name = "openings"
+    data: InputPath
+    """Documents: JSONL with `text`, or a text file with `<|endoftext|>` between documents."""
+    shortest: int = Field(4, ge=1)
+    """Fewest words of an opening."""
+    longest: int = Field(8, ge=1)
+    """Most words of an opening."""
+    preference_prompts: int = Field(1000, ge=1)
+    """Prompts whose candidates are ranked."""
+    rl_prompts: int = Field(800, ge=1)
+    """Prompts the policy practises on."""
+    test_prompts: int = Field(300, ge=1)
+    """Held-out prompts that the report is about."""
+
+
 class PretrainConfig(Section):
     """Train a tokenizer and a base model from text, or go on training a causal model."""
 

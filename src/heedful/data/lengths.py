@@ -1,0 +1,50 @@
+"""What to do with sequences longer than a model's context: drop them counted, or cut pages into pieces."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from heedful.data.packing import Example
+from heedful.errors import InputError
+
+MOST_DROPPED = 0.01  # share of a data set that may be left out before it is an error
+LISTED = 5
+
+
+def drop_overlong(examples: Sequence[Example], context: int, what: str) -> tuple[list[Example], str]:
+    """Examples that fit the context whole, and a sentence about the rest ("" where there is none)."""
+    kept, sentence = fitting_groups([[example] for example in examples], context, what)
+    return [examples[index] for index in kept], sentence
+
+
+def fitting_groups(groups: Sequence[Sequence[Example]], context: int, what: str) -> tuple[list[int], str]:
+    """Indices of the groups (a ranking's answers, say) of which every example fits the context; a group falls whole.
+
+    what: the items' name in the sentence ("demonstrations"). InputError: more than 1 % don't fit.
+    """
+    kept = [index for index, group in enumerate(groups) if all(len(e.ids) <= context for e in group)]
+    dropped = sorted(set(range(len(groups))).difference(kept))
+    if not dropped:
+        return kept, ""
+    prompt_alone = sum(any(e.answer >= context for e in groups[index] if len(e.ids) > context) for index in dropped)
+    longest = max(len(e.ids) for index in dropped for e in groups[index])
+    numbers = ", ".join(str(index + 1) for index in dropped[:LISTED]) + (", …" if len(dropped) > LISTED else "")
+    sentence = (
+        f"{len(dropped)} of {len(groups)} {what} (numbers {numbers}) don't fit the model's context of {context} tokens "
+        f"({prompt_alone} by their prompt alone; the longest has {longest} tokens)"
+    )
+    if len(dropped) > MOST_DROPPED * len(groups):
+        share = f"{MOST_DROPPED:.0%}"
+        raise InputError(
+            f"{sentence}, and at most {share} may be left out; shorten them or use a model with a longer context"
+        )
+    return kept, f"{sentence}: left out"
+
+
+def cut(pages: Iterable[Example], context: int) -> Iterator[Example]:
+    """Pages in pieces of at most `context` tokens; every token but each piece's first stays a target."""
+    for page in pages:
+        for begin in range(0, len(page.ids), context):
+            piece = page.ids[begin : begin + context]
+            if len(piece) > 1:  # a single token has nothing to predict
+                yield Example(piece, max(1, page.answer - begin))

@@ -1,0 +1,143 @@
+"""Reading data files into records. A file is read whole or refused with its faults: nothing is skipped silently."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from itertools import chain, islice
+from pathlib import Path
+from typing import NoReturn, TypeVar
+
+from heedful.data.convert import to_completion, to_demonstration, to_document, to_prompt, to_ranking
+from heedful.data.faults import SHOWN, Fault, RowFault, raise_faults
+from heedful.data.formats import PREFERENCES, Format, recognise, require_columns
+from heedful.data.json_rows import Located
+from heedful.data.rows import read_rows
+from heedful.errors import InputError
+from heedful.records import Completion, Demonstration, Messages, Prompt, Ranking, Row
+
+T = TypeVar("T")
+TELLING = 32  # first rows that tell a file's format
+
+CONVERSATIONS = (
+    Format.MESSAGES,
+    Format.SHAREGPT,
+    Format.ALPACA,
+    Format.QUESTION,
+    Format.DEMONSTRATION,
+    Format.COMPLETION,
+)
+DOCUMENTS = (Format.TEXT, *CONVERSATIONS)
+PROMPTS = (Format.PROMPT, Format.TEXT, *CONVERSATIONS, Format.UNPAIRED, Format.RANKING, *PREFERENCES)
+COMPLETIONS = (*CONVERSATIONS, Format.UNPAIRED)
+RANKINGS = (Format.RANKING, *PREFERENCES)
+
+
+def read_documents(path: str | Path) -> list[str | Messages]:
+    """Pages to pretrain on: texts, or whole conversations."""
+    return _read(path, DOCUMENTS, to_document, "documents")
+
+
+def read_prompts(path: str | Path) -> list[Prompt]:
+    """Prompts; a file that holds answers too gives its prompts. A plain text is a beginning to be continued."""
+    return _read(path, PROMPTS, to_prompt, "prompts")
+
+
+def read_demonstrations(path: str | Path) -> list[Demonstration]:
+    """Prompts with the answer to learn."""
+    return _read(path, CONVERSATIONS, to_demonstration, "demonstrations")
+
+
+def read_completions(path: str | Path) -> list[Completion]:
+    """Answers that policies gave."""
+    return _read(path, COMPLETIONS, to_completion, "completions")
+
+
+def read_rankings(paths: Sequence[str | Path]) -> list[Ranking]:
+    """Judgements of all files in order; one row is one Ranking, a preference a ranking of two."""
+    return [ranking for path in paths for ranking in _read(path, RANKINGS, to_ranking, "rankings or preferences")]
+
+
+def located(path: Path) -> Iterator[tuple[str, Row, Format] | Fault]:
+    """Every row with its place and the file's format, which most of its first rows tell."""
+    items = read_rows(path)
+    first = list(islice(items, TELLING))
+    kind = _most_common([item.row for item in first if isinstance(item, Located)])
+    for item in chain(first, items):
+        if isinstance(item, Fault):
+            yield item
+            continue
+        try:
+            kind = kind or recognise(item.row)
+        except RowFault as fault:
+            yield fault.at(item.where)
+            return  # the file is in no known format: once is enough
+        try:
+            require_columns(item.row, kind)
+            yield item.where, item.row, kind
+        except RowFault as fault:
+            yield fault.at(item.where)
+
+
+def _most_common(rows: Sequence[Row]) -> Format | None:
+    """The format of most rows, so that one row that lacks a column doesn't speak for its file."""
+    found: Counter[Format] = Counter()
+    for row in rows:
+        with suppress(RowFault):
+            found[recognise(row)] += 1
+    return found.most_common(1)[0][0] if found else None
+
+
+def converted(path: Path, convert: Callable[[Row, Format], T]) -> Iterator[T | Fault]:
+    """Every row as a record, with a fault in the place of each unsound one."""
+    for item in located(path):
+        if isinstance(item, Fault):
+            yield item
+            continue
+        where, row, kind = item
+        try:
+            yield convert(row, kind)
+        except RowFault as fault:
+            yield fault.at(where)
+
+
+def _read(path: str | Path, accepted: tuple[Format, ...], convert: Callable[[Row, Format], T], what: str) -> list[T]:
+    path = Path(path)
+
+    def accept(row: Row, kind: Format) -> T:
+        if kind not in accepted:
+            _refuse(path, kind, what)
+        return convert(row, kind)
+
+    records: list[T] = []
+    faults: list[Fault] = []
+    count = 0
+    for item in converted(path, accept):
+        if not isinstance(item, Fault):
+            records.append(item)
+            continue
+        count += 1
+        faults += [item] if count <= SHOWN else []
+    raise_faults(str(path), faults, count, len(records) + count)
+    if not records:
+        raise InputError(f"{path}: holds no rows, expected {what}; check that the right file was written")
+    return records
+
+
+def _refuse(path: Path, kind: Format, what: str) -> NoReturn:
+    """The whole file is of another kind than the stage needs."""
+    match kind:
+        case Format.STEPWISE:
+            mend = "labels of single steps train process reward models, which heedful doesn't train yet"
+        case Format.UNPAIRED:
+            mend = "a single labelled answer has no rival to be ranked against, and may be one to avoid; give pairs"
+        case Format.PROMPT:
+            mend = "these prompts wait for an answer; sample completions first, or name the file with the answers"
+        case Format.TEXT:
+            mend = "texts without a prompt serve pretraining alone; name a file with prompts and answers"
+        case _ if kind in RANKINGS:
+            mend = "judged answers serve reward, dpo and ppo's prompts; name a file with one good answer to each prompt"
+        case _:
+            mend = "one answer alone can't be ranked; name a file with chosen and rejected, or with rankings"
+    raise InputError(f"{path}: holds {kind.value}, expected {what}; {mend}")

@@ -1,0 +1,86 @@
+"""The command line: help without torch, sentences and exit codes for mistakes, looking at runs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from heedful.cli import app
+from heedful.errors import InputError
+from heedful.run import Manifest
+
+runner = CliRunner()
+
+
+def command(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "heedful", *words], cwd=cwd, capture_output=True, text=True)
+
+
+def test_version() -> None:
+    assert runner.invoke(app, ["--version"]).output.strip().count(".") == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["run", "nowhere"], "no recipe 'nowhere': give a .toml file or one of demo"),
+        (["run", "own"], "inputs.model is not set"),
+        (["sft", "--out", "x", "--set", "modell=1"], "unknown key 'sft.modell'"),
+        (["runs", "compare", "a"], "there is no such run"),
+        (["report", "nowhere"], "there is no such run folder"),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_exit_code_2(words: list[str], sentence: str, tmp_path: Path) -> None:
+    result = command(*words, cwd=tmp_path)
+    assert result.returncode == 2
+    assert sentence in result.stderr.replace("\n", " ")
+    assert "Traceback" not in result.stderr
+    assert not list(tmp_path.iterdir()), "nothing may be half-written"
+
+
+def test_dry_run_tells_stages_and_writes_nothing(tmp_path: Path) -> None:
+    result = command("run", "demo", "--dry-run", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    for stage in ("pretrain", "sft", "reward", "ppo", "evaluate"):
+        assert stage in result.stderr
+    assert "to go" in result.stderr
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def a_run(tmp_path: Path) -> Path:
+    stage = tmp_path / "runs" / "one" / "01-sft"
+    (stage / "checkpoints" / "step-000010").mkdir(parents=True)
+    (stage / "checkpoints" / "step-000010" / "weights").write_bytes(b"0" * 1_000_000)
+    manifest = Manifest(stage="sft", kind="sft", seed=0, config={}, inputs={}, outputs={}, seconds=90)
+    manifest.write(stage)
+    row = {"policy": "ppo", "against": "sft", "judge": "gold", "decoding": "sample", "rate": 0.7, "low": 0.6, "high": 0.8}
+    (stage.parent / "evaluation.json").write_text(json.dumps({"win_rate": [row]}))
+    return tmp_path
+
+
+def test_runs_are_listed_compared_and_pruned(a_run: Path) -> None:
+    listed = command("runs", "list", cwd=a_run).stderr
+    assert "one" in listed and "1.5 min" in listed and "70%" in listed
+    compared = command("runs", "compare", "one", cwd=a_run).stderr
+    assert "70.0%" in compared and "60.0%" in compared and "ppo" in compared
+    assert "1.0 MB freed" in command("runs", "prune", "one", cwd=a_run).stderr
+    assert not (a_run / "runs" / "one" / "01-sft" / "checkpoints").exists()
+    assert (a_run / "runs" / "one" / "01-sft" / "manifest.json").exists()
+
+
+def test_recipes_are_listed_and_copied_once(tmp_path: Path) -> None:
+    assert "demo" in command("recipes", cwd=tmp_path).stderr
+    assert command("recipes", "--copy", "own", cwd=tmp_path).returncode == 0
+    assert (tmp_path / "own.toml").exists()
+    again = command("recipes", "--copy", "own", cwd=tmp_path)
+    assert again.returncode == 2 and "exists already" in again.stderr
+
+
+def test_errors_carry_their_exit_codes() -> None:
+    assert InputError("x").exit_code == 2
