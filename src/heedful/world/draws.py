@@ -1,0 +1,62 @@
+"""Draws sets of distinct prompts, families in their shares as far as each holds enough."""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+from heedful.records import Prompt
+from heedful.world.families import FAMILIES
+from heedful.world.rates import PROMPT_MIX
+from heedful.world.splits import SHOWCASE, SHOWN, make_prompt, pool
+
+
+def fill(total: int, weights: Mapping[str, float], room: Mapping[str, int]) -> dict[str, int]:
+    """Whole quotas in the weights' shares, none above its room; what one cannot take the others share."""
+    if total > sum(room.values()):
+        raise ValueError(f"{total} distinct prompts asked for, {sum(room.values())} exist; ask for fewer")
+    quota = dict.fromkeys(room, 0)
+    while (missing := total - sum(quota.values())) > 0:
+        free = {name: weights[name] for name in room if quota[name] < room[name]}
+        scale = missing / sum(free.values())
+        for name in free:
+            quota[name] = min(room[name], quota[name] + int(free[name] * scale))
+        if total - sum(quota.values()) == missing:  # shares below one each: give the rest out singly
+            for name in sorted(free, key=lambda name: -free[name])[:missing]:
+                quota[name] += 1
+    return quota
+
+
+def draw(prompts: Mapping[str, Sequence[Prompt]], total: int, rng: random.Random) -> list[Prompt]:
+    """`total` distinct prompts in the families' shares, shuffled."""
+    held = {family: found for family, found in prompts.items() if found}
+    chosen: list[Prompt] = []
+    for family, count in fill(total, PROMPT_MIX, {family: len(found) for family, found in held.items()}).items():
+        buckets: dict[str, list[Prompt]] = defaultdict(list)
+        for prompt in held[family]:
+            buckets[str(prompt.meta.get("bucket", ""))].append(prompt)
+        quota = fill(count, dict.fromkeys(buckets, 1.0), {name: len(found) for name, found in buckets.items()})
+        for name, found in buckets.items():
+            chosen += rng.sample(found, quota[name])
+    rng.shuffle(chosen)
+    return chosen
+
+
+def lookalikes(count: int = 1000, split: str = "test") -> list[Prompt]:
+    """Distinct harmless requests that only sound like harm, to test over-refusal with; the same ones each time."""
+    held = pool(split)["benign"]
+    if count > len(held):
+        raise ValueError(f"{count} look-alikes asked for, the {split} split holds {len(held)}")
+    return random.Random(f"lookalikes/{split}").sample(held, count)
+
+
+def showcase() -> list[Prompt]:
+    """The seeds' own table, held out of demonstrations, preferences and RL."""
+    prompts = []
+    for name, key, phrasing in SHOWN:
+        family = FAMILIES[name]
+        slot = next(slot for slot in family.slots() if slot.key == key)
+        template = f"{name}/seen/{list(family.phrasings(slot)).index(phrasing)}"
+        prompts.append(make_prompt(family, slot, phrasing, template, SHOWCASE))
+    return prompts
