@@ -100,3 +100,19 @@ class LossOutput:
     loss: Tensor  # () sum, not mean
     count: Tensor  # () what to divide by: the loop divides by the count of the whole step, over all ranks
     metrics: Mapping[str, Tensor]  # sums over the same items, divided the same way when logged
+
+
+Batch = PackedBatch | PairBatch | PreferenceBatch | RolloutBatch
+
+
+def tokens_in(batch: Batch) -> int:
+    """Tokens that one forward pass over a batch reads."""
+    match batch:
+        case PackedBatch():
+            return len(batch.input_ids)
+        case PairBatch():
+            return len(batch.packed.input_ids)
+        case PreferenceBatch():
+            return len(batch.pairs.packed.input_ids)
+        case RolloutBatch():
+            return len(batch.packed.input_ids) + len(batch.pretraining.input_ids)

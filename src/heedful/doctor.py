@@ -25,33 +25,11 @@ def memory_available() -> float:
     return float(lines["MemAvailable"].split()[0]) * 1024
 
 
-def matrix_rate(seconds: float = 0.2) -> dict[str, float]:
-    """Measured rates of matrix products in operations per second, by precision.
-
-    The size doubles until a product takes its share of the time: a processor without bfloat16 instructions can be a
-    hundred times slower in it than in float32.
-    """
-    import time
-
-    import torch
-
-    rates = {}
-    for dtype in (torch.float32, torch.bfloat16):
-        size, taken = 64, 0.0
-        while taken < seconds / 10 and size < 2048:
-            size *= 2
-            a, b = (torch.ones(size, size, dtype=dtype) for _ in range(2))
-            torch.mm(a[:32], b)  # the first call of a kind sets kernels up
-            begun = time.perf_counter()
-            torch.mm(a, b)
-            taken = time.perf_counter() - begun
-        rates[str(dtype).removeprefix("torch.")] = 2 * size**3 / taken
-    return rates
-
-
 def doctor() -> bool:
     """Print a table of checks; False where a run could not work."""
     import torch
+
+    from heedful.ops.rates import matrix_rate
 
     checks: list[tuple[str, str, bool]] = []
     checks.append(("python", sys.version.split()[0], sys.version_info >= (3, 11)))

@@ -149,9 +149,10 @@ def estimates(recipe: Recipe, rate: float) -> list[tuple[Any, Estimate]]:
 
 def show_estimate(recipe: Recipe, runs: Path) -> None:
     """Print the table, and what is done already."""
-    from heedful.doctor import matrix_rate
+    from heedful.ops.rates import matrix_rate
 
-    rate = max(matrix_rate().values()) if _bfloat16(recipe) else matrix_rate()["float32"]
+    rates = matrix_rate()
+    rate = max(rates.values()) if _may_use_bfloat16(recipe) else rates["float32"]
     folder = RunFolder(runs / recipe.name)
     table = Table("stage", "kind", "time, about", "memory, about", "")
     total, peak = 0.0, 0.0
@@ -174,8 +175,8 @@ def show_estimate(recipe: Recipe, runs: Path) -> None:
     console.print(f"would write {folder.root}; nothing was run")
 
 
-def _bfloat16(recipe: Recipe) -> bool:
-    return any(getattr(getattr(s, "training", None), "precision", "") == "bfloat16" for s in recipe.stages)
+def _may_use_bfloat16(recipe: Recipe) -> bool:
+    return any(s.training.precision != "float32" for s in recipe.stages if hasattr(s, "training"))
 
 
 def _duration(seconds: float) -> str:

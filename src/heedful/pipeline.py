@@ -81,8 +81,10 @@ def _run_one(config: StageConfig, portable: Any, run: Run, root: Path) -> None:
         return
     _refuse_changed_beginning(run, portable, inputs)
     begun = time.monotonic()
-    run_stage(config, run)
-    if run.main:
+    run_stage(_settle_precision(config, run), run)
+    if not run.main:
+        _wait_for_rank_zero(run.path)  # the next stage reads what rank 0 writes
+    else:
         manifest = Manifest(
             stage=config.name,
             kind=config.type,
@@ -111,6 +113,23 @@ def _refuse_changed_beginning(run: Run, portable: Any, inputs: Mapping[str, str]
     elif run.main:
         atomic_text(path, json.dumps(now, indent=1) + "\n")
         atomic_text(run.path / "config.toml", tomli_w.dumps(portable))
+
+
+def _settle_precision(config: StageConfig, run: Run) -> StageConfig:
+    """`auto` becomes what this machine does faster: measured when the stage begins, kept in kernels.json."""
+    training = getattr(config, "training", None)
+    if training is None or training.precision != "auto":
+        return config
+    path = run.path / "kernels.json"
+    if run.main and not path.exists():
+        from heedful.ops.rates import faster_precision
+
+        atomic_text(path, json.dumps({"precision": faster_precision()}) + "\n")
+    while not path.exists():
+        time.sleep(0.1)
+    precision = json.loads(path.read_text(encoding="utf-8"))["precision"]
+    run.say(f"precision: {precision}, the faster here")
+    return config.model_copy(update={"training": training.model_copy(update={"precision": precision})})
 
 
 def _wait_for_rank_zero(folder: Path) -> None:

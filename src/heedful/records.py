@@ -48,7 +48,7 @@ class Demonstration:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Completion:
-    """An answer that a policy gave. `token_ids` and `logprobs` are those sampled, with the final EOS where there is one.
+    """An answer that a policy gave; `token_ids` and `logprobs` as sampled, with the final EOS where there is one.
 
     `finish` is `eos` (the policy ended), `length` (cut at the limit) or `given` (no policy sampled it here).
     """

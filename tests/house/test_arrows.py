@@ -25,12 +25,12 @@ MAY_IMPORT = {
     "report": set(),
     "world": set(),
     "serve": {"sampling", "data", "models", "ops", "batches"},
-    "doctor": set(),
-    "estimate": {"doctor"},
+    "doctor": {"ops"},
+    "estimate": {"doctor", "ops"},
     "runs": set(),
 }
 MAY_IMPORT["stages"] = set(MAY_IMPORT) - {"doctor", "estimate", "runs", "serve"}
-MAY_IMPORT["pipeline"] = {"stages"}
+MAY_IMPORT["pipeline"] = {"stages", "ops"}
 MAY_IMPORT["cli"] = set(MAY_IMPORT)
 NO_TORCH = {"records", "config", "run", "errors", "world", "report"}
 

@@ -69,8 +69,8 @@ class Training(Section):
     """Passes over the data; a fraction is allowed."""
     tokens_per_batch: int = Field(16384, ge=64)
     """Most tokens in one forward pass; a step that holds more is accumulated. Lower it when memory is short."""
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """Arithmetic of the forward pass; weights and optimizer stay in float32."""
+    precision: Literal["auto", "float32", "bfloat16"] = "float32"
+    """Arithmetic of the forward pass; weights and optimizer stay in float32. `auto` measures this machine once."""
     checkpoint_every: int = Field(200, ge=1)
     """Steps between checkpoints."""
     keep_checkpoints: int = Field(2, ge=1)

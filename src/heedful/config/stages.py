@@ -244,13 +244,13 @@ class EvaluateConfig(Section):
     prompts: InputPath
     """Prompts never trained on."""
     lookalikes: InputPath = ""
-    """More harmless prompts that look harmful, for over-refusal; empty: those among `prompts` only."""
+    """Harmless prompts that look harmful, for over-refusal; empty: not measured."""
     showcase: InputPath = ""
     """Prompts for the table *query | before | after*; empty: none."""
     judge: Literal["world", "sentiment", "none"] = "world"
     """The truth of the built-in world or of the sentiment experiment; `none`: reward models only."""
     reward_models: dict[str, InputPath] = {}
-    """Name → reward model folder trained on other raters' labels."""
+    """Name → reward model folder, best one from other raters' labels; `reward` is the one the policy was trained on."""
     corpus: InputPath = ""
     """Held-out documents for bits per byte (the alignment tax); empty: not measured."""
     draws: int = Field(4, ge=1)

@@ -25,54 +25,68 @@ NAME = "heedful_packed"
 SHORTEST = 0.7  # a grid takes sequences down to this part of its longest: at most half of its area is waste
 
 
-def grids(lengths: Sequence[int]) -> tuple[list[int], list[tuple[int, int]]]:
-    """Sequences in falling order of length, and the (rows, longest) of each grid that they fill in that order."""
-    order = sorted(range(len(lengths)), key=lambda row: -lengths[row])
-    shapes: list[tuple[int, int]] = []
-    for row in order:
-        rows, longest = shapes[-1] if shapes else (0, 0)
-        if lengths[row] < SHORTEST * longest or not shapes:
-            shapes.append((1, lengths[row]))
-        else:
-            shapes[-1] = (rows + 1, longest)
-    return order, shapes
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where each packed token stands in a (rows, longest) grid, one row a sequence."""
+
+    rows: int
+    longest: int
+    slots: Tensor  # (T,) int64, row * longest + column
+
+    @classmethod
+    def of(cls, batch: PackedBatch) -> Layout:
+        """One grid for the whole batch."""
+        return cls.of_lengths(batch.lengths, batch.position_ids)
+
+    @classmethod
+    def of_lengths(cls, lengths: Tensor, position_ids: Tensor) -> Layout:
+        rows, longest = len(lengths), int(lengths.max())
+        row = torch.repeat_interleave(torch.arange(rows, device=lengths.device), lengths, output_size=len(position_ids))
+        return cls(rows, longest, row * longest + position_ids)
+
+    def spread(self, states: Tensor) -> Tensor:
+        """(1, heads, T, D) -> (rows, heads, longest, D), zeros behind each end."""
+        heads, _, size = states.shape[1:]
+        grid = states.new_zeros(self.rows * self.longest, heads, size)
+        grid = grid.index_copy(0, self.slots, states.squeeze(0).transpose(0, 1))
+        return grid.view(self.rows, self.longest, heads, size).transpose(1, 2)
+
+    def gather(self, grid: Tensor) -> Tensor:
+        """(rows, heads, longest, D) -> (1, T, heads, D)."""
+        rows, heads, longest, size = grid.shape
+        return grid.transpose(1, 2).reshape(rows * longest, heads, size).index_select(0, self.slots)[None]
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
-    """Where each packed token stands in grids that lie one after another, each (rows, longest)."""
+class Grids:
+    """Sequences in falling order of length, cut where a grid would begin to be mostly waste."""
 
-    shapes: Sequence[tuple[int, int]]
-    slots: Tensor  # (T,) int64, a token's place in all grids together
+    layouts: list[Layout]
+    tokens: list[int]  # how many each grid holds
     boundaries: Tensor  # (B + 1,) int32, where each sequence begins, for varlen kernels
     longest: int
 
     @classmethod
-    def of(cls, batch: PackedBatch) -> Layout:
-        lengths, device = batch.lengths.tolist(), batch.lengths.device
-        order, shapes = grids(lengths)
-        starts, place, rows_left = [0] * len(lengths), 0, iter(order)
-        for rows, longest in shapes:
-            for row in (next(rows_left) for _ in range(rows)):
-                starts[row] = place
-                place += longest
-        begin = torch.tensor(starts, device=device).repeat_interleave(batch.lengths, output_size=sum(lengths))
-        zero = torch.zeros(1, dtype=torch.int32, device=device)
-        boundaries = torch.cat([zero, batch.lengths.cumsum(0).to(torch.int32)])
-        return cls(shapes, begin + batch.position_ids, boundaries, max(lengths))
+    def of(cls, lengths: Tensor, position_ids: Tensor) -> Grids:
+        """`lengths` fall."""
+        counts = grid_rows(lengths.tolist())
+        parts = torch.split(lengths, counts)
+        tokens = [int(part.sum()) for part in parts]
+        layouts = [Layout.of_lengths(*pair) for pair in zip(parts, torch.split(position_ids, tokens), strict=True)]
+        boundaries = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)]).to(torch.int32)
+        return cls(layouts, tokens, boundaries, layouts[0].longest)
 
-    def spread(self, states: Tensor) -> list[Tensor]:
-        """(1, heads, T, D) -> for each grid (rows, heads, longest, D), zeros behind each end."""
-        heads, _, size = states.shape[1:]
-        areas = [rows * longest for rows, longest in self.shapes]
-        flat = states.new_zeros(sum(areas), heads, size).index_copy(0, self.slots, states[0].transpose(0, 1))
-        parts = zip(flat.split(areas), self.shapes, strict=True)
-        return [part.view(rows, longest, heads, size).transpose(1, 2) for part, (rows, longest) in parts]
 
-    def gather(self, parts: Sequence[Tensor]) -> Tensor:
-        """The inverse, with heads behind tokens: -> (1, T, heads, D)."""
-        flat = [part.transpose(1, 2).reshape(-1, part.shape[1], part.shape[3]) for part in parts]
-        return torch.cat(flat).index_select(0, self.slots)[None]
+def grid_rows(lengths: Sequence[int]) -> list[int]:
+    """How many of the falling lengths go into each grid: none is shorter than `SHORTEST` of its grid's longest."""
+    counts: list[int] = []
+    longest = 0
+    for length in lengths:
+        if not counts or length < SHORTEST * longest:
+            counts.append(0)
+            longest = length
+        counts[-1] += 1
+    return counts
 
 
 def _band(longest: int, window: int, device: torch.device) -> Tensor:
@@ -82,42 +96,41 @@ def _band(longest: int, window: int, device: torch.device) -> Tensor:
 
 
 def _on_grids(
-    query: Tensor, key: Tensor, value: Tensor, layout: Layout, scaling: float | None, dropout: float, window: int
+    query: Tensor, key: Tensor, value: Tensor, grids: Grids, scaling: float | None, dropout: float, window: int
 ) -> Tensor:
     """Each grid by itself through the usual kernel. -> (1, T, heads, D)"""
     grouped = query.shape[1] != key.shape[1]
     outputs = []
-    for q, k, v in zip(layout.spread(query), layout.spread(key), layout.spread(value), strict=True):
-        longest = q.shape[2]
-        mask = _band(longest, window, q.device) if longest > window else None
-        outputs.append(
-            scaled_dot_product_attention(
-                q, k, v, attn_mask=mask, is_causal=mask is None, dropout_p=dropout, scale=scaling, enable_gqa=grouped
-            )
+    parts = (torch.split(states, grids.tokens, dim=2) for states in (query, key, value))
+    for layout, *part in zip(grids.layouts, *parts, strict=True):
+        q, k, v = (layout.spread(states) for states in part)
+        mask = _band(layout.longest, window, q.device) if layout.longest > window else None
+        out = scaled_dot_product_attention(
+            q, k, v, attn_mask=mask, is_causal=mask is None, dropout_p=dropout, scale=scaling, enable_gqa=grouped
         )
-    return layout.gather(outputs)
+        outputs.append(layout.gather(out))
+    return torch.cat(outputs, dim=1)
 
 
-def _on_cuda(
-    query: Tensor, key: Tensor, value: Tensor, layout: Layout, scaling: float | None, window: int
-) -> Tensor:
+def _on_cuda(query: Tensor, key: Tensor, value: Tensor, grids: Grids, scaling: float | None, window: int) -> Tensor:
     """The variable-length kernel; 16 bits only. -> (1, T, heads, D)"""
     from torch.nn.attention.varlen import varlen_attn  # needs a CUDA build
 
-    q, k, v = (states[0].transpose(0, 1).contiguous() for states in (query, key, value))
-    left = window - 1 if layout.longest > window else -1
-    return varlen_attn(
+    q, k, v = (states.squeeze(0).transpose(0, 1).contiguous() for states in (query, key, value))
+    left = window - 1 if grids.longest > window else -1
+    out: Tensor = varlen_attn(  # type: ignore[assignment]  # a tuple only where log-sum-exps are asked for
         q,
         k,
         v,
-        layout.boundaries,
-        layout.boundaries,
-        layout.longest,
-        layout.longest,
+        grids.boundaries,
+        grids.boundaries,
+        grids.longest,
+        grids.longest,
         scale=scaling,
         window_size=(left, 0),
         enable_gqa=q.shape[1] != k.shape[1],
-    )[None]
+    )
+    return out[None]
 
 
 def packed_attention(
@@ -131,23 +144,23 @@ def packed_attention(
     sliding_window: int | None = None,
     softcap: float | None = None,
     s_aux: Tensor | None = None,
-    layout: Layout | None = None,
+    grids: Grids | None = None,
     **_: Any,  # transformers hands every attention function more than it needs
 ) -> tuple[Tensor, None]:
     """Causal attention inside each packed sequence. Returns (1, T, heads, D), and no weights."""
-    if layout is None:
-        raise ValueError("packed attention was called without a layout: call the model through packed_hidden()")
+    if grids is None:
+        raise ValueError("packed attention was called without grids: call the model through packed_hidden()")
     if softcap is not None or s_aux is not None:
         feature = "capped attention scores" if softcap is not None else "attention sinks"
         raise InputError(f"{type(module).__name__}: {feature} can't be packed; choose a model without them")
-    window = sliding_window or layout.longest
+    window = sliding_window or grids.longest
     if query.is_cuda:
         if torch.is_autocast_enabled("cuda"):  # rotary embeddings have made float32 of what autocast had cast
             dtype = torch.get_autocast_dtype("cuda")
             query, key, value = query.to(dtype), key.to(dtype), value.to(dtype)
         if query.dtype in (torch.float16, torch.bfloat16) and not dropout:
-            return _on_cuda(query, key, value, layout, scaling, window), None
-    return _on_grids(query, key, value, layout, scaling, dropout, window), None
+            return _on_cuda(query, key, value, grids, scaling, window), None
+    return _on_grids(query, key, value, grids, scaling, dropout, window), None
 
 
 def use_packed_attention(model: PreTrainedModel) -> None:
@@ -182,11 +195,27 @@ def plain_attention(model: PreTrainedModel) -> Iterator[PreTrainedModel]:
 
 def packed_hidden(model: PreTrainedModel, batch: PackedBatch) -> Tensor:
     """The last hidden states of a packed batch, final norm included. `model` has no head. -> (T, H)"""
+    order = _falling(batch.lengths)
+    lengths, tokens = batch.lengths[order], _token_order(batch.lengths, order)
+    positions = batch.position_ids[tokens]
     output = model(
-        input_ids=batch.input_ids[None],
-        position_ids=batch.position_ids[None],
+        input_ids=batch.input_ids[tokens][None],
+        position_ids=positions[None],
         use_cache=False,
-        layout=Layout.of(batch),
+        grids=Grids.of(lengths, positions),
     )
-    hidden: Tensor = output.last_hidden_state[0]
-    return hidden
+    hidden: Tensor = output.last_hidden_state.squeeze(0)
+    return torch.empty_like(hidden).index_copy(0, tokens, hidden)  # back in the batch's order
+
+
+def _falling(lengths: Tensor) -> Tensor:
+    """Sequences from the longest to the shortest; equal ones keep their order. (B,)"""
+    return lengths.argsort(descending=True, stable=True)
+
+
+def _token_order(lengths: Tensor, order: Tensor) -> Tensor:
+    """The packed position of each token when sequences are laid in this order. (T,)"""
+    starts, moved = lengths.cumsum(0) - lengths, lengths[order]
+    shift = starts[order] - (moved.cumsum(0) - moved)  # what to add to a token's new place to find its old one
+    total = int(lengths.sum())
+    return shift.repeat_interleave(moved, output_size=total) + torch.arange(total, device=lengths.device)

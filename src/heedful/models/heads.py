@@ -5,6 +5,7 @@ All work happens in `forward`, so that data-parallel and sharding wrappers see i
 
 from __future__ import annotations
 
+import sys
 from math import sqrt
 
 import torch
@@ -16,13 +17,18 @@ from heedful.models.attention import packed_hidden, use_packed_attention
 from heedful.ops.logprobs import Distribution, chunked_entropy, chunked_logprobs
 
 
+def context_of(model: PreTrainedModel) -> int:
+    """The most tokens that a model takes in one sequence."""
+    return int(getattr(model.config, "max_position_embeddings", None) or sys.maxsize)
+
+
 def disable_dropout(model: nn.Module) -> None:
     """Dropout to 0 everywhere: the ratio of PPO is 1 at step zero only without it."""
     for module in model.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0
-        elif hasattr(module, "attention_dropout"):
-            module.attention_dropout = 0.0
+        elif isinstance(getattr(module, "attention_dropout", None), float):
+            module.attention_dropout = 0.0  # type: ignore[assignment]
 
 
 class Policy(nn.Module):
@@ -38,9 +44,13 @@ class Policy(nn.Module):
     def vocabulary(self) -> int:
         return int(self.lm.get_output_embeddings().weight.shape[0])
 
+    @property
+    def context(self) -> int:
+        return context_of(self.lm)
+
     def head(self, hidden: Tensor) -> Tensor:
         """Logits of hidden states, scaled and capped as the architecture asks. (n, H) -> (n, V)"""
-        logits = self.lm.get_output_embeddings()(hidden)
+        logits: Tensor = self.lm.get_output_embeddings()(hidden)
         config = self.lm.config
         if scale := getattr(config, "logits_scaling", None):  # Granite divides
             logits = logits / scale
@@ -52,7 +62,7 @@ class Policy(nn.Module):
 
     def hidden(self, batch: PackedBatch) -> Tensor:
         """The states from which each target is predicted: those of the token before it. -> (N, H)"""
-        return packed_hidden(self.lm.base_model, batch)[batch.targets - 1]
+        return packed_hidden(self.lm.base_model, batch).index_select(0, batch.targets - 1)
 
     def forward(self, batch: PackedBatch, temperature: float = 1.0) -> Tensor:
         """Log-probability of every target at this temperature. -> (N,)"""
@@ -77,10 +87,15 @@ class RewardModel(nn.Module):
         disable_dropout(classifier)
         use_packed_attention(classifier)
 
+    @property
+    def context(self) -> int:
+        return context_of(self.classifier)
+
     def forward(self, batch: PackedBatch) -> Tensor:
         """Log-odds scores, before any affine. -> (B,)"""
-        hidden = packed_hidden(self.classifier.base_model, batch)[batch.ends]
-        return self.classifier.score(hidden).squeeze(-1).float()  # type: ignore[operator]
+        hidden = packed_hidden(self.classifier.base_model, batch).index_select(0, batch.ends)
+        scores: Tensor = self.classifier.score(hidden)  # type: ignore[operator]
+        return scores.squeeze(-1).float()
 
 
 class ValueModel(nn.Module):
@@ -95,8 +110,9 @@ class ValueModel(nn.Module):
 
     def forward(self, batch: PackedBatch) -> Tensor:
         """-> (N,)"""
-        hidden = packed_hidden(self.backbone, batch)[batch.targets - 1]
-        return self.score(hidden).squeeze(-1).float()
+        hidden = packed_hidden(self.backbone, batch).index_select(0, batch.targets - 1)
+        values: Tensor = self.score(hidden)
+        return values.squeeze(-1).float()
 
 
 class ActorCritic(nn.Module):
@@ -107,9 +123,7 @@ class ActorCritic(nn.Module):
         self.policy = policy
         self.critic = critic
 
-    def forward(
-        self, batch: PackedBatch, text: PackedBatch, temperature: float = 1.0
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, batch: PackedBatch, text: PackedBatch, temperature: float = 1.0) -> tuple[Tensor, Tensor, Tensor]:
         """Log-probability of, and value before, every target; and of every target of a text mixed in, at temperature 1.
 
         `text` may hold no sequence at all. -> (N,), (N,), (targets of the text,)

@@ -37,10 +37,15 @@ def chunked_logprobs(
 
     if len(tokens) <= rows:
         return one(hidden, tokens)
-    parts = zip(hidden.split(rows), tokens.split(rows), strict=True)
+    parts = zip(torch.split(hidden, rows), torch.split(tokens, rows), strict=True)
     if not torch.is_grad_enabled():
         return torch.cat([one(part, part_tokens) for part, part_tokens in parts])
-    return torch.cat([checkpoint(one, part, part_tokens, use_reentrant=False) for part, part_tokens in parts])
+    return torch.cat([_again(one, part, part_tokens) for part, part_tokens in parts])
+
+
+def _again(one: Callable[[Tensor, Tensor], Tensor], part: Tensor, part_tokens: Tensor) -> Tensor:
+    result: Tensor = checkpoint(one, part, part_tokens, use_reentrant=False, preserve_rng_state=False)  # draws nothing
+    return result
 
 
 def _tempered(logits: Tensor, temperature: float) -> Tensor:
@@ -67,7 +72,7 @@ def chunked_entropy(
     """Target log-probabilities and exact entropies, in chunks."""
     logprobs, entropies = [], []
     rows = max(1, CHUNK_ELEMENTS // vocabulary)
-    for part, part_tokens in zip(hidden.split(rows), tokens.split(rows), strict=True):
+    for part, part_tokens in zip(torch.split(hidden, rows), torch.split(tokens, rows), strict=True):
         log_p = _log_softmax(head(part), temperature)  # (n, V)
         logprobs.append(log_p.gather(-1, part_tokens[:, None]).squeeze(-1))
         entropies.append(-(log_p.exp() * log_p).sum(-1))
@@ -84,7 +89,7 @@ def chunked_kl(
     """
     result = []
     rows = max(1, CHUNK_ELEMENTS // vocabulary)
-    for part, other in zip(hidden.split(rows), other_hidden.split(rows), strict=True):
+    for part, other in zip(torch.split(hidden, rows), torch.split(other_hidden, rows), strict=True):
         log_p = _log_softmax(head(part), temperature)
         log_q = _log_softmax(other_head(other), temperature)
         result.append((log_p.exp() * (log_p - log_q)).sum(-1))  # Σ_v p_v (log p_v − log q_v)

@@ -71,5 +71,5 @@ def _git_state() -> str:
 
 def hash_outputs(folder: Path) -> dict[str, str]:
     """Hashes of what a stage leaves for others; checkpoints and logs are its own business."""
-    own = {"manifest.json", "begun.json", "checkpoints", "metrics.jsonl", "config.toml"}
+    own = {"manifest.json", "begun.json", "checkpoints", "metrics.jsonl", "config.toml", "kernels.json"}
     return {p.name: digest(p) for p in sorted(folder.iterdir()) if p.name not in own and not p.name.startswith(".")}

@@ -6,6 +6,7 @@ from heedful.config import (
     DPOConfig,
     EvaluateConfig,
     LabelConfig,
+    OpeningsConfig,
     PPOConfig,
     PretrainConfig,
     ReportConfig,
@@ -27,6 +28,10 @@ def run_stage(config: StageConfig, run: Run) -> None:
             from heedful.stages.world import world
 
             world(config, run)
+        case OpeningsConfig():
+            from heedful.stages.openings import openings
+
+            openings(config, run)
         case PretrainConfig():
             from heedful.stages.pretrain import pretrain
 

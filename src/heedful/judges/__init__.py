@@ -1,0 +1,1 @@
+"""Judges score texts. The same judges serve labels, rewards and evaluation."""

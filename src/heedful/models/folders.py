@@ -1,0 +1,120 @@
+"""Opening a model folder with transformers, after a look at whether it is one that may be opened."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, PreTrainedModel
+from transformers.utils import logging
+
+from heedful.errors import InputError
+from heedful.run import console
+
+CODE = {"auto_map", "trust_remote_code", "_attn_implementation_internal", "_experts_implementation_internal"}
+PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt")
+
+Auto = type[AutoModelForCausalLM] | type[AutoModelForSequenceClassification]
+
+
+def say(sentence: str) -> None:
+    """One line for the user, from rank 0 alone."""
+    if os.environ.get("RANK", "0") == "0":
+        console.print(f"{'model':>12} {sentence}")
+
+
+def open_model(
+    auto: Auto, folder: str | Path, *, new: frozenset[str] = frozenset(), **settings: Any
+) -> PreTrainedModel:
+    """A model in float32, from a folder with config.json and safetensors weights.
+
+    new: the parameters that the folder need not hold. settings: changes of the config.
+    InputError: the folder is incomplete or damaged, wants to run code, or is of a kind that `auto` can't be.
+    """
+    folder = Path(folder)
+    check_folder(folder)
+    try:
+        with quiet():
+            model, report = auto.from_pretrained(
+                str(folder),
+                dtype=torch.float32,
+                local_files_only=True,
+                use_safetensors=True,
+                output_loading_info=True,
+                **settings,
+            )
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise InputError(f"{folder}: transformers can't load this model: {reason}") from None
+    if missing := sorted(set(report["missing_keys"]) - new):
+        raise InputError(
+            f"{folder}: the weights lack {', '.join(missing[:3])}{' …' if len(missing) > 3 else ''}: "
+            f"it holds no whole {type(model).__name__}; name the folder of a complete one"
+        )
+    return model
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse what is not a model folder with safe weights and no code of its own."""
+    if not folder.is_dir():
+        raise InputError(f"{folder}: there is no such model folder")
+    if not (folder / "config.json").exists():
+        raise InputError(f"{folder}: holds no config.json, so it is no model folder in transformers' layout")
+    for name in ("config.json", "tokenizer_config.json"):
+        if found := _code(_read_json(folder / name)):
+            raise InputError(
+                f"{folder / name}: '{found}' asks to run code that comes with the model, which heedful never does; "
+                "use a model that transformers itself knows, or remove the key"
+            )
+    if not any(folder.glob("*.safetensors")):
+        pickled = next((p.name for pattern in PICKLED for p in folder.glob(pattern)), "")
+        found = f"only pickled weights ({pickled}), which can run code" if pickled else "no weights"
+        raise InputError(f"{folder}: holds {found}: put model.safetensors beside config.json")
+    if not any((folder / name).exists() for name in ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")):
+        raise InputError(f"{folder}: holds no tokenizer: put tokenizer.json beside config.json")
+
+
+def _read_json(path: Path) -> Any:
+    """What a JSON file holds, None where there is none."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise InputError(f"{path}: not valid JSON: {error}") from None
+
+
+def _code(value: Any) -> str:
+    """The first key anywhere in a config that names code to run; "" where there is none."""
+    match value:
+        case dict():
+            for key, item in value.items():
+                if key in CODE and item not in (None, False):
+                    return str(key)
+                if "attn_implementation" in key and "/" in str(item):  # a kernel to download
+                    return str(key)
+                if found := _code(item):
+                    return found
+        case list():
+            return next((found for item in value if (found := _code(item))), "")
+    return ""
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """transformers' progress bars and warnings off: what they would say is checked and said by heedful."""
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()

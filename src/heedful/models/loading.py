@@ -1,0 +1,186 @@
+"""Everyone's models in and out: transformers folders with safetensors weights, tokenizer and chat template."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedModel,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+)
+
+from heedful.config import Architecture
+from heedful.data.chat import Chat
+from heedful.errors import InputError
+from heedful.models.agreement import check_policy, check_reward_model
+from heedful.models.folders import open_model, quiet, say
+from heedful.models.heads import Policy, RewardModel, ValueModel, init_score_head
+from heedful.run import atomic_folder
+
+Device = torch.device | str
+HEAD = "score.weight"
+
+
+@dataclass(frozen=True, slots=True)
+class Affine:
+    """The scale of a reward model's scores on SFT samples: normalised = (score − mean)/std."""
+
+    mean: float
+    std: float
+
+
+def new_policy(architecture: Architecture, chat: Chat, seed: int) -> Policy:
+    """A model of random weights, drawn from the seed, with the tokenizer's vocabulary."""
+    shape = architecture
+    for name, heads in (("heads", shape.heads), ("kv_heads", shape.kv_heads)):
+        divided, what = (shape.hidden, "hidden") if name == "heads" else (shape.heads, "heads")
+        if divided % heads:
+            raise InputError(f"architecture.{what} = {divided} is no multiple of architecture.{name} = {heads}")
+    if shape.hidden // shape.heads % 2:
+        raise InputError(
+            f"architecture.hidden / heads = {shape.hidden // shape.heads} must be even: rotary positions turn pairs"
+        )
+    match shape.family:
+        case "llama":
+            kind, configure = LlamaForCausalLM, LlamaConfig
+        case "qwen3":
+            kind, configure = Qwen3ForCausalLM, Qwen3Config
+    config = configure(
+        vocab_size=len(chat.tokenizer),
+        hidden_size=shape.hidden,
+        intermediate_size=shape.feedforward,
+        num_hidden_layers=shape.layers,
+        num_attention_heads=shape.heads,
+        num_key_value_heads=shape.kv_heads,
+        head_dim=shape.hidden // shape.heads,
+        max_position_embeddings=shape.context,
+        tie_word_embeddings=True,
+        bos_token_id=chat.tokenizer.bos_token_id,
+        eos_token_id=chat.document_end,
+        pad_token_id=chat.pad_id,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        lm = kind(config)
+    _name_special_tokens(lm, chat)
+    return Policy(lm)
+
+
+def load_policy(folder: str | Path, *, device: Device) -> tuple[Policy, Chat]:
+    """A causal language model and its tokenizer, completed where it lacks PAD, EOS or a template.
+
+    InputError: see `open_model`; also where packed sequences would change what the model says.
+    """
+    policy = Policy(open_model(AutoModelForCausalLM, folder))
+    chat = _join(policy.lm, folder)
+    check_policy(policy)
+    return policy.to(device), chat
+
+
+def save_policy(policy: Policy, chat: Chat, folder: Path) -> None:
+    """A folder that plain transformers loads; there whole or not at all."""
+    _save(policy.lm, chat, folder)
+
+
+def reward_from_policy(policy_folder: str | Path, seed: int) -> tuple[RewardModel, Chat]:
+    """A policy's backbone under a new scalar head, drawn from the seed."""
+    classifier = open_model(AutoModelForSequenceClassification, policy_folder, new=frozenset({HEAD}), num_labels=1)
+    init_score_head(_score_head(classifier, policy_folder), torch.Generator().manual_seed(seed))
+    chat = _join(classifier, policy_folder)
+    model = RewardModel(classifier)
+    check_reward_model(model)
+    return model, chat
+
+
+def load_reward_model(folder: str | Path, *, device: Device) -> tuple[RewardModel, Chat, Affine]:
+    """A sequence classifier with one label, its tokenizer, and the scale of its scores (0 and 1 where none is)."""
+    classifier = open_model(AutoModelForSequenceClassification, folder)
+    _score_head(classifier, folder)
+    chat = _join(classifier, folder)
+    model = RewardModel(classifier)
+    check_reward_model(model)
+    return model.to(device), chat, _affine(classifier)
+
+
+def save_reward_model(model: RewardModel, chat: Chat, affine: Affine, folder: Path) -> None:
+    """A classifier in log-odds that plain transformers loads; the affine stands in its config."""
+    model.classifier.config.heedful_score_mean = affine.mean
+    model.classifier.config.heedful_score_std = affine.std
+    _save(model.classifier, chat, folder)
+
+
+def critic_from_reward(folder: str | Path, *, device: Device, affine: bool = True) -> ValueModel:
+    """A critic that begins with the reward model's opinion of unfinished answers, in the units that PPO is paid in.
+
+    affine: scores are paid as (score − mean)/std, so the head is scaled the same way.
+    """
+    classifier = open_model(AutoModelForSequenceClassification, folder)
+    old = _score_head(classifier, folder)
+    scale = _affine(classifier) if affine else Affine(0.0, 1.0)
+    score = nn.Linear(old.in_features, 1)
+    with torch.no_grad():
+        score.weight.copy_(old.weight / scale.std)
+        score.bias.copy_(((old.bias if old.bias is not None else torch.zeros(1)) - scale.mean) / scale.std)
+    return ValueModel(classifier.base_model, score).to(device)
+
+
+def _affine(classifier: PreTrainedModel) -> Affine:
+    config = classifier.config
+    return Affine(float(getattr(config, "heedful_score_mean", 0.0)), float(getattr(config, "heedful_score_std", 1.0)))
+
+
+def _score_head(classifier: PreTrainedModel, folder: str | Path) -> nn.Linear:
+    """The linear head of a decoder with one label."""
+    head = getattr(classifier, "score", None)
+    if not isinstance(head, nn.Linear) or head.out_features != 1:
+        raise InputError(
+            f"{folder}: {type(classifier).__name__} is no reward model: it needs a linear head `score` with one label"
+        )
+    return head
+
+
+def _join(model: PreTrainedModel, folder: str | Path) -> Chat:
+    """The folder's tokenizer, and the model made to know all of its tokens."""
+    chat = Chat.load(folder)
+    for note in chat.notes:
+        say(f"{folder}: {note}")
+    rows, tokens = model.get_input_embeddings().weight.shape[0], max(chat.tokenizer.get_vocab().values()) + 1
+    if tokens > rows:
+        _grow(model, rows, tokens)
+        say(f"{folder}: embeddings grew from {rows} to {tokens} tokens; the new ones begin at the mean of the old")
+    _name_special_tokens(model, chat)
+    return chat
+
+
+def _grow(model: PreTrainedModel, rows: int, tokens: int) -> None:
+    """New rows at the mean of the old: no token becomes likely by chance (Hewitt 2021)."""
+    with quiet():
+        model.resize_token_embeddings(tokens, mean_resizing=False)
+    with torch.no_grad():
+        for layer in (model.get_input_embeddings(), model.get_output_embeddings()):
+            if layer is not None:
+                layer.weight[rows:] = layer.weight[:rows].mean(0)
+
+
+def _name_special_tokens(model: PreTrainedModel, chat: Chat) -> None:
+    """PAD and EOS in the configs, so that other tools pad and stop as heedful does."""
+    model.config.pad_token_id = chat.pad_id
+    model.config.eos_token_id = chat.document_end
+    if model.can_generate():
+        ends = list(dict.fromkeys([chat.eos_id, chat.document_end]))
+        model.generation_config.pad_token_id = chat.pad_id
+        model.generation_config.eos_token_id = ends if len(ends) > 1 else ends[0]
+
+
+def _save(model: PreTrainedModel, chat: Chat, folder: Path) -> None:
+    with atomic_folder(folder) as scratch, quiet():
+        model.save_pretrained(scratch)
+        chat.tokenizer.save_pretrained(scratch)

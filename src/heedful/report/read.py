@@ -1,0 +1,90 @@
+"""A run folder as plain data: manifests, metrics, evaluation, reward reports, samples. Reads, and never writes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from heedful.run import Manifest, read_metrics, stage_folders
+
+Rows = list[dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One stage's folder. `manifest` is None while the stage is not complete."""
+
+    name: str
+    kind: str
+    manifest: Manifest | None
+    metrics: Rows
+    reward: Mapping[str, Any]  # reward.json of a reward stage, else empty
+    samples: Rows  # what a policy wrote while it was trained
+
+    def series(self, key: str) -> list[tuple[float, float]]:
+        """(step, value) of one metric wherever it was logged."""
+        return [(float(r["step"]), float(r[key])) for r in self.metrics if isinstance(r.get(key), int | float)]
+
+    def samples_at(self, first: bool) -> Rows:
+        """The samples of the first or of the last iteration that left any."""
+        iterations = [row["iteration"] for row in self.samples]
+        chosen = (min if first else max)(iterations, default=-1)
+        return [row for row in self.samples if row["iteration"] == chosen]
+
+
+@dataclass(frozen=True, slots=True)
+class RunView:
+    """A run as the page shows it."""
+
+    name: str
+    stages: list[Stage]
+    evaluation: Mapping[str, Any]
+    recipe: str  # the recipe as TOML text, or empty
+
+    def of_kind(self, kind: str) -> list[Stage]:
+        return [stage for stage in self.stages if stage.kind == kind]
+
+    @property
+    def seconds(self) -> float:
+        return sum(stage.manifest.seconds for stage in self.stages if stage.manifest)
+
+    @property
+    def seed(self) -> int:
+        return next((stage.manifest.seed for stage in self.stages if stage.manifest), 0)
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        done = [stage.manifest.environment for stage in self.stages if stage.manifest]
+        return done[-1] if done else {}
+
+
+def _json(path: Path) -> dict[str, Any]:
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
+
+
+def _evaluation(run: Path, folders: Mapping[str, Path]) -> dict[str, Any]:
+    """The newest evaluation: a stage's own, or the one published at the run's top."""
+    for folder in reversed(list(folders.values())):
+        if found := _json(folder / "evaluation.json"):
+            return found
+    return _json(run / "evaluation.json")
+
+
+def read_run(run: Path) -> RunView:
+    """Everything the page needs of `runs/<name>`; what a run does not hold is empty."""
+    folders = stage_folders(run)
+    stages = []
+    for name, folder in folders.items():
+        manifest = Manifest.read(folder)
+        begun = _json(folder / "begun.json").get("config", {})
+        kind = manifest.kind if manifest else str(begun.get("type", name))
+        metrics, samples = read_metrics(folder / "metrics.jsonl"), read_metrics(folder / "samples.jsonl")
+        if any("iteration" not in row for row in samples):
+            samples = []
+        stages.append(Stage(name, kind, manifest, metrics, _json(folder / "reward.json"), samples))
+    recipe = run / "recipe.toml"
+    text = recipe.read_text(encoding="utf-8") if recipe.exists() else ""
+    return RunView(run.name, stages, _evaluation(run, folders), text)

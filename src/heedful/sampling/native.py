@@ -1,0 +1,141 @@
+"""The native sampler: batched decoding over a policy's own weights, with cached keys and values.
+
+Continuous batching: a finished row leaves at once (the last row takes its place), and waiting prompts join when enough
+places are free. A prompt that several consecutive answers share is computed once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention
+
+from heedful.data.packing import Example, groups_by_tokens, pack
+from heedful.models.attention import Layout
+from heedful.models.heads import Policy
+from heedful.sampling.answers import Answers, Room, context_of
+from heedful.sampling.cache import Cache
+from heedful.sampling.protocol import Sampled, SamplingParams
+from heedful.sampling.weights import Block, Weights, read_weights
+
+JOIN_SHARE = 8  # prompts join when 1/8 of the places are free: prompts together are cheaper than one by one
+PREFILL_TOKENS = 8192  # prompt tokens computed together
+
+
+class NativeSampler:
+    """For the families that `can_read` names. Raises InputError where a prompt leaves no room for an answer."""
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self._room = Room(context_of(policy.lm.config))
+
+    def update(self, model: Policy) -> None:
+        self._policy = model
+        self._room.context = context_of(model.lm.config)
+
+    @torch.inference_mode()
+    def sample(self, prompts: Sequence[Sequence[int]], params: SamplingParams, seeds: Sequence[int]) -> list[Sampled]:
+        limits = self._room.limits(prompts, params.max_new_tokens)
+        answers = Answers(limits, params, seeds, self._policy.lm.device)
+        if prompts:
+            columns = max(len(prompt) + limit for prompt, limit in zip(prompts, limits, strict=True))
+            rows = _Rows(self._policy, prompts, min(params.batch, len(prompts)), columns)
+            while rows.wait_for(answers):
+                rows.step(answers)
+        return answers.finished()
+
+
+class _Rows:
+    """The rows being decoded. Row r stands for answer samples[r], has lengths[r] tokens cached and feeds tokens[r]."""
+
+    def __init__(self, policy: Policy, prompts: Sequence[Sequence[int]], slots: int, columns: int) -> None:
+        self._policy, self._prompts, self._slots = policy, prompts, slots
+        embeddings = policy.lm.get_input_embeddings().weight
+        self._weights: Weights = read_weights(policy.lm, columns)
+        self._cache = Cache(self._weights, slots, columns, embeddings)
+        self._next = 0  # the first prompt that waits
+        self.samples = self.lengths = self.tokens = torch.zeros(0, dtype=torch.long, device=embeddings.device)
+
+    def wait_for(self, answers: Answers) -> bool:
+        """Let prompts join where there is room. False when all answers are finished."""
+        waiting, free = len(self._prompts) - self._next, self._slots - len(self.samples)
+        if waiting and (free == self._slots or free * JOIN_SHARE >= self._slots):
+            self._join(list(range(self._next, self._next + min(waiting, free))))
+        return len(self.samples) > 0
+
+    def _join(self, samples: list[int]) -> None:
+        """Cache all but the last token of each prompt; the next step feeds that one like any other."""
+        beginnings: list[tuple[int, ...]] = []
+        shared: list[int] = []  # which beginning each sample has
+        for sample in samples:
+            prompt = self._prompts[sample]
+            beginning = tuple(prompt[:-1] or prompt)  # of a single token: cached in vain, and overwritten by the step
+            if not beginnings or beginnings[-1] != beginning:
+                beginnings.append(beginning)
+            shared.append(len(beginnings) - 1)
+        first = len(self.samples)
+        for group in groups_by_tokens([len(ids) for ids in beginnings], PREFILL_TOKENS):
+            rows = [index - group[0] for index in shared if group[0] <= index <= group[-1]]
+            self._prefill([Example(beginnings[index]) for index in group], rows, first)
+            first += len(rows)
+        lengths = [len(self._prompts[sample]) - 1 for sample in samples]
+        last = [self._prompts[sample][-1] for sample in samples]
+        self.samples = torch.cat([self.samples, self.samples.new_tensor(samples)])
+        self.lengths = torch.cat([self.lengths, self.lengths.new_tensor(lengths)])
+        self.tokens = torch.cat([self.tokens, self.tokens.new_tensor(last)])
+        self._next += len(samples)
+
+    def _prefill(self, beginnings: list[Example], shared: list[int], first: int) -> None:
+        """Run packed prompts through the model; row first + i gets the keys and values of beginnings[shared[i]]."""
+        packed = pack(beginnings).to(self.tokens.device)
+        layout = Layout.of(packed)
+        everything = torch.arange(len(packed.input_ids), device=self.tokens.device)
+        ranges = torch.split_with_sizes(everything, [len(example.ids) for example in beginnings])
+        source = torch.cat([ranges[index] for index in shared])  # a token for every place to fill
+        lengths = packed.lengths[self.tokens.new_tensor(shared)]
+        rows = torch.arange(first, first + len(shared), device=lengths.device).repeat_interleave(lengths)
+        columns = packed.position_ids[source]
+        place = self._weights.place(packed.position_ids)
+        x = self._weights.embed(packed.input_ids, packed.position_ids)
+        for layer, block in enumerate(self._weights.blocks):
+            q, k, v = block.project(x, place)
+            self._cache.fill(layer, rows, columns, k[source], v[source])
+            if layer + 1 < len(self._weights.blocks):  # nobody reads what the last layer would make of the prompt
+                x = block.finish(x, _attend_packed(q, k, v, layout, block))
+
+    def step(self, answers: Answers) -> None:
+        """One more token for every row; rows that end leave."""
+        reaches = {window: self._cache.reach(self.lengths, window) for window in self._weights.windows}
+        place = self._weights.place(self.lengths)
+        x = self._weights.embed(self.tokens, self.lengths)
+        for layer, block in enumerate(self._weights.blocks):
+            q, k, v = block.project(x, place)
+            x = block.finish(x, self._cache.attend(layer, q, k, v, reaches[block.window], block.scaling))
+        self.tokens, ended = answers.extend(self.samples, self._policy.head(self._weights.norm(x)))
+        self.lengths = self.lengths + 1
+        if bool(ended.any()):
+            self._leave(ended)
+
+    def _leave(self, ended: Tensor) -> None:
+        """Close the gaps: rows from the end take the places of those that ended."""
+        kept = int((~ended).sum())
+        gaps = ended[:kept].nonzero().squeeze(-1)
+        movers = (~ended[kept:]).nonzero().squeeze(-1) + kept
+        if len(gaps):
+            self._cache.move(movers, gaps, int(self.lengths.max()))
+        for rows in (self.samples, self.lengths, self.tokens):
+            rows[gaps] = rows[movers]
+        self.samples, self.lengths, self.tokens = self.samples[:kept], self.lengths[:kept], self.tokens[:kept]
+
+
+def _attend_packed(q: Tensor, k: Tensor, v: Tensor, layout: Layout, block: Block) -> Tensor:
+    """Each prompt attends to itself, causally and within the block's window. q (T, Q, D) -> (T, Q·D)"""
+    queries, keys, values = (layout.spread(states.transpose(0, 1)[None]) for states in (q, k, v))
+    longest = layout.longest
+    inside = torch.ones(longest, longest, dtype=torch.bool, device=q.device).tril().triu(1 - min(block.window, longest))
+    out = scaled_dot_product_attention(
+        queries, keys, values, attn_mask=inside, scale=block.scaling, enable_gqa=q.shape[1] != k.shape[1]
+    )
+    return layout.gather(out)[0].flatten(1)

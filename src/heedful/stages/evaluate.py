@@ -1,0 +1,201 @@
+"""Compare models on held-out prompts: evaluation.json, and answers.jsonl with every answer and score behind it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from heedful.config import EvaluateConfig
+from heedful.data.chat import Chat
+from heedful.data.sources import read_documents, read_prompts
+from heedful.errors import InputError
+from heedful.evaluate.answers import Speaker
+from heedful.evaluate.assemble import Contest, answer_rows, assemble, judge_all
+from heedful.evaluate.judging import RewardJudge, TruthJudge
+from heedful.evaluate.measure import Measured, Questions, count_parameters, measure, same_tokens
+from heedful.judges.protocol import Judge
+from heedful.models.heads import Policy
+from heedful.models.loading import load_policy
+from heedful.records import Messages, Prompt
+from heedful.rewards.model import ModelReward
+from heedful.run import Run, atomic_text
+from heedful.sampling import make_sampler
+
+REFERENCE = "sft"  # what drift, falls and over-refusal are measured from; the base where no model is called so
+FEW_SHOT = "few-shot"
+FEW_SHOT_PAGES = 4
+PROXY = "reward"  # the name that a recipe gives to the reward model the policy was trained on
+
+
+def evaluate(config: EvaluateConfig, run: Run) -> None:
+    """Every model answers, every judge scores, every difference gets its interval."""
+    _check(config)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    questions = _questions(config)
+    judges = _judges(config, device)
+    names = list(config.models)
+    reference = REFERENCE if REFERENCE in config.models else names[0]
+    truth = "" if config.judge == "none" else next(iter(judges))
+    measured = _measure_all(config, run, questions, next(iter(judges.values())), reference, device)
+    contest = Contest(
+        measured=measured,
+        judges=judges,
+        truth=truth,
+        base=names[0],
+        reference=reference,
+        questions=questions,
+        run=run,
+    )
+    run.say(f"judging by {', '.join(judges)}")
+    views = judge_all(contest)
+    evaluation = assemble(contest, views) | _reward_reports(config)
+    run.write_rows("answers.jsonl", answer_rows(contest, views))
+    atomic_text(run.path / "evaluation.json", json.dumps(evaluation, indent=1, ensure_ascii=False) + "\n")
+    run.summary |= _summary(evaluation)
+    for sentence in evaluation["warnings"]:
+        run.say(sentence)
+
+
+def _check(config: EvaluateConfig) -> None:
+    if not config.models:
+        raise InputError(f"stage '{config.name}': 'models' is empty: name at least one model folder")
+    if config.judge == "none" and not config.reward_models:
+        raise InputError(f"stage '{config.name}': judge is 'none' and no reward_models are given: name at least one")
+    if bool(config.temperatures) != bool(config.dev_prompts):
+        raise InputError(
+            f"stage '{config.name}': 'temperatures' and 'dev_prompts' belong together: give both or neither"
+        )
+    if config.few_shot and config.judge != "world":
+        raise InputError(f"stage '{config.name}': few_shot examples are the built-in world's: set judge = 'world'")
+
+
+def _questions(config: EvaluateConfig) -> Questions:
+    def prompts(path: str) -> list[Prompt]:
+        return read_prompts(path) if path else []
+
+    return Questions(
+        test=read_prompts(config.prompts),
+        dev=prompts(config.dev_prompts),
+        lookalikes=prompts(config.lookalikes),
+        showcase=prompts(config.showcase),
+        documents=read_documents(config.corpus) if config.corpus else [],
+        draws=config.draws,
+        temperature=config.generation.temperature,
+        temperatures=config.temperatures,
+    )
+
+
+def _judges(config: EvaluateConfig, device: torch.device) -> dict[str, Judge]:
+    """The truth first, where there is one, then the reward models."""
+    judges: dict[str, Judge] = {}
+    match config.judge:
+        case "world":
+            from heedful.world import GoldJudge
+
+            judges["gold"] = TruthJudge(GoldJudge())
+        case "sentiment":
+            from heedful.judges.sentiment import SentimentJudge
+
+            judges["sentiment"] = TruthJudge(SentimentJudge())
+        case "none":
+            pass
+    for name, folder in config.reward_models.items():
+        judges[name] = RewardJudge(ModelReward.load(folder, device))
+    return judges
+
+
+def _measure_all(
+    config: EvaluateConfig, run: Run, questions: Questions, judge: Judge, reference: str, device: torch.device
+) -> dict[str, Measured]:
+    """Each model in turn; what is measured already is read back, so that a stopped stage goes on."""
+    measured: dict[str, Measured] = {}
+    anchor, anchor_chat = load_policy(config.models[reference], device=device)
+    anchor.eval()
+    for name, folder in config.models.items():
+        few_shot = f"{name}-{FEW_SHOT}"
+        wanted = [name, few_shot] if config.few_shot and not measured else [name]
+        found = {key: kept for key in wanted if (kept := _read(run, key)) is not None}
+        if len(found) < len(wanted):
+            policy, chat = (anchor, anchor_chat) if name == reference else load_policy(folder, device=device)
+            policy.eval()
+            speaker = Speaker(name, make_sampler(policy), chat, config.generation, run)
+            known = name != reference and _comparable(name, chat, anchor_chat, run)
+            found[name] = measure(speaker, policy, questions, judge=judge, reference=anchor if known else None)
+            _keep(run, name, found[name])
+            if few_shot in wanted:
+                found[few_shot] = _few_shot(speaker, policy, questions, few_shot)
+                _keep(run, few_shot, found[few_shot])
+        measured |= {key: found[key] for key in wanted}
+        run.stop_if_asked()
+    return measured
+
+
+def _comparable(name: str, chat: Chat, anchor: Chat, run: Run) -> bool:
+    """Whether a KL between two models has a meaning: both must read the same tokens."""
+    same = same_tokens(chat, anchor)
+    if not same:
+        run.say(f"{name} and the reference read different tokens: no KL between them")
+    return same
+
+
+def _few_shot(speaker: Speaker, policy: Policy, questions: Questions, name: str) -> Measured:
+    """The same model with as many example pages in front as its context holds beside the longest prompt."""
+    from heedful.world import few_shot_messages
+
+    context, room = policy.context, speaker.generation.max_new_tokens
+    for pages in range(FEW_SHOT_PAGES, 0, -1):
+        prefix: Messages = tuple(chain.from_iterable(few_shot_messages(pages)))
+        longest = max(len(speaker.chat.prompt_ids((*prefix, *p.messages))) for p in questions.test)
+        if longest + room <= context or pages == 1:
+            break
+    speaker.run.say(f"{name}: {pages} example pages in front of each prompt")
+    prefixed = Speaker(name, speaker.sampler, speaker.chat, speaker.generation, speaker.run, prefix)
+    test = questions.test
+    return Measured(
+        {
+            "sample": prefixed.ask(test, "test", temperature=questions.temperature, draws=questions.draws),
+            "greedy": prefixed.ask(test, "test", temperature=0.0, draws=1),
+        },
+        count_parameters(policy),
+    )
+
+
+def _kept(run: Run, name: str) -> Path:
+    return run.checkpoints / f"{name}.json"
+
+
+def _keep(run: Run, name: str, measured: Measured) -> None:
+    atomic_text(_kept(run, name), json.dumps(measured.row()))
+
+
+def _read(run: Run, name: str) -> Measured | None:
+    path = _kept(run, name)
+    return Measured.from_row(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else None
+
+
+def _reward_reports(config: EvaluateConfig) -> dict[str, Any]:
+    """What the reward stages wrote beside their models: the policy's own under `reward_model`, all by name."""
+    reports = {}
+    for name, folder in config.reward_models.items():
+        path = Path(folder).parent / "reward.json"
+        if path.exists():
+            reports[name] = json.loads(path.read_text(encoding="utf-8"))
+    first: dict[str, Any] = reports.get(PROXY) or next(iter(reports.values()), {})
+    return {"reward_model": first, "reward_models": reports}
+
+
+def _summary(evaluation: dict[str, Any]) -> dict[str, Any]:
+    """The win rates in one line each, for the manifest."""
+    rates: Sequence[dict[str, Any]] = evaluation["win_rate"]
+    lines = {
+        f"{r['policy']} vs {r['against']} ({r['judge']}, {r['decoding']})": [
+            round(r["rate"], 4), round(r["low"], 4), round(r["high"], 4)
+        ]
+        for r in rates
+    }  # fmt: skip
+    return {"prompts": evaluation["prompts"], "win_rate": lines, "warnings": len(evaluation["warnings"])}

@@ -1,0 +1,126 @@
+"""Rank the candidates of each prompt by simulated raters: rankings.jsonl to train on, heldout.jsonl to report on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from heedful.config import LabelConfig, SimulatedLabels
+from heedful.data.candidates import Candidates, borrow, by_family, gather
+from heedful.data.sources import read_completions
+from heedful.errors import InputError
+from heedful.evaluate.reward_report import judged_pairs, label_figures, with_truth
+from heedful.judges.sentiment import NOISE, compound
+from heedful.records import Prompt, Ranking
+from heedful.run import Run
+from heedful.world import FAMILIES, GoldJudge, SimulatedRater, preference_probability, raters
+
+TIE_WIDTH = 0.02  # answers that a rater feels to be this close, in units of the truth, share a rank
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """A population of simulated raters and what they noisily perceive."""
+
+    raters: Sequence[SimulatedRater]
+    gold: Callable[[Prompt, str], float]
+
+
+def label(config: LabelConfig, run: Run) -> None:
+    """Candidates for one prompt are put together, some answers of other prompts are added, one rater ranks them."""
+    pool = gather(completion for path in config.completions for completion in read_completions(path))
+    if config.borrowed:
+        families = by_family(pool)
+        pool = [borrow(own, pool, families, config.borrowed, run.rng("borrow", i)) for i, own in enumerate(pool)]
+    usable = [candidates for candidates in pool if len(candidates.texts) > 1]
+    if not usable:
+        raise InputError(
+            f"{', '.join(config.completions)}: no prompt has two different answers to rank; "
+            "sample more completions at a higher temperature"
+        )
+    truth = _truth(config.by, run.seed, usable)
+    held = held_out(len(usable), config.holdout, run.rng("holdout"))
+    training: list[Ranking] = []
+    heldout: list[Ranking] = []
+    with run.progress("label", len(usable)) as progress:
+        for index, candidates in enumerate(usable):
+            ranking = rank(candidates, truth.raters, run.rng("rank", index))
+            if index in held:
+                heldout.append(_known(ranking, truth))
+            else:
+                training.append(ranking)
+            progress.advance()
+            run.stop_if_asked()
+    run.write_records("rankings.jsonl", training)
+    run.write_records("heldout.jsonl", heldout)
+    run.summary |= summary(training, heldout, skipped=len(pool) - len(usable))
+    run.say(
+        f"{len(training)} rankings to train on, {len(heldout)} held out, by {len(truth.raters)} simulated raters; "
+        f"ceiling {run.summary['heldout']['ceiling']}, {run.summary['heldout']['labels_against_gold']} against gold"
+    )
+
+
+def held_out(count: int, share: float, rng: np.random.Generator) -> frozenset[int]:
+    """Which prompts are kept for the report: whole prompts, since pairs of one prompt share their answers."""
+    return frozenset(int(i) for i in rng.permutation(count)[: round(share * count)])
+
+
+def rank(candidates: Candidates, people: Sequence[SimulatedRater], rng: np.random.Generator) -> Ranking:
+    """One rater, chosen by the draw, sees the candidates in a drawn order, so that no source always comes first."""
+    rater = people[int(rng.integers(len(people)))]
+    order = [int(i) for i in rng.permutation(len(candidates.texts))]
+    texts = tuple(candidates.texts[i] for i in order)
+    return Ranking(
+        prompt=candidates.prompt,
+        completions=texts,
+        ranks=rater.rank(candidates.prompt, texts, rng, TIE_WIDTH),
+        rater=rater.name,
+        rater_kind="simulated",
+        sources=tuple(candidates.sources[i] for i in order),
+    )
+
+
+def _truth(by: SimulatedLabels, seed: int, pool: Sequence[Candidates]) -> Truth:
+    match by.truth:
+        case "world":
+            for candidates in pool:
+                if candidates.prompt.meta.get("family") not in FAMILIES:
+                    raise InputError(
+                        f"prompt {candidates.prompt.id}: has no 'family' of the built-in world in its meta, and the "
+                        'world\'s raters know no other prompts: set by.truth to "sentiment", or let people rank'
+                    )
+            gold = GoldJudge()
+            return Truth(raters(by.raters, seed), lambda prompt, text: gold.score(prompt, text).total)
+        case "sentiment":
+            readers = raters(by.raters, seed, temperature=NOISE)
+            return Truth([replace(reader, truth=_feeling) for reader in readers], _feeling)
+
+
+def _feeling(_: Prompt, text: str) -> float:
+    return compound(text)
+
+
+def _known(ranking: Ranking, truth: Truth) -> Ranking:
+    """A held-out ranking with gold and the true probability of each pair, for reports only."""
+    gold = [truth.gold(ranking.prompt, text) for text in ranking.completions]
+    p = [preference_probability(truth.raters, ranking.prompt, a, b) for a, b in combinations(ranking.completions, 2)]
+    return with_truth(ranking, gold, p)
+
+
+def summary(training: Sequence[Ranking], heldout: Sequence[Ranking], *, skipped: int) -> dict[str, Any]:
+    """Counts, and what the held-out labels allow a reward model to reach, overall and by family."""
+    pairs = judged_pairs(heldout)
+    families = {str(name): label_figures(pairs.where(pairs.family == name)) for name in np.unique(pairs.family)}
+    return {
+        "rankings": len(training),
+        "comparisons": sum(len(ranking.pairs()) for ranking in training),
+        "skipped_prompts": skipped,
+        "tie_width": TIE_WIDTH,
+        "raters": sorted({ranking.rater for ranking in (*training, *heldout)}),
+        "heldout": label_figures(pairs),
+        "families": families,
+    }

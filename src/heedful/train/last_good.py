@@ -1,0 +1,42 @@
+"""The policy of the last iteration whose KL was within budget, on disk, for when a later one leaves it."""
+
+from __future__ import annotations
+
+import shutil
+
+from safetensors.torch import load_model, save_model
+
+from heedful.models.heads import Policy
+from heedful.run import Run, atomic_folder
+
+
+class LastGood:
+    """Written at every iteration within budget, so that it is there after a kill and resume as well."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.folder = run.path / ".last-good"
+        self.iteration = -1
+        self.kl = 0.0
+
+    def keep(self, policy: Policy, iteration: int, kl: float) -> None:
+        """This iteration's rollout was within budget: its weights are the ones to fall back to."""
+        self.iteration, self.kl = iteration, kl
+        if self.run.main:
+            with atomic_folder(self.folder) as folder:
+                save_model(policy.lm, str(folder / "policy.safetensors"))
+
+    def restore(self, policy: Policy) -> None:
+        """Put the kept weights into the policy."""
+        load_model(policy.lm, str(self.folder / "policy.safetensors"), device=str(policy.lm.device))
+
+    def forget(self) -> None:
+        """The stage is done: what was kept takes no more room."""
+        if self.run.main:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def state_dict(self) -> dict[str, float | int]:
+        return {"kept_iteration": self.iteration, "kept_kl": self.kl}
+
+    def load_state_dict(self, state: dict[str, float | int]) -> None:
+        self.iteration, self.kl = int(state["kept_iteration"]), float(state["kept_kl"])

@@ -1,0 +1,236 @@
+"""The one loop. It knows no algorithm: a source says what each optimizer step is made of, an objective what it costs.
+
+A run that is killed at any moment and started again ends with the weights and metrics (but for `time/*`) of one that
+was never killed, on one machine, version and thread count: data order comes from seeds, the learning rate from the
+step, and all else from checkpoints.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from math import isclose, isfinite
+from typing import Any, Protocol
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import broadcast
+from torch import Tensor, nn
+
+from heedful.batches import Batch, LossOutput, tokens_in
+from heedful.config import Optim, Training
+from heedful.errors import DivergedError, ResourceError
+from heedful.run import Progress, Run, read_metrics
+from heedful.train.checkpoint import Checkpoints
+from heedful.train.optimizer import Optimizer, metric_name
+from heedful.train.processes import make_accelerator
+from heedful.train.tally import Tally
+
+__all__ = ["BatchSource", "FitSummary", "Objective", "Step", "fit", "make_accelerator"]
+
+Objective = Callable[[nn.Module, Any], LossOutput]  # (model, the source's batches) -> sums over the batch's items
+
+
+@dataclass
+class Step:
+    """One optimizer step: micro-batches whose gradients are added."""
+
+    batches: Sequence[Batch]  # on the CPU; at least one, on every rank
+    count: float  # this rank's loss items in the whole step
+    metrics: Mapping[str, float] = field(default_factory=dict)  # logged as they are
+    last_of_boundary: bool = True  # a checkpoint may be taken after it
+
+
+class BatchSource(Protocol):
+    """Where steps come from. `state_dict` is asked for after a step was applied and before the next is drawn."""
+
+    total_steps: int
+
+    def steps(self, start: int) -> Iterator[Step]:
+        """The steps from `start` on: those that an unbroken walk would give. It may end before `total_steps`."""
+        ...
+
+    def state_dict(self) -> dict[str, float | int]: ...
+
+    def load_state_dict(self, state: dict[str, float | int]) -> None: ...
+
+
+@dataclass(frozen=True)
+class FitSummary:
+    """What a stage may tell of its training."""
+
+    steps: int
+    tokens: int
+    metrics: Mapping[str, float]  # the last line of the log
+    tokens_per_second: float  # of this process's part; 0 where nothing was left to do
+
+
+def fit(
+    model: nn.Module,
+    source: BatchSource,
+    objective: Objective,
+    *,
+    optim: Mapping[str, Optim],
+    training: Training,
+    run: Run,
+    accelerator: Accelerator,
+) -> FitSummary:
+    """Train `model` in place, from the newest sound checkpoint on where there is one.
+
+    `optim` has settings by the beginning of parameter names; "" stands for all others.
+    Raises DivergedError, ResourceError, ResumeError, or Stopped when a signal came and everything is saved.
+    """
+    return _Trainer(model, source, objective, Optimizer(model, optim), training, run, accelerator).train()
+
+
+class _Trainer:
+    def __init__(
+        self,
+        model: nn.Module,
+        source: BatchSource,
+        objective: Objective,
+        optimizer: Optimizer,
+        training: Training,
+        run: Run,
+        accelerator: Accelerator,
+    ) -> None:
+        self.model, self.source, self.objective, self.optimizer = model, source, objective, optimizer
+        self.training, self.run, self.accelerator = training, run, accelerator
+        self.checkpoints = Checkpoints(run, training.keep_checkpoints)
+        self.tally = Tally()
+        self.saved = 0  # the step of the newest checkpoint
+        self.wrapped: nn.Module = accelerator.prepare_model(model)
+
+    def train(self) -> FitSummary:
+        done = self.resume()
+        begun, tokens = time.monotonic(), self.tally.tokens
+        with self.run.progress(self.run.stage, self.source.total_steps, done) as progress:
+            line = time.monotonic(), done
+            for step in self.source.steps(done):
+                asked = self.update(done, step)
+                done += 1
+                note = ""
+                if step.metrics or done % self.training.log_every == 0 or done in (1, self.source.total_steps):
+                    note = self.log(done, step, (time.monotonic() - line[0]) / (done - line[1]))
+                    line = time.monotonic(), done
+                progress.advance(note=note)
+                if step.last_of_boundary and (asked or done - self.saved >= self.training.checkpoint_every):
+                    self.save(done)
+                if step.last_of_boundary and asked:
+                    self.stop(progress, asked)
+        if done > self.saved:
+            self.save(done)
+        if self.run.main:
+            self.checkpoints.prune(1)
+        self.accelerator.wait_for_everyone()
+        rows = read_metrics(self.run.metrics.path)
+        speed = (self.tally.tokens - tokens) / max(time.monotonic() - begun, 1e-9)
+        return FitSummary(done, self.tally.tokens, rows[-1] if rows else {}, speed)
+
+    def resume(self) -> int:
+        """Go back to the newest sound checkpoint. Returns how many steps are done."""
+        step = self.checkpoints.newest() if self.run.main else 0
+        if self.accelerator.num_processes > 1:
+            step = int(broadcast(torch.tensor([step], device=self.accelerator.device))[0])
+        if self.run.main:
+            self.run.metrics.cut_after(step)
+        if step:
+            state = self.checkpoints.load(step, self.model, self.optimizer)
+            self.source.load_state_dict(state["source"])
+            self.tally = Tally.from_state(state["tally"])
+            self.run.say(f"goes on from step {step} of {self.source.total_steps}")
+        self.saved = step
+        return step
+
+    def save(self, done: int) -> None:
+        state = {"step": done, "source": self.source.state_dict(), "tally": self.tally.state_dict()}
+        if self.run.main:
+            self.checkpoints.save(self.model, self.optimizer, state)
+        self.saved = done
+
+    def stop(self, progress: Progress, asked: int) -> None:
+        """A signal reached one rank or more: all end here, saved."""
+        progress.__exit__(None)
+        self.accelerator.wait_for_everyone()
+        self.run.stopper.signal = self.run.stopper.signal or asked
+        self.run.stop_if_asked()
+
+    def update(self, done: int, step: Step) -> int:
+        """One optimizer step. Returns the signal that asked to stop, or 0."""
+        tokens = float(sum(tokens_in(batch) for batch in step.batches))
+        stopping = self.run.stopper.signal
+        total, tokens, interrupt, term = self.over_ranks(
+            [step.count, tokens, float(stopping == signal.SIGINT), float(stopping == signal.SIGTERM)]
+        )
+        if total <= 0:
+            raise ValueError(f"step {done} of {self.run.stage} has nothing to learn from")
+        torch.manual_seed(self.run.seed_for("torch", done))  # nothing should draw here; what does is named by the step
+        try:
+            sums = self.backward(step, total)
+        except RuntimeError as error:
+            if not _is_out_of_memory(error):
+                raise
+            raise ResourceError(
+                f"{self.run.stage}: memory is short; lower training.tokens_per_batch "
+                f"(now {self.training.tokens_per_batch}): the result stays the same"
+            ) from None
+        count = sums.pop("count")
+        if not isclose(count, total, rel_tol=1e-3):
+            raise ValueError(f"the objective counted {count} items in a step of {total}")
+        norms = {prefix: float(norm) for prefix, norm in self.optimizer.clip().items()}
+        self.refuse_non_finite(done, sums["loss"] / total, norms)
+        self.optimizer.step(done, self.source.total_steps)
+        norms = {metric_name(prefix, "grad_norm"): norm for prefix, norm in norms.items()}
+        self.tally.add(tokens=int(tokens), count=total, sums=sums, norms=norms)
+        return signal.SIGINT if interrupt else signal.SIGTERM if term else 0
+
+    def backward(self, step: Step, total: float) -> dict[str, float]:
+        """Gradients of Σ loss / total over all ranks and micro-batches; returns the sums of loss, count and metrics."""
+        scale = self.accelerator.num_processes / total  # data parallel averages over ranks: undo it
+        sums: dict[str, Tensor] = {}
+        for left, batch in zip(range(len(step.batches) - 1, -1, -1), step.batches, strict=True):
+            with self.accelerator.no_sync(self.wrapped) if left else nullcontext():
+                with self.accelerator.autocast():
+                    output = self.objective(self.wrapped, batch.to(self.accelerator.device))
+                self.accelerator.backward(output.loss * scale)
+            parts = {"loss": output.loss, "count": output.count} | dict(sorted(output.metrics.items()))
+            for name, value in parts.items():
+                value = value.detach().to(self.accelerator.device, torch.float64)
+                sums[name] = sums[name] + value if name in sums else value
+        return dict(zip(sums, self.over_ranks(torch.stack(list(sums.values())).tolist()), strict=True))
+
+    def over_ranks(self, values: list[float]) -> list[float]:
+        """Sums over all processes."""
+        if self.accelerator.num_processes == 1:
+            return values
+        tensor = torch.tensor(values, dtype=torch.float64, device=self.accelerator.device)
+        reduced: list[float] = self.accelerator.reduce(tensor, "sum").tolist()
+        return reduced
+
+    def log(self, done: int, step: Step, seconds: float) -> str:
+        """Write a line; returns what the progress bar says."""
+        row = self.tally.row() | dict(step.metrics) | {"time/step": seconds}
+        row |= {metric_name(prefix, "lr"): value for prefix, value in self.optimizer.rates.items()}
+        if self.run.main:
+            self.run.metrics.write(done, row)
+        return f"loss {row['loss']:.3f}"
+
+    def refuse_non_finite(self, done: int, loss: float, norms: Mapping[str, float]) -> None:
+        """Before the update, so that the weights are still good."""
+        wrong = [] if isfinite(loss) else ["the loss"]
+        wrong += [f"the gradient{f' of {prefix}' if prefix else ''}" for prefix, n in norms.items() if not isfinite(n)]
+        if wrong:
+            kept = f"the checkpoint of step {self.saved} is kept" if self.saved else "no checkpoint was reached"
+            rates = ", ".join(f"{optim.lr:g}" for optim in self.optimizer.optim.values())
+            raise DivergedError(
+                f"{self.run.stage}: {' and '.join(wrong)} is not finite at step {done + 1}; {kept}: "
+                f"lower optim.lr (now {rates}) or optim.clip, and start the stage anew"
+            )
+
+
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    """On a CPU the allocator raises a plain RuntimeError."""
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

@@ -1,0 +1,81 @@
+"""The reference's log-probabilities of whole answers: computed once, kept on disk by the hash of what they hang on."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from heedful.data.packing import Example, groups_by_tokens, pack
+from heedful.models.heads import Policy
+from heedful.ops.logprobs import sequence_sums
+from heedful.run import Run, atomic_folder
+
+FOLDER = ".reference"
+
+
+def _name(examples: Sequence[Example], *conditions: str) -> str:
+    """A hash of the tokens, which of them count, and under which conditions they are read."""
+    hasher = hashlib.sha256(repr(conditions).encode())
+    for example in examples:
+        hasher.update(f"{example.answer}:{example.ids}\n".encode())
+    return hasher.hexdigest()[:32]
+
+
+def _read(file: Path, count: int) -> Tensor:
+    """What an earlier attempt kept, or nothing where it kept nothing sound."""
+    try:
+        kept: Tensor = load_file(str(file))["logprobs"]
+    except (OSError, SafetensorError, KeyError):
+        return torch.zeros(0)
+    return kept if kept.shape == (count,) else torch.zeros(0)
+
+
+@torch.no_grad()
+def answer_logprobs(policy: Policy, examples: Sequence[Example], *, tokens: int, accelerator: Accelerator) -> Tensor:
+    """Log-probability of each answer, summed over its tokens, by the same packed pass that training takes. (n,)
+
+    Each process computes its share, and all get the whole.
+    """
+    order = sorted(range(len(examples)), key=lambda i: len(examples[i].ids))
+    mine = order[accelerator.process_index :: accelerator.num_processes]
+    found = torch.zeros(len(examples))
+    for group in groups_by_tokens([len(examples[i].ids) for i in mine], tokens):
+        members = [mine[place] for place in group]
+        batch = pack([examples[i] for i in members]).to(accelerator.device)
+        with accelerator.autocast():
+            logprobs = policy(batch)
+        found[members] = sequence_sums(logprobs.float(), batch.target_lengths).cpu()
+    return _over_processes(found, accelerator)
+
+
+def _over_processes(values: Tensor, accelerator: Accelerator) -> Tensor:
+    """Sums over all processes, on the CPU."""
+    reduced: Tensor = accelerator.reduce(values.to(accelerator.device), "sum")
+    return reduced.cpu()
+
+
+def reference_logprobs(
+    reference: Policy, examples: Sequence[Example], *, model: str, tokens: int, run: Run, accelerator: Accelerator
+) -> Tensor:
+    """`answer_logprobs`, computed once. `model` is the hash of the reference's folder. (n,)"""
+    name = _name(examples, model, accelerator.mixed_precision)
+    folder = run.path / FOLDER / name
+    kept = _read(folder / "logprobs.safetensors", len(examples)) if run.main else torch.zeros(0)
+    shared = torch.zeros(len(examples) + 1)  # rank 0 tells the others what it found, and that it found something
+    if run.main and len(kept):
+        shared = torch.cat([kept, torch.ones(1)])
+    shared = _over_processes(shared, accelerator)
+    if shared[-1]:
+        return shared[:-1]
+    found = answer_logprobs(reference, examples, tokens=tokens, accelerator=accelerator)
+    if run.main:
+        with atomic_folder(folder) as scratch:
+            save_file({"logprobs": found}, str(scratch / "logprobs.safetensors"))
+    return found

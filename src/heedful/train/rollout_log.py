@@ -1,0 +1,114 @@
+"""What is logged of a rollout: numbers over the answers of all processes, and a few answers to read.
+
+Sequence quantities are sums over an answer's tokens, averaged over answers; token quantities are averages over tokens.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+
+import torch
+from torch import Tensor
+
+from heedful.algorithms.ppo import Advantages
+from heedful.config.stages import PPORewards
+from heedful.ops.kl import k1, k3
+from heedful.ops.logprobs import sequence_sums
+from heedful.ops.reductions import Reduce, global_mean, mean_and_variance
+from heedful.records import messages_to_rows
+from heedful.run import MetricsLog, Run
+from heedful.train.rollout import Collected
+
+SHOWN = 4  # answers written to samples.jsonl
+
+
+def sequence_kl(collected: Collected) -> Tensor:
+    """Exact KL to the reference along each answer's path: summed over its tokens. (B,) nats"""
+    return sequence_sums(collected.reading.kl, collected.rollout.packed.target_lengths)
+
+
+def _correlation(x: Tensor, y: Tensor, reduce: Reduce) -> float:
+    """Pearson's correlation over all processes; 0 where either does not vary."""
+    (x_mean, x_var), (y_mean, y_var) = mean_and_variance(x, reduce), mean_and_variance(y, reduce)
+    product = global_mean((x - x_mean) * (y - y_mean), reduce)
+    spread = (x_var * y_var).sqrt()
+    return float(product / spread) if float(spread) > 1e-8 else 0.0
+
+
+def _reward_metrics(collected: Collected, rewards: PPORewards, beta: float, reduce: Reduce) -> dict[str, float]:
+    values = torch.tensor([score.value for score in collected.scores], dtype=torch.float32)
+    lengths = collected.rollout.packed.target_lengths
+    log_ratio = collected.rollout.policy_logprobs - collected.rollout.reference_logprobs
+    total = collected.rollout.scores - beta * sequence_sums(k1(log_ratio), lengths)  # what is maximised
+    mean, variance = mean_and_variance(values, reduce)
+    metrics = {
+        "reward/mean": float(mean),
+        "reward/std": float(variance.sqrt()),
+        "reward/total": float(global_mean(total, reduce)),
+        "reward/length_correlation": _correlation(values, lengths.float(), reduce),
+    }
+    if rewards.clip:
+        metrics["reward/clipped"] = float(global_mean((values.abs() > rewards.clip).float(), reduce))
+    for name in collected.scores[0].parts:
+        part = torch.tensor([score.parts[name] for score in collected.scores], dtype=torch.float32)
+        metrics[f"reward/{name}"] = float(global_mean(part, reduce))
+    return metrics
+
+
+def _kl_metrics(collected: Collected, reduce: Reduce) -> dict[str, float]:
+    lengths = collected.rollout.packed.target_lengths
+    log_ratio = collected.rollout.policy_logprobs - collected.rollout.reference_logprobs
+    return {
+        "kl/reference": float(global_mean(sequence_kl(collected), reduce)),
+        "kl/k1": float(global_mean(sequence_sums(k1(log_ratio), lengths), reduce)),
+        "kl/k3": float(global_mean(sequence_sums(k3(log_ratio), lengths), reduce)),
+    }
+
+
+def rollout_metrics(
+    collected: Collected, advantages: Advantages, rewards: PPORewards, *, beta: float, reduce: Reduce
+) -> dict[str, float]:
+    """Everything that one rollout says about reward, divergence, critic and text. β is the one it was paid with."""
+    lengths = collected.rollout.packed.target_lengths
+    errors = advantages.returns - collected.rollout.values
+    _, unexplained = mean_and_variance(errors, reduce)
+    returns_mean, returns_variance = mean_and_variance(advantages.returns, reduce)
+    ended = torch.tensor([float(sample.finish == "eos") for sample in collected.samples])
+    commonest = Counter(collected.texts).most_common(1)[0][1]
+    return (
+        _reward_metrics(collected, rewards, beta, reduce)
+        | _kl_metrics(collected, reduce)
+        | {
+            "kl/coefficient": beta,
+            "policy/entropy": float(global_mean(collected.reading.entropy, reduce)),
+            "value/explained_variance": float(1.0 - unexplained / (returns_variance + 1e-8)),
+            "value/returns": float(returns_mean),
+            "answers/eos": float(global_mean(ended, reduce)),
+            "answers/length": float(global_mean(lengths.float(), reduce)),
+            "answers/commonest": commonest / len(collected.texts),  # one text for everything is a collapse
+            "sampler/gap": collected.sampler_gap,
+        }
+        | {f"time/{name}": seconds for name, seconds in collected.seconds.items()}
+    )
+
+
+def log_samples(run: Run, iteration: int, step: int, collected: Collected) -> None:
+    """A few answers in samples.jsonl, as they were before step `step`; those of a broken later attempt are dropped."""
+    if not run.main:
+        return
+    path = run.path / "samples.jsonl"
+    MetricsLog(path).cut_after(step - 1)
+    kl, chosen = sequence_kl(collected), run.rng("show", iteration).permutation(len(collected.texts))[:SHOWN]
+    with path.open("a", encoding="utf-8") as file:
+        for i in sorted(int(i) for i in chosen):
+            row = {
+                "step": step,
+                "iteration": iteration,
+                "prompt": messages_to_rows(collected.asked[i].prompt.messages),
+                "completion": collected.texts[i],
+                "score": collected.scores[i].value,
+                "kl": float(kl[i]),
+                "finish": collected.samples[i].finish,
+            }
+            file.write(json.dumps(row) + "\n")  # ASCII only, so that a line of the file is a line of text

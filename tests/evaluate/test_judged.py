@@ -1,0 +1,135 @@
+"""Judging, criteria and behaviour on made-up answers: each distinct text once, falls named, a collapse caught."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from heedful.evaluate.answers import Answer, AnswerSet
+from heedful.evaluate.behaviour import collapse_row, collapse_warnings, over_refusal_rows, shape
+from heedful.evaluate.criteria import criteria_rows, difference_rows, falls, family_falls
+from heedful.evaluate.judging import Judged, judge_sets
+from heedful.evaluate.winrate import resamples_of
+from heedful.judges.protocol import Judgement
+from heedful.records import Message, Prompt
+
+PROMPTS = [
+    Prompt(id=f"p{i}", messages=(Message("user", f"q{i}"),), meta={"family": "ba"[i % 2], "template": f"t{i % 4}"})
+    for i in range(12)
+]
+
+
+def answers(texts: Sequence[Sequence[str]], temperature: float = 1.0) -> AnswerSet:
+    return AnswerSet(temperature, tuple(tuple(Answer(t, (1, 2, 3), "eos") for t in draws) for draws in texts))
+
+
+class ByLength:
+    """Longer is better; says so under one criterion, and flags what begins with `No`."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str]] = []
+
+    def judge(self, prompts: Sequence[Prompt], texts: Sequence[str]) -> list[Judgement]:
+        self.asked += [(p.id, t) for p, t in zip(prompts, texts, strict=True)]
+        return [
+            Judgement(
+                len(t) / 100, {"length": len(t) / 100}, frozenset({"refused"} if t.startswith("No") else frozenset())
+            )
+            for t in texts
+        ]
+
+
+RESAMPLES = resamples_of(PROMPTS, np.random.default_rng(0))
+
+
+def judged(texts: Sequence[Sequence[str]]) -> Judged:
+    return judge_sets(ByLength(), PROMPTS[: len(texts)], {"m": answers(texts)})["m"]
+
+
+def test_each_distinct_answer_is_judged_once_and_lands_in_its_place() -> None:
+    judge = ByLength()
+    views = judge_sets(judge, PROMPTS, {"a": answers([["x", "yy"], ["x", "x"]]), "b": answers([["yy"], ["zzz"]])})
+    assert sorted(judge.asked) == [("p0", "x"), ("p0", "yy"), ("p1", "x"), ("p1", "zzz")]
+    assert views["a"].totals.tolist() == [[0.01, 0.02], [0.01, 0.01]]
+    assert views["b"].totals.tolist() == [[0.02], [0.03]]
+
+
+def test_criterion_and_flag_are_means_over_draws() -> None:
+    view = judged([["No.", "Yes."], ["No.", "No."]])
+    assert view.flagged("refused").tolist() == [0.5, 1.0]
+    assert view.criterion("total") == pytest.approx([0.035, 0.03])
+    assert view.criteria == ["total", "length"] and view.flags == ["refused"]
+
+
+def test_a_fall_is_named_with_its_sign_and_a_rise_is_not() -> None:
+    long, short = judged([["x" * 50]] * 12), judged([["x" * 40]] * 12)
+    found = falls(difference_rows(short, long, PROMPTS, RESAMPLES), "ppo", "sft", "greedy")
+    assert [text for text, _ in found] == [
+        "ppo (greedy): total falls against sft by 0.100 [0.100, 0.100], clearly",
+        "ppo (greedy): length falls against sft by 0.100 [0.100, 0.100], clearly",
+    ]
+    assert all(clear for _, clear in found)
+    assert falls(difference_rows(long, short, PROMPTS, RESAMPLES), "ppo", "sft", "greedy") == []
+
+
+def test_a_fall_within_noise_is_named_as_such() -> None:
+    draw = np.random.default_rng(0)
+    before = judged([["x" * n] for n in draw.integers(20, 80, 12)])
+    after = judged([["x" * n] for n in draw.integers(20, 80, 12)])
+    one, other = (before, after) if before.totals.mean() > after.totals.mean() else (after, before)
+    (text, clear), *_ = falls(difference_rows(other, one, PROMPTS, RESAMPLES), "ppo", "sft", "sample")
+    assert not clear and text.endswith("within noise")
+
+
+def test_families_are_shown_apart_and_their_falls_named() -> None:
+    before = criteria_rows(judged([["x" * 50]] * 12), PROMPTS, RESAMPLES)
+    after = criteria_rows(judged([["x" * (60 if i % 2 else 30)] for i in range(12)]), PROMPTS, RESAMPLES)
+    assert after["all"]["total"]["mean"] == pytest.approx(0.45)
+    assert after["by_family"]["b"]["total"] == pytest.approx(0.3)
+    assert family_falls(after["by_family"], before["by_family"], "ppo", "sft", "sample") == [
+        "ppo (sample): the family 'b' falls against sft from 0.50 to 0.30 in all"
+    ]
+
+
+def test_a_collapse_is_caught_by_name_even_where_the_tails_vary() -> None:
+    varied = answers([[f"Answer {i} is {i * j}." for j in range(4)] for i in range(12)])
+    collapsed = answers([[f"I don't know. Maybe {i * j}." for j in range(4)] for i in range(12)])
+    rows = {"sft": collapse_row(varied, None), "ppo": collapse_row(collapsed, None)}
+    assert rows["ppo"]["share"] < 0.5 and rows["ppo"]["opening_share"] == 1.0
+    (sentence,) = collapse_warnings(rows, "sft")
+    assert sentence.startswith("ppo collapsed into 'I don't know.': 100% of its answers")
+    assert collapse_warnings({"sft": rows["sft"], "ppo": rows["sft"]}, "sft") == []
+
+
+def test_refusing_everything_is_named() -> None:
+    rows = {
+        "sft": collapse_row(answers([["Yes."]] * 12), judged([["Yes."]] * 12)),
+        "ppo": collapse_row(answers([[f"No {i}."] for i in range(12)]), judged([[f"No {i}."] for i in range(12)])),
+    }
+    assert collapse_warnings(rows, "sft") == ["ppo refuses in 100% of its answers (sft: 0%)"]
+
+
+def test_over_refusal_keeps_an_upper_bound_where_nobody_refuses() -> None:
+    never = judged([["Yes."]] * 12)
+    often = judged([["No."]] * 3 + [["Yes."]] * 9)
+    rows = over_refusal_rows(
+        {"sft": never, "dpo": never, "ppo": often}, "sft", [p.id for p in PROMPTS], np.random.default_rng(0)
+    )
+    assert rows["dpo"]["increase"] == 0 and rows["dpo"]["increase_high"] > 0.2  # 12 prompts prove little
+    assert rows["ppo"]["increase"] == pytest.approx(0.25)
+    assert rows["ppo"]["increase_low"] < 0.25 < rows["ppo"]["increase_high"]
+    assert rows["sft"]["increase_low"] == rows["sft"]["increase_high"] == 0.0
+
+
+def test_shape_counts_words_endings_and_distinct_answers() -> None:
+    one = AnswerSet(0.7, ((Answer("a b c", (1, 2), "eos"), Answer("a b c", (1, 2, 3, 4), "length")),))
+    assert shape(one) == {
+        "temperature": 0.7, "answers": 2, "words": 3.0, "tokens": 3.0, "eos_rate": 0.5, "distinct": 0.5
+    }  # fmt: skip
+
+
+def test_answer_sets_survive_their_json() -> None:
+    one = answers([["x", "y"], ["z", "z"]])
+    assert AnswerSet.from_row(one.row()) == one

@@ -1,0 +1,77 @@
+"""GAE against its definition, and whitening's moments."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from heedful.ops.advantages import gae, last_tokens, whiten
+from heedful.ops.reductions import global_mean, mean_and_variance
+
+
+def brute_force(rewards: list[float], values: list[float], gamma: float, lam: float) -> list[float]:
+    """A_t = Σ_l (γλ)^l δ_{t+l} for one answer, as it is written in the paper."""
+    following = [*values[1:], 0.0]
+    deltas = [r + gamma * n - v for r, n, v in zip(rewards, following, values, strict=True)]
+    return [sum((gamma * lam) ** k * d for k, d in enumerate(deltas[t:])) for t in range(len(deltas))]
+
+
+def test_by_hand() -> None:
+    """One answer of two tokens, reward 1 at its end, γ 1, λ ½: δ = (.3−.2, 1−.3), A_1 = .7, A_0 = .1 + ½·.7."""
+    found = gae(torch.tensor([0.0, 1.0]), torch.tensor([0.2, 0.3]), torch.tensor([2]), gamma=1.0, lam=0.5)
+    assert found.tolist() == pytest.approx([0.45, 0.7])
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.integers(1, 7), min_size=1, max_size=5), st.integers(0, 2**31), st.sampled_from([1.0, 0.9]))
+def test_equals_the_definition_inside_each_answer(lengths: list[int], seed: int, gamma: float) -> None:
+    draw = torch.Generator().manual_seed(seed)
+    rewards = torch.randn(sum(lengths), generator=draw, dtype=torch.float64)
+    values = torch.randn(sum(lengths), generator=draw, dtype=torch.float64)
+    expected: list[float] = []
+    for r, v in zip(rewards.split(lengths), values.split(lengths), strict=True):
+        expected += brute_force(r.tolist(), v.tolist(), gamma, 0.95)
+    found = gae(rewards, values, torch.tensor(lengths), gamma=gamma, lam=0.95)
+    assert found.tolist() == pytest.approx(expected, abs=1e-9)
+
+
+def test_with_lambda_one_advantages_are_what_is_still_to_come_less_the_value() -> None:
+    rewards, values = torch.tensor([0.1, 0.2, 0.3, 5.0]), torch.tensor([1.0, 2.0, 3.0, 4.0])
+    found = gae(rewards, values, torch.tensor([3, 1]), gamma=1.0, lam=1.0)
+    assert found.tolist() == pytest.approx([0.6 - 1.0, 0.5 - 2.0, 0.3 - 3.0, 5.0 - 4.0])
+
+
+def test_last_tokens() -> None:
+    assert last_tokens(torch.tensor([2, 1, 3])).tolist() == [1, 2, 5]
+
+
+def test_whitened_values_have_mean_zero_and_variance_one() -> None:
+    values = torch.tensor([1.0, 2.0, 3.0, 6.0])  # mean 3, biased variance 3.5
+    white = whiten(values, *mean_and_variance(values))
+    assert white.tolist() == pytest.approx([(v - 3.0) / 3.5**0.5 for v in values.tolist()], abs=1e-6)
+    assert float(white.mean()) == pytest.approx(0.0, abs=1e-6)
+    assert float(white.square().mean()) == pytest.approx(1.0, abs=1e-6)
+
+
+def test_moments_are_those_of_all_processes() -> None:
+    """Two processes holding parts of different size find the moments of the whole."""
+    parts = [torch.tensor([1.0, 2.0, 3.0]), torch.tensor([6.0])]
+
+    def reduce_from(mine: int, pass_mean: float | None):
+        def reduce(sums: torch.Tensor) -> torch.Tensor:
+            other = parts[1 - mine] if pass_mean is None else (parts[1 - mine] - pass_mean).square()
+            return sums + torch.stack([other.sum(), torch.tensor(float(len(other)))])
+
+        return reduce
+
+    for mine in (0, 1):
+        assert float(global_mean(parts[mine], reduce_from(mine, None))) == pytest.approx(3.0)
+        squared = (parts[mine] - 3.0).square()
+        assert float(global_mean(squared, reduce_from(mine, 3.0))) == pytest.approx(3.5)
+
+
+def test_constant_values_whiten_to_nought() -> None:
+    values = torch.full((5,), 2.0)
+    assert whiten(values, *mean_and_variance(values)).tolist() == [0.0] * 5

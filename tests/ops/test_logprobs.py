@@ -1,0 +1,92 @@
+"""Log-probabilities, entropies and KL against hand-worked values, whole and in chunks."""
+
+from __future__ import annotations
+
+from math import log
+
+import pytest
+import torch
+from torch import Tensor
+
+from heedful.ops import logprobs
+from heedful.ops.logprobs import chunked_entropy, chunked_kl, chunked_logprobs, sequence_sums, token_logprobs
+
+LOGITS = torch.tensor([[0.0, log(2), log(3)]])  # p = 1/6, 2/6, 3/6
+
+
+def identity(hidden: Tensor) -> Tensor:
+    return hidden
+
+
+@pytest.mark.parametrize(("token", "probability"), [(0, 1 / 6), (1, 2 / 6), (2, 3 / 6)])
+def test_token_logprobs_by_hand(token: int, probability: float) -> None:
+    assert token_logprobs(LOGITS, torch.tensor([token])).item() == pytest.approx(log(probability))
+
+
+def test_half_precision_logits_are_summed_in_float32() -> None:
+    logits = torch.tensor([[0.0, 100.0]], dtype=torch.bfloat16)
+    result = token_logprobs(logits, torch.tensor([0]))
+    assert result.dtype == torch.float32
+    assert result.item() == pytest.approx(-100.0)
+
+
+def test_temperature_divides_the_logits() -> None:
+    hot = chunked_logprobs(LOGITS * 2, torch.tensor([2]), identity, vocabulary=3, temperature=2.0)
+    assert hot.item() == pytest.approx(log(1 / 2))
+
+
+def test_chunks_give_the_same_values_and_gradients_and_stay_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    hidden, weight = torch.randn(7, 4, requires_grad=True), torch.randn(5, 4, requires_grad=True)
+    tokens, upstream = torch.tensor([0, 4, 2, 1, 3, 0, 2]), torch.randn(7)
+    rows: list[int] = []
+
+    def head(part: Tensor) -> Tensor:
+        rows.append(len(part))
+        return part @ weight.T
+
+    whole = chunked_logprobs(hidden, tokens, head, vocabulary=5, temperature=0.7)
+    expected = torch.autograd.grad(whole, (hidden, weight), upstream)
+    assert rows == [7]
+    monkeypatch.setattr(logprobs, "CHUNK_ELEMENTS", 10)  # two rows of five
+    rows.clear()
+    parts = chunked_logprobs(hidden, tokens, head, vocabulary=5, temperature=0.7)
+    gradients = torch.autograd.grad(parts, (hidden, weight), upstream)
+    assert max(rows) == 2
+    assert sum(rows) == 14  # once forward, once again in the backward pass
+    torch.testing.assert_close(parts, whole)
+    torch.testing.assert_close(gradients, expected)
+    with torch.no_grad():
+        torch.testing.assert_close(chunked_logprobs(hidden, tokens, head, vocabulary=5, temperature=0.7), whole)
+
+
+def test_no_target_is_no_error() -> None:
+    hidden = torch.zeros(0, 3, requires_grad=True)
+    result = chunked_logprobs(hidden, torch.zeros(0, dtype=torch.long), identity, vocabulary=3)
+    result.sum().backward()
+    assert result.shape == (0,)
+
+
+def test_entropy_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logprobs, "CHUNK_ELEMENTS", 3)
+    hidden = torch.cat([LOGITS, torch.zeros(1, 3)])
+    result = chunked_entropy(hidden, torch.tensor([1, 0]), identity, vocabulary=3)
+    by_hand = [log(6) / 6 + 2 / 6 * log(3) + 3 / 6 * log(2), log(3)]  # −Σ p log p
+    torch.testing.assert_close(result.entropy, torch.tensor(by_hand))
+    torch.testing.assert_close(result.logprobs, torch.tensor([log(1 / 3), log(1 / 3)]))
+
+
+def test_kl_by_hand_has_a_direction(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logprobs, "CHUNK_ELEMENTS", 3)
+    p, q = torch.tensor([[0.7, 0.2, 0.1]] * 2).log(), torch.tensor([[0.4, 0.4, 0.2]] * 2).log()
+    forward = 0.7 * log(0.7 / 0.4) + 0.2 * log(0.2 / 0.4) + 0.1 * log(0.1 / 0.2)  # 0.1838
+    backward = 0.4 * log(0.4 / 0.7) + 0.4 * log(0.4 / 0.2) + 0.2 * log(0.2 / 0.1)  # 0.1920
+    torch.testing.assert_close(chunked_kl(p, identity, q, identity, vocabulary=3), torch.tensor([forward] * 2))
+    torch.testing.assert_close(chunked_kl(q, identity, p, identity, vocabulary=3), torch.tensor([backward] * 2))
+    at_two = chunked_kl(p * 2, identity, q * 2, identity, vocabulary=3, temperature=2.0)
+    torch.testing.assert_close(at_two, torch.tensor([forward] * 2))
+
+
+def test_sequence_sums_with_an_empty_sequence() -> None:
+    sums = sequence_sums(torch.tensor([1.0, 2.0, 4.0, 8.0]), torch.tensor([1, 0, 3]))
+    assert sums.tolist() == [1.0, 0.0, 14.0]

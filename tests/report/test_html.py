@@ -1,0 +1,150 @@
+"""The page: one file, nothing from outside, all text of models escaped, whole where a run is not."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from heedful.config import ReportConfig
+from heedful.report.html import minutes, write_report
+from heedful.report.read import read_run
+from heedful.run import Run
+from heedful.stages.report import report
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+VOID = {"meta", "input", "br", "link", "img", "hr"}
+
+
+@pytest.fixture(scope="module")
+def page(root: Path) -> str:
+    write_report(root, root / "report.html", "A <title> & more")
+    return (root / "report.html").read_text(encoding="utf-8")
+
+
+class Reader(HTMLParser):
+    """Collects tags and attributes, and checks that every tag is closed in order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += [(name, value or "") for name, value in attrs]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.attributes += [(name, value or "") for name, value in attrs]
+
+
+def test_the_page_is_well_formed_and_asks_for_nothing(page: str) -> None:
+    reader = Reader()
+    reader.feed(page)
+    assert not reader.open
+    assert not {"link", "img", "iframe", "object", "base"} & set(reader.tags)
+    assert reader.tags.count("script") == reader.tags.count("style") == 1
+    for name, value in reader.attributes:
+        assert not name.startswith("on") and name != "src"
+        assert name != "href" or value.startswith("#")
+    assert "http://" not in page.replace("http://www.w3.org/2000/svg", "") and "https://" not in page
+    assert "url(" not in page and "@import" not in page
+
+
+def test_only_its_own_script_may_run(page: str) -> None:
+    (script,) = re.findall(r"<script>(.*?)</script>", page, re.S)
+    allowed = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{allowed}'" in page and "default-src 'none'" in page
+
+
+def test_text_of_models_and_users_is_escaped(page: str) -> None:
+    assert "<script>alert" not in page and "<img src=x" not in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt; &amp; how do I bake a cake?" in page
+    assert "A &lt;title&gt; &amp; more" in page
+    assert "Because &lt;b&gt;0&lt;/b&gt;." in page and "Because &lt;b&gt;10&lt;/b&gt;." in page
+    assert "Because &lt;b&gt;5" not in page  # the first and the last
+
+
+def test_every_section_and_chart_is_there(page: str) -> None:
+    for section in ("verdict", "before", "rates", "criteria", "harm", "training", "run"):
+        assert f'<section id="{section}">' in page
+    charts = re.findall(r'<figure class="chart".*?<b>(.*?)</b>', page)
+    assert {"Reward", "Reward over KL", "KL to the reference", "Truth over KL", "Calibration"} < set(charts)
+    assert {"pretrain: loss", "sft: loss", "reward: reward/accuracy"} < set(charts)
+    assert "Primary: ppo against sft" in page and "8 min 22 s" in page
+
+
+def test_the_same_run_gives_the_same_bytes(root: Path, page: str, tmp_path: Path) -> None:
+    write_report(root, tmp_path / "again.html", "A <title> & more")
+    assert (tmp_path / "again.html").read_text(encoding="utf-8") == page
+    assert len(page) < 500_000
+
+
+def test_a_run_without_evaluation_shows_its_training(root: Path, tmp_path: Path) -> None:
+    shutil.copytree(root, tmp_path / "half")
+    shutil.rmtree(tmp_path / "half" / "06-evaluate")
+    (tmp_path / "half" / "evaluation.json").unlink()
+    (tmp_path / "half" / "05-ppo" / "manifest.json").unlink()
+    (tmp_path / "half" / "05-ppo" / "begun.json").write_text(json.dumps({"config": {"type": "ppo"}}))
+    write_report(tmp_path / "half", tmp_path / "half.html", "half")
+    text = (tmp_path / "half.html").read_text(encoding="utf-8")
+    assert "holds no evaluation yet" in text and "not complete" in text and "Reward over KL" in text
+
+
+def test_an_empty_run_folder_gives_a_page(tmp_path: Path) -> None:
+    write_report(tmp_path, tmp_path / "report.html", "nothing")
+    assert "0 stages" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert read_run(tmp_path).stages == []
+
+
+def test_the_stage_writes_the_page_of_its_run(root: Path, tmp_path: Path) -> None:
+    shutil.copytree(root, tmp_path / "demo")
+    report(ReportConfig(title="Mine"), Run(tmp_path / "demo" / "07-report", "report", 0))
+    assert "<h1>Mine</h1>" in (tmp_path / "demo" / "07-report" / "report.html").read_text(encoding="utf-8")
+
+
+def test_durations_read_well() -> None:
+    assert [minutes(s) for s in (9.4, 60, 582, 7260)] == ["9 s", "1 min 00 s", "9 min 42 s", "2 h 01 min"]
+
+
+PROBE = """<script>
+const hidden = ".scroll, svg, details:not([open])", all = [...document.querySelectorAll("body *")];
+const right = (e) => e.getBoundingClientRect().right;
+const wide = all.filter(e => right(e) > innerWidth + 1 && !e.closest(hidden)).map(e => e.tagName);
+const chart = document.querySelector(".chart svg"), box = chart.getBoundingClientRect();
+chart.dispatchEvent(new PointerEvent("pointermove", {clientX: box.left + box.width / 2, clientY: box.top}));
+const other = document.querySelectorAll("input[name=judge]")[1];
+other.checked = true; other.dispatchEvent(new Event("change"));
+document.title = JSON.stringify({width: innerWidth, page: document.documentElement.scrollWidth, wide,
+  read: document.querySelector(".chart output").textContent,
+  shown: [...document.querySelectorAll("details.rate:not([hidden])")].map(e => e.dataset.judge)});
+</script></body>"""
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium to run the browser test")
+@pytest.mark.parametrize("width", [390, 1280])
+def test_in_a_browser(page: str, tmp_path: Path, width: int) -> None:
+    """No horizontal scrolling on a phone; values are read off charts; the judge can be chosen."""
+    inner = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", page).replace("</body>", PROBE)
+    (tmp_path / "inner.html").write_text(inner, encoding="utf-8")
+    command = [str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"]
+    command += ["--disable-background-networking", "--disable-component-update", f"--window-size={width},900"]
+    command += [f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", (tmp_path / "inner.html").as_uri()]
+    dom = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+    found = json.loads(re.findall(r"<title>(.*?)</title>", dom)[0])
+    assert found["page"] <= found["width"] and found["wide"] == []
+    assert re.match(r"KL to sft, nats an answer .*: sft 0\.55 · dpo 0\.66 · ppo 0\.71", found["read"])
+    assert set(found["shown"]) == {"1"}

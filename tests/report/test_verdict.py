@@ -1,0 +1,119 @@
+"""The verdict follows from evaluation.json alone; each target has a case on either side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from heedful.errors import InputError
+from heedful.report.terminal import verdict
+from heedful.report.verdict import Finding, findings, headline_policy
+from heedful.run import console
+
+
+def row(result: dict[str, Any], policy: str, against: str, decoding: str) -> dict[str, Any]:
+    wanted = (policy, against, decoding, "gold")
+    return next(r for r in result["win_rate"] if (r["policy"], r["against"], r["decoding"], r["judge"]) == wanted)
+
+
+def the(found: list[Finding], words: str) -> Finding:
+    return next(f for f in found if words in f.text)
+
+
+def test_the_primary_endpoint_stands_first_and_prefers_the_best_temperature(result: dict[str, Any]) -> None:
+    assert findings(result)[0].text.startswith("Primary: ppo against sft, sampled at T = 1")
+    result["win_rate"].append({**row(result, "ppo", "sft", "greedy"), "decoding": "best", "low": 0.49})
+    first = findings(result)[0]
+    assert first.text.startswith("Primary: ppo against sft, each at its best temperature") and first.state == "fail"
+
+
+@pytest.mark.parametrize(
+    ("policy", "against", "decoding", "low", "state", "words"),
+    [
+        ("ppo", "sft", "sample", 0.501, "pass", "ppo against sft, sampled"),
+        ("ppo", "sft", "sample", 0.500, "fail", "ppo against sft, sampled"),
+        ("ppo", "sft", "greedy", 0.499, "fail", "ppo against sft, greedy"),
+        ("ppo", "pretrain", "sample", 0.850, "pass", "ppo against pretrain"),
+        ("ppo", "pretrain", "sample", 0.849, "fail", "ppo against pretrain"),
+    ],
+)
+def test_lower_bounds_decide(
+    result: dict[str, Any], policy: str, against: str, decoding: str, low: float, state: str, words: str
+) -> None:
+    row(result, policy, against, decoding)["low"] = low
+    assert the(findings(result), words).state == state
+
+
+def test_a_base_of_another_size_is_held_to_the_even_chance(result: dict[str, Any]) -> None:
+    row(result, "ppo", "pretrain", "sample")["low"] = 0.6
+    assert the(findings(result), "ppo against pretrain").state == "fail"
+    result["parameters"]["pretrain"] = 12_000_000
+    larger = the(findings(result), "ppo against pretrain")
+    assert larger.state == "pass" and larger.text.startswith("against 12.0 times as many parameters")
+
+
+def change_over_refusal(result: dict[str, Any]) -> None:
+    result["over_refusal"]["ppo"]["increase_high"] = 0.021
+
+
+def change_reward(result: dict[str, Any]) -> None:
+    result["reward_model"]["accuracy"] = 0.700
+
+
+def change_truth(result: dict[str, Any]) -> None:
+    result["criteria"]["ppo"]["sample"]["difference"]["total"]["low"] = -0.001
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (change_over_refusal, "harmless look-alikes"),
+        (change_reward, "the reward model agrees"),
+        (change_truth, "the truth (gold) rises"),
+    ],
+)
+def test_each_target_can_fail(result: dict[str, Any], change: Callable[[dict[str, Any]], None], words: str) -> None:
+    assert the(findings(result), words).state == "pass"
+    change(result)
+    assert the(findings(result), words).state == "fail"
+
+
+def test_a_win_at_temperature_one_alone_is_called_sharpening(result: dict[str, Any]) -> None:
+    assert not any("sharpening" in f.text for f in findings(result))
+    row(result, "ppo", "sft", "greedy")["low"] = 0.45
+    assert the(findings(result), "sharpening").state == "fail"
+
+
+def test_a_win_by_length_alone_is_named(result: dict[str, Any]) -> None:
+    row(result, "ppo", "sft", "sample")["length_controlled"] = 0.48
+    assert the(findings(result), "at equal length").state == "fail"
+
+
+def test_clear_falls_count_and_falls_within_noise_are_named(result: dict[str, Any]) -> None:
+    result["warnings"] = ["ppo collapsed into 'I don't know'", "honesty falls, within noise"]
+    result["clear_warnings"] = 1
+    assert [f.state for f in findings(result)[-2:]] == ["fail", "note"]
+
+
+def test_the_last_round_of_ppo_is_the_headline(result: dict[str, Any]) -> None:
+    assert headline_policy(result) == "ppo"
+    result["models"] = ["pretrain", "sft", "ppo", "ppo-2", "dpo"]
+    assert headline_policy(result) == "ppo-2"
+    result["models"] = ["base", "dpo"]
+    assert headline_policy(result) == "dpo"
+
+
+def test_one_model_alone_has_no_verdict(result: dict[str, Any]) -> None:
+    assert [f.state for f in findings(result | {"win_rate": []})] == ["note"]
+
+
+def test_the_terminal_says_the_same(root: Path, tmp_path: Path) -> None:
+    with console.capture() as captured:
+        verdict(root)
+    text = " ".join(captured.get().split())
+    assert "demo: 6 passed, 0 failed" in text and "✓ Primary: ppo against sft" in text
+    with pytest.raises(InputError, match="run the recipe's evaluate stage first"):
+        verdict(tmp_path)

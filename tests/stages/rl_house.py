@@ -1,0 +1,168 @@
+"""A tiny SFT model, reward model, prompts and rankings, for the tests of PPO and DPO and the scripts they start.
+
+As a script it runs in a process of its own: `killed ROOT` dies at moments of training and goes on; `rank ROOT` is one
+of several processes that train together.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from heedful.config import Architecture, DPOConfig, PPOConfig
+from heedful.data.chat import Chat, train_tokenizer
+from heedful.models.loading import Affine, new_policy, reward_from_policy, save_policy, save_reward_model
+from heedful.records import Message, Prompt, Ranking, Record, to_row
+from heedful.run import Run, read_metrics
+from heedful.stages.dpo import dpo
+from heedful.stages.ppo import ppo
+from heedful.train import on_policy
+from heedful.train.last_good import LastGood
+from heedful.train.optimizer import Optimizer
+
+QUESTIONS = ["how are you", "what is it", "who goes there", "is it late", "where is home", "why so slow"]
+GOOD, BAD, OTHER = "fine thank you", "go away now", "well well well"
+
+
+def write(path: Path, records: list[Any]) -> str:
+    """Records as JSONL."""
+    rows = [to_row(record) if isinstance(record, Record) else record for record in records]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return str(path)
+
+
+def prompts() -> list[Prompt]:
+    return [Prompt(id=str(i), messages=(Message("user", text),)) for i, text in enumerate(QUESTIONS)]
+
+
+def rankings(ranks: tuple[int, ...] = (0, 1, 2)) -> list[Ranking]:
+    answers = (GOOD, OTHER, BAD)
+    return [
+        Ranking(prompt=prompt, completions=answers, ranks=ranks, rater="r", rater_kind="simulated")
+        for prompt in prompts()
+    ]
+
+
+def build(folder: Path) -> Path:
+    """`sft`, `reward`, `prompts.jsonl`, `rankings.jsonl` and `text.jsonl` in a folder."""
+    chat = Chat(train_tokenizer([*QUESTIONS, GOOD, BAD, OTHER] * 3, 300))
+    shape = Architecture(vocabulary=300, hidden=16, layers=1, heads=2, kv_heads=2, feedforward=32, context=64)
+    save_policy(new_policy(shape, chat, seed=0), chat, folder / "sft")
+    reward, reward_chat = reward_from_policy(str(folder / "sft"), seed=5)
+    save_reward_model(reward, reward_chat, Affine(mean=0.2, std=0.5), folder / "reward")
+    write(folder / "prompts.jsonl", prompts())
+    write(folder / "rankings.jsonl", rankings())
+    write(folder / "text.jsonl", [{"text": text} for text in QUESTIONS])
+    return folder
+
+
+def ppo_config(house: Path, **sections: object) -> PPOConfig:
+    fields: dict[str, object] = {
+        "model": str(house / "sft"),
+        "prompts": str(house / "prompts.jsonl"),
+        "rewards": {"model": str(house / "reward")},
+        "algorithm": {"iterations": 3, "prompts": 8, "epochs": 2, "minibatches": 2},
+        "generation": {"max_new_tokens": 6},
+        "training": {"checkpoint_every": 4},
+        "optim": {"lr": 3e-3},
+    }
+    return PPOConfig.model_validate(fields | sections)
+
+
+def dpo_config(house: Path, **sections: object) -> DPOConfig:
+    fields: dict[str, object] = {
+        "model": str(house / "sft"),
+        "data": [str(house / "rankings.jsonl")],
+        "prompts_per_step": 2,
+        "optim": {"lr": 5e-3},
+        "training": {"epochs": 6, "log_every": 1, "checkpoint_every": 5},
+    }
+    return DPOConfig.model_validate(fields | sections)
+
+
+def untimed(run: Run) -> list[dict[str, float]]:
+    """The metrics that two equal runs share."""
+    rows = read_metrics(run.path / "metrics.jsonl")
+    return [{name: value for name, value in row.items() if not name.startswith("time/")} for row in rows]
+
+
+def steered(house: Path) -> PPOConfig:
+    """With everything on that has a state of its own."""
+    return ppo_config(
+        house,
+        kl={"type": "adaptive", "target": 0.01, "horizon": 20},
+        ptx={"data": str(house / "text.jsonl"), "coefficient": 0.5, "tokens": 64},
+    )
+
+
+def die_at(moment: int) -> None:
+    """SIGKILL this process at the n-th of the moments at which something changes; 0: never."""
+    left = [moment]
+
+    def watch(owner: Any, name: str) -> None:
+        original: Callable[..., Any] = getattr(owner, name)
+
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            left[0] -= 1
+            if left[0] == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return original(*args, **kwargs)
+
+        setattr(owner, name, wrapped)
+
+    for owner, name in ((os, "replace"), (shutil, "rmtree"), (Optimizer, "step"), (LastGood, "keep"), (Path, "open")):
+        watch(owner, name)
+    for name in ("collect", "log_samples", "rollout_metrics"):
+        watch(on_policy, name)
+
+
+def attempt(house: Path, path: Path, moment: int) -> int:
+    """PPO in a child that may die. Returns its exit status."""
+    if (pid := os.fork()) == 0:
+        sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+        die_at(moment)
+        try:
+            ppo(steered(house), Run(path, "ppo", seed=1))
+        except BaseException:
+            os._exit(1)
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def killed(root: Path, trials: int = 3) -> None:
+    """Train, die, go on, until done; one JSON line says whether the end is that of an undisturbed run."""
+    house, choose, results = build(root / "house"), random.Random(0), []
+    assert attempt(house, root / "whole", 0) == 0
+    for trial in range(trials):
+        path, deaths, status = root / str(trial), 0, -9
+        while status == -9:
+            status = attempt(house, path, 0 if deaths > 2 else choose.randint(1, 60))
+            deaths += status == -9
+        files = [Path("model/model.safetensors"), Path("samples.jsonl")]
+        same = status == 0 and all((path / f).read_bytes() == (root / "whole" / f).read_bytes() for f in files)
+        lines = untimed(Run(path, "ppo", seed=1)) == untimed(Run(root / "whole", "ppo", seed=1))
+        results.append({"status": status, "deaths": deaths, "same": same, "lines": lines})
+    sys.stdout.write(json.dumps(results) + "\n")
+
+
+def rank(root: Path) -> None:
+    """PPO in one optimizer step an iteration, and DPO, by as many processes as the environment says."""
+    main = os.environ.get("RANK", "0") == "0"
+    ways = os.environ.get("WORLD_SIZE", "1")
+    whole = {"iterations": 2, "prompts": 8, "epochs": 1, "minibatches": 1}
+    ppo(ppo_config(root / "house", algorithm=whole), Run(root / f"ppo-{ways}", "ppo", seed=1, main=main))
+    dpo(dpo_config(root / "house"), Run(root / f"dpo-{ways}", "dpo", seed=1, main=main))
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)  # children must not wait for threads that a fork leaves behind
+    {"killed": killed, "rank": rank}[sys.argv[1]](Path(sys.argv[2]))

@@ -1,0 +1,105 @@
+"""The PPO stage on a tiny model: files in, a policy out; stops, budgets and bad input."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM
+
+sys.path.insert(0, str(Path(__file__).parent))
+from rl_house import build, ppo_config, steered, untimed, write
+
+from heedful.errors import InputError, Stopped
+from heedful.records import Message, Prompt
+from heedful.run import Run, read_metrics
+from heedful.stages.ppo import ppo
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build(tmp_path_factory.mktemp("house"))
+
+
+def iterations(run: Run) -> list[dict[str, float]]:
+    """The lines that stand for iterations: the loop also writes one after the very first update."""
+    return [row for row in read_metrics(run.path / "metrics.jsonl") if "reward/mean" in row]
+
+
+def test_leaves_a_policy_and_its_story(house: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(Run, "say", lambda self, text: said.append(text))
+    run = Run(tmp_path / "ppo", "ppo", seed=1)
+    ppo(ppo_config(house), run)
+    AutoModelForCausalLM.from_pretrained(run.model)
+    rows = iterations(run)
+    assert [row["step"] for row in rows] == [4, 8, 12]
+    wanted = {"reward/mean", "reward/std", "reward/total", "reward/raw", "kl/reference", "kl/k1", "kl/k3"}
+    wanted |= {"kl/coefficient", "policy/entropy", "ratio/mean", "ratio/variance", "ratio/clipped", "ratio/kl"}
+    wanted |= {"value/explained_variance", "loss/policy", "loss/value", "answers/eos", "answers/length", "sampler/gap"}
+    wanted |= {"time/sample", "time/reward", "time/forward", "time/update"}
+    assert all(wanted <= row.keys() for row in rows)
+    assert rows[0]["kl/reference"] == pytest.approx(0, abs=1e-6)
+    assert rows[0]["reward/mean"] == pytest.approx((rows[0]["reward/raw"] - 0.2) / 0.5, abs=1e-5)
+    assert run.summary["stopped"] == ""
+    assert run.summary["kept_iteration"] == 3
+    assert run.summary["beta_log_odds"] == pytest.approx(0.05)
+    assert any("0.05 in the reward model's log-odds" in line for line in said)
+    assert {path.name for path in run.path.iterdir() if not path.name.startswith(".")} == {
+        "model",
+        "checkpoints",
+        "metrics.jsonl",
+        "samples.jsonl",
+    }
+
+
+def test_a_stopped_run_ends_like_an_unbroken_one(house: Path, tmp_path: Path) -> None:
+    whole, stopped = Run(tmp_path / "whole", "ppo", seed=1), Run(tmp_path / "stopped", "ppo", seed=1)
+    ppo(steered(house), whole)
+    stopped.stopper.signal = 15
+    with pytest.raises(Stopped):
+        ppo(steered(house), stopped)
+    assert not stopped.model.exists()
+    again = Run(tmp_path / "stopped", "ppo", seed=1)
+    ppo(steered(house), again)
+    assert untimed(again) == untimed(whole)
+    assert (again.path / "samples.jsonl").read_bytes() == (whole.path / "samples.jsonl").read_bytes()
+    assert (again.model / "model.safetensors").read_bytes() == (whole.model / "model.safetensors").read_bytes()
+
+
+def test_leaving_the_budget_keeps_the_last_weights_within_it(house: Path, tmp_path: Path) -> None:
+    run = Run(tmp_path / "ppo", "ppo", seed=1)
+    eager = {"kl": {"stop": 0.02, "coefficient": 0.0}, "optim": {"lr": 3e-2}}
+    ppo(ppo_config(house, algorithm={"iterations": 9, "prompts": 8, "epochs": 2, "minibatches": 2}, **eager), run)
+    assert "beyond kl.stop = 0.02" in run.summary["stopped"]
+    assert run.summary["kl"] <= 0.02
+    if run.summary["kept_iteration"] == 0:  # then nothing that was learned was within the budget
+        start = load_file(house / "sft" / "model.safetensors")
+        kept = load_file(run.model / "model.safetensors")
+        assert all(torch.equal(start[name], kept[name]) for name in start)
+    assert not (run.path / ".last-good").exists()
+
+
+def test_greedy_rollouts_are_refused(house: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="temperature"):
+        ppo(ppo_config(house, generation={"temperature": 0.0}), Run(tmp_path / "ppo", "ppo", seed=1))
+
+
+def test_a_prompt_longer_than_the_context_is_refused_by_its_row(house: Path, tmp_path: Path) -> None:
+    rows = [Prompt(id=str(i), messages=(Message("user", "how " * n),)) for i, n in enumerate((1, 90))]
+    data = write(tmp_path / "prompts.jsonl", rows)
+    run = Run(tmp_path / "ppo", "ppo", seed=1)
+    with pytest.raises(InputError, match=r"prompts\.jsonl: prompt 2 has .* context is 64"):
+        ppo(ppo_config(house, prompts=data), run)
+    assert not list(run.path.iterdir())
+
+
+def test_the_critic_begins_in_the_units_that_are_paid(house: Path, tmp_path: Path) -> None:
+    """Copied from the reward model, its value before the last token is near the normalised score, not the log-odds."""
+    run = Run(tmp_path / "ppo", "ppo", seed=1)
+    ppo(ppo_config(house, algorithm={"iterations": 1, "prompts": 8, "epochs": 1, "minibatches": 1}), run)
+    (row,) = iterations(run)
+    assert row["value/returns"] == pytest.approx(row["reward/total"], abs=1.5)

@@ -1,0 +1,66 @@
+"""PPO and DPO under SIGKILL and over two processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+sys.path.insert(0, str(Path(__file__).parent))
+from rl_house import build, rank, untimed
+
+from heedful.run import Run
+
+SCRIPT = str(Path(__file__).with_name("rl_house.py"))
+ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
+
+
+@pytest.mark.slow
+def test_ppo_killed_at_any_moment_ends_like_one_never_killed(tmp_path: Path) -> None:
+    command = [sys.executable, SCRIPT, "killed", str(tmp_path)]
+    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    results = json.loads(done.stdout.splitlines()[-1])
+    assert all(result["status"] == 0 and result["same"] and result["lines"] for result in results), results
+    assert sum(result["deaths"] for result in results) > len(results)
+
+
+def start(root: Path, processes: int) -> None:
+    """All processes of one training, as torchrun starts them."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    ranks = []
+    for number in range(processes):
+        place = {"RANK": str(number), "LOCAL_RANK": str(number), "WORLD_SIZE": str(processes)}
+        together = place | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+        command = [sys.executable, SCRIPT, "rank", str(root)]
+        ranks.append(subprocess.Popen(command, env=ENVIRONMENT | together, stderr=subprocess.PIPE, text=True))
+    for process in ranks:
+        _, said = process.communicate(timeout=300)
+        assert process.returncode == 0, said
+
+
+@pytest.mark.slow
+def test_two_processes_train_what_one_trains(tmp_path: Path) -> None:
+    """The same prompts and seeds, whitened over both, summed over both."""
+    build(tmp_path / "house")
+    rank(tmp_path)
+    start(tmp_path, 2)
+    for stage in ("ppo", "dpo"):
+        one, two = (Run(tmp_path / f"{stage}-{ways}", stage, seed=1) for ways in (1, 2))
+        for first, second in zip(untimed(one), untimed(two), strict=True):
+            assert first.keys() == second.keys()
+            own = {"answers/commonest", "sampler/gap"}  # each process says its own
+            for name in first.keys() - own:
+                assert first[name] == pytest.approx(second[name], rel=1e-3, abs=1e-4), name
+        trained, together = (load_file(run.model / "model.safetensors") for run in (one, two))
+        for name, tensor in trained.items():
+            assert torch.allclose(tensor, together[name], atol=1e-4), name
