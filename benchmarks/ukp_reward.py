@@ -1,10 +1,11 @@
 """A reward model from real people's votes: accuracy on unseen debates and unseen voters, beside length and the ceiling.
 
-    python benchmarks/ukp_reward.py FOLDER [--folds 4]
+    python benchmarks/ukp_reward.py FOLDER [--text FILE] [--folds 4]
 
 FOLDER holds UKPConvArg1 as `pairs.jsonl.gz` and `votes.csv.gz`. Debates are split by title into folds: for each fold a
-small base is pretrained on the arguments of the other debates, a reward model is trained on the votes of four fifths of
-the voters on those debates, and both meet the fold's debates for the first time when they are tested.
+small base is pretrained on the arguments of the other debates and on FILE (English text with `<|endoftext|>` between
+documents), a reward model is trained on the votes of four fifths of the voters on those debates, and both meet the
+fold's debates for the first time when they are tested.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ from heedful.algorithms.bradley_terry import bradley_terry_objective
 from heedful.algorithms.lm import lm_objective
 from heedful.config import Architecture, Optim, Training
 from heedful.data.chat import Chat, train_tokenizer
+from heedful.data.lengths import cut
 from heedful.data.pairs import pack_pairs
+from heedful.data.sources import read_documents
 from heedful.data.ukp import Argument, Vote, ranked_topics, read_ukp
 from heedful.evaluate.reward_report import agreement
 from heedful.evaluate.statistics import clustered_bootstrap
@@ -38,8 +41,9 @@ from heedful.train.pair_source import PairSource
 from heedful.train.source import PackedSource
 
 SHAPE = Architecture(vocabulary=1024, hidden=96, layers=3, heads=4, kv_heads=4, feedforward=256, context=384)
-PRETRAIN = Training(epochs=12)
-REWARD = Training(epochs=6)
+PRETRAIN = Training(epochs=1)
+REPEATS = 4  # how often the base sees the arguments, for each time that it sees the other text
+REWARD = Training(epochs=4)
 UNSEEN_VOTERS = 0.2
 
 
@@ -57,15 +61,16 @@ def arguments_of(votes: Sequence[Vote]) -> list[Argument]:
     return list({a.id: a for vote in votes for a in (vote.first, vote.second)}.values())
 
 
-def train(votes: Sequence[Vote], folder: Path, seed: int) -> ModelReward:
-    """A base from the arguments' text, and a reward model from the votes on them."""
+def train(votes: Sequence[Vote], texts: Sequence[str], folder: Path, seed: int) -> ModelReward:
+    """A base from the arguments and other texts, and a reward model from the votes on the arguments."""
     arguments = arguments_of(votes)
     pages = [(*a.prompt.messages, Message("assistant", a.text)) for a in arguments]
-    chat = Chat(train_tokenizer([m.content for page in pages for m in page], SHAPE.vocabulary))
+    chat = Chat(train_tokenizer([*(m.content for page in pages for m in page), *texts], SHAPE.vocabulary))
+    documents = [*([chat.document(page) for page in pages] * REPEATS), *(chat.document(text) for text in texts)]
     policy = new_policy(SHAPE, chat, seed)
     accelerator = make_accelerator(PRETRAIN)
     run = Run(folder / "pretrain", "pretrain", seed)
-    source = PackedSource([chat.document(page) for page in pages], run, tokens_per_step=2048, training=PRETRAIN)
+    source = PackedSource(list(cut(documents, SHAPE.context)), run, tokens_per_step=2048, training=PRETRAIN)
     optim = Optim(lr=3e-3, schedule="cosine", final=0.05, warmup=20, weight_decay=0.1)
     fit(policy, source, lm_objective, optim={"": optim}, training=PRETRAIN, run=run, accelerator=accelerator)
     save_policy(policy, chat, run.model)
@@ -138,11 +143,13 @@ def row(name: str, parts: Sequence[Tested], votes: Sequence[Vote]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--text", type=Path)
     parser.add_argument("--folds", type=int, default=4)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     begun = time.monotonic()
     votes = read_ukp(options.folder)
+    texts = [page for page in read_documents(options.text) if isinstance(page, str)] if options.text else []
     rng = np.random.default_rng(options.seed)
     titles = sorted({vote.first.title for vote in votes})
     fold_of = {title: int(i) % options.folds for title, i in zip(titles, rng.permutation(len(titles)), strict=True)}
@@ -156,7 +163,7 @@ def main() -> None:
         known = [vote for vote in votes if fold_of[vote.first.title] != fold]
         new = [vote for vote in votes if fold_of[vote.first.title] == fold]
         with tempfile.TemporaryDirectory() as folder:
-            reward = train([vote for vote in known if vote.worker not in unseen], Path(folder), options.seed)
+            reward = train([vote for vote in known if vote.worker not in unseen], texts, Path(folder), options.seed)
         parts = (
             ([vote for vote in new if vote.worker in unseen], new),
             ([vote for vote in new if vote.worker not in unseen], new),
@@ -166,7 +173,7 @@ def main() -> None:
             tested.append(test(reward, part))
             about += all_votes  # the ceiling is the debates', from everyone's votes
     print(
-        f"{len(votes)} votes, {len(titles)} debates in {options.folds} folds, {len(unseen)}/{len(workers)} voters unseen"
+        f"{len(votes)} votes, {len(titles)} debates, {options.folds} folds, {len(unseen)}/{len(workers)} voters unseen"
     )
     print("| tested on | decided votes | reward model | longer wins | gain | majority of the others | ceiling |")
     print("|---|---|---|---|---|---|---|")

@@ -59,7 +59,15 @@ def a_run(tmp_path: Path) -> Path:
     (stage / "checkpoints" / "step-000010" / "weights").write_bytes(b"0" * 1_000_000)
     manifest = Manifest(stage="sft", kind="sft", seed=0, config={}, inputs={}, outputs={}, seconds=90)
     manifest.write(stage)
-    row = {"policy": "ppo", "against": "sft", "judge": "gold", "decoding": "sample", "rate": 0.7, "low": 0.6, "high": 0.8}
+    row = {
+        "policy": "ppo",
+        "against": "sft",
+        "judge": "gold",
+        "decoding": "sample",
+        "rate": 0.7,
+        "low": 0.6,
+        "high": 0.8,
+    }
     (stage.parent / "evaluation.json").write_text(json.dumps({"win_rate": [row]}))
     return tmp_path
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from statistics import mean
 from typing import Any
 
 from rich.table import Table
@@ -13,6 +12,7 @@ from rich.table import Table
 from heedful.config import load_recipe
 from heedful.config.recipe import recipe_folder, recipe_path
 from heedful.errors import InputError
+from heedful.evaluate.statistics import t_interval
 from heedful.run import Manifest, console, stage_folders
 
 
@@ -58,11 +58,19 @@ def show_comparison(runs: Path, names: list[str]) -> None:
         for row in evaluation.get("win_rate", []):
             key = (f"{row['policy']} vs {row['against']}", row["decoding"], row["judge"])
             cells.setdefault(key, {})[name] = row
-    table = Table("win rate", "decoding", "judge", *names, "mean")
+    table = Table("win rate", "decoding", "judge", *names, f"mean over {len(names)} runs")
     for key, by_run in cells.items():
         shown = [f"{r['rate']:.1%} [{r['low']:.1%}, {r['high']:.1%}]" if (r := by_run.get(n)) else "–" for n in names]
-        table.add_row(*key, *shown, f"{mean(r['rate'] for r in by_run.values()):.1%}")
+        table.add_row(*key, *shown, _mean([r["rate"] for r in by_run.values()]))
     console.print(table if table.row_count else "none of these runs holds an evaluation.json")
+
+
+def _mean(rates: list[float]) -> str:
+    """Over runs, which are the unit of a claim about an algorithm: the mean with Student's interval."""
+    interval = t_interval(rates)
+    if len(rates) < 2:
+        return f"{interval.mean:.1%}"
+    return f"{interval.mean:.1%} [{interval.low:.1%}, {interval.high:.1%}]"
 
 
 def prune(runs: Path, names: list[str]) -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from heedful.data.packing import Example
-from heedful.data.pairs import fitting, pack_pairs, rank_examples
+from heedful.data.pairs import by_answers, fitting, pack_pairs, rank_examples
 from heedful.records import Message, Messages, Prompt, Ranking
 
 
@@ -25,7 +25,7 @@ def ranking(texts: tuple[str, ...], ranks: tuple[int, ...], margins: tuple[float
 
 
 def test_each_answer_is_packed_once_and_pairs_point_at_it() -> None:
-    batch = pack_pairs([rank_examples(Letters(), ranking(("x", "yy", "zzz"), (1, 0, 2)))])
+    batch = pack_pairs([rank_examples(Letters(), [ranking(("x", "yy", "zzz"), (1, 0, 2))])])
     assert batch.packed.lengths.tolist() == [4, 5, 6]
     assert list(zip(batch.chosen.tolist(), batch.rejected.tolist(), strict=True)) == [(1, 0), (0, 2), (1, 2)]
     assert batch.target.tolist() == [1.0, 1.0, 1.0]
@@ -35,20 +35,20 @@ def test_each_answer_is_packed_once_and_pairs_point_at_it() -> None:
 def test_a_second_ranking_points_at_its_own_answers() -> None:
     chat = Letters()
     first, second = ranking(("x", "y"), (0, 1)), ranking(("u", "v"), (1, 0))
-    batch = pack_pairs([rank_examples(chat, first), rank_examples(chat, second)])
+    batch = pack_pairs([rank_examples(chat, [first]), rank_examples(chat, [second])])
     assert batch.chosen.tolist() == [0, 3] and batch.rejected.tolist() == [1, 2]
     assert batch.weight.tolist() == [1.0, 1.0]
     assert batch.packed.input_ids[batch.packed.ends].tolist() == [0, 0, 0, 0]  # every sequence ends with its end token
 
 
 def test_ties_are_halves_without_margin() -> None:
-    item = rank_examples(Letters(), ranking(("x", "y", "z"), (0, 0, 1), margins=(0.3, 0.5, 0.7)))
+    item = rank_examples(Letters(), [ranking(("x", "y", "z"), (0, 0, 1), margins=(0.3, 0.5, 0.7))])
     assert item.target == (0.5, 1.0, 1.0)
     assert item.margin == (0.0, 0.5, 0.7)
 
 
 def test_without_ties_the_prompt_still_weighs_one() -> None:
-    item = rank_examples(Letters(), ranking(("x", "y", "z"), (0, 0, 1))).without_ties()
+    item = rank_examples(Letters(), [ranking(("x", "y", "z"), (0, 0, 1))]).without_ties()
     assert item.chosen == (0, 1) and item.rejected == (2, 2)
     assert item.weight * len(item.chosen) == 1.0
     assert len(item.examples) == 3
@@ -56,7 +56,7 @@ def test_without_ties_the_prompt_still_weighs_one() -> None:
 
 def test_a_ranking_with_an_overlong_answer_is_left_out_whole() -> None:
     chat = Letters()
-    items = [rank_examples(chat, ranking(("x", "yyyyy"), (0, 1))), rank_examples(chat, ranking(("x", "y"), (0, 1)))]
+    items = [rank_examples(chat, [ranking(("x", "yyyyy"), (0, 1))]), rank_examples(chat, [ranking(("x", "y"), (0, 1))])]
     kept, sentence = fitting([items[0], *[items[1]] * 199], 5)
     assert kept == [items[1]] * 199 and "1 of 200 rankings" in sentence
 
@@ -65,7 +65,7 @@ def test_a_ranking_with_an_overlong_answer_is_left_out_whole() -> None:
 def test_laws_of_packing(ranks: list[list[int]]) -> None:
     """All C(G,2) pairs, no pair across prompts, winners never ranked below losers, weights of a prompt sum to 1."""
     chat = Letters()
-    items = [rank_examples(chat, ranking(tuple("x" * (i + 1) for i in range(len(r))), tuple(r))) for r in ranks]
+    items = [rank_examples(chat, [ranking(tuple("x" * (i + 1) for i in range(len(r))), tuple(r))]) for r in ranks]
     batch = pack_pairs(items)
     owner = [prompt for prompt, r in enumerate(ranks) for _ in r]
     flat = [rank for r in ranks for rank in r]
@@ -78,3 +78,19 @@ def test_laws_of_packing(ranks: list[list[int]]) -> None:
         assert flat[win] < flat[lose] if target == 1.0 else flat[win] == flat[lose]
         total[owner[win]] += weight
     assert total == pytest.approx([1.0] * len(ranks))
+
+
+def test_raters_of_the_same_answers_are_read_in_one_pass() -> None:
+    first, second = ranking(("x", "yy"), (0, 1)), ranking(("yy", "x"), (0, 1))
+    other = ranking(("x", "yyy"), (0, 1))
+    groups = by_answers([first, other, second])
+    assert groups == [[first, second], [other]]
+    item = rank_examples(Letters(), groups[0])
+    assert len(item.examples) == 2
+    assert (item.chosen, item.rejected) == ((0, 1), (1, 0))  # the two disagree: together the soft label 1/2
+    assert item.weight == 0.5  # the prompt still weighs 1
+
+
+def test_answers_that_stand_twice_in_a_ranking_are_not_merged() -> None:
+    twice = ranking(("x", "x"), (0, 1))
+    assert by_answers([twice, twice]) == [[twice], [twice]]

@@ -94,19 +94,34 @@ def test_families_are_shown_apart_and_their_falls_named() -> None:
 
 
 def test_a_collapse_is_caught_by_name_even_where_the_tails_vary() -> None:
-    varied = answers([[f"Answer {i} is {i * j}." for j in range(4)] for i in range(12)])
+    """The reference has a habit of its own, which must not hide the new one."""
+    varied = answers([[f"Great question! Answer {i} is {i * j}." for j in range(4)] for i in range(12)])
     collapsed = answers([[f"I don't know. Maybe {i * j}." for j in range(4)] for i in range(12)])
-    rows = {"sft": collapse_row(varied, None), "ppo": collapse_row(collapsed, None)}
-    assert rows["ppo"]["share"] < 0.5 and rows["ppo"]["opening_share"] == 1.0
-    (sentence,) = collapse_warnings(rows, "sft")
-    assert sentence.startswith("ppo collapsed into 'I don't know.': 100% of its answers")
+    rows = {"sft": collapse_row(varied, varied, None), "ppo": collapse_row(collapsed, varied, None)}
+    assert rows["ppo"]["share"] < 0.5 and rows["ppo"]["sentence_share"] == 1.0
+    assert collapse_warnings(rows, "sft") == [
+        "ppo collapsed into 'I don't know.': 100% of its answers say so (sft: 0%)"
+    ]
     assert collapse_warnings({"sft": rows["sft"], "ppo": rows["sft"]}, "sft") == []
 
 
+def test_numbers_of_a_list_are_no_habit() -> None:
+    steps = answers([[f"1. Take {i}. 2. Mix {i}."] for i in range(12)])
+    plain = answers([[f"Take {i}."] for i in range(12)])
+    assert collapse_row(steps, plain, None)["sentence_share"] < 0.2
+
+
+def test_silence_is_a_collapse_too() -> None:
+    plain, silent = answers([[f"Take {i}."] for i in range(12)]), answers([[""]] * 12)
+    rows = {"sft": collapse_row(plain, plain, None), "ppo": collapse_row(silent, plain, None)}
+    assert collapse_warnings(rows, "sft")[0].startswith("ppo collapsed into 'an empty answer'")
+
+
 def test_refusing_everything_is_named() -> None:
+    yes, no = [[f"Yes {i}."] for i in range(12)], [[f"No {i}."] for i in range(12)]
     rows = {
-        "sft": collapse_row(answers([["Yes."]] * 12), judged([["Yes."]] * 12)),
-        "ppo": collapse_row(answers([[f"No {i}."] for i in range(12)]), judged([[f"No {i}."] for i in range(12)])),
+        "sft": collapse_row(answers(yes), answers(yes), judged(yes)),
+        "ppo": collapse_row(answers(no), answers(yes), judged(no)),
     }
     assert collapse_warnings(rows, "sft") == ["ppo refuses in 100% of its answers (sft: 0%)"]
 

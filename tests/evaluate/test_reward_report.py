@@ -60,7 +60,9 @@ def test_no_truth_is_no_figure() -> None:
 
 
 def test_nothing_held_out_is_said() -> None:
-    assert sentence(reward_report([], [], rng())) == "no held-out judgements to report on"
+    report = reward_report([], [], rng())
+    assert sentence(report) == "no held-out judgements to report on"
+    assert report["pairs"] == 0 and report["accuracy"] is None and report["length_only"] is None
 
 
 def test_families_are_reported_apart() -> None:

@@ -27,11 +27,12 @@ MAY_IMPORT = {
     "serve": {"sampling", "data", "models", "ops", "batches"},
     "doctor": {"ops"},
     "estimate": {"doctor", "ops"},
-    "runs": set(),
+    "runs": {"evaluate"},
+    "__main__": {"cli"},
 }
 MAY_IMPORT["stages"] = set(MAY_IMPORT) - {"doctor", "estimate", "runs", "serve"}
 MAY_IMPORT["pipeline"] = {"stages", "ops"}
-MAY_IMPORT["cli"] = set(MAY_IMPORT)
+MAY_IMPORT["cli"] = set(MAY_IMPORT) - {"__main__"}
 NO_TORCH = {"records", "config", "run", "errors", "world", "report"}
 
 

@@ -120,7 +120,9 @@ def evaluation() -> dict[str, Any]:
             for m in MODELS
         },
         "collapse": {
-            m: {"answer": "Yes.", "share": 0.02, "opening": "I can't help.", "opening_share": 0.05} for m in MODELS
+            m: {"answer": "Yes.", "share": 0.02, "sentence": "I can't help.", "sentence_share": 0.05,
+                "sentence_share_reference": 0.03,
+            } for m in MODELS
         },
         "kl": {
             m: interval(1.2 + 0.5 * i, 0.1) | {"reference": "sft", "temperature": 1.0}

@@ -7,6 +7,7 @@ from math import log
 import pytest
 import torch
 
+from heedful.errors import DivergedError
 from heedful.sampling.draw import BLOCK, draw, uniforms
 
 LOGITS = torch.tensor([0.1, 0.2, 0.7]).log() + 5.0  # a constant changes nothing
@@ -69,3 +70,12 @@ def test_uniforms_are_uniform() -> None:
     assert (counts - 1000).abs().max() < 5 * 1000**0.5
     columns = torch.corrcoef(numbers[:, :5].T) - torch.eye(5)
     assert columns.abs().max() < 5 / 400**0.5
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf])
+def test_weights_that_diverged_are_said_so(bad: float, temperature: float) -> None:
+    logits = LOGITS.repeat(2, 1)
+    logits[1, 2] = bad
+    with pytest.raises(DivergedError, match="not finite"):
+        draw(logits, torch.tensor([0.5, 0.5]), temperature)

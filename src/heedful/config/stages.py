@@ -117,6 +117,8 @@ class LabelConfig(Section):
     """Answers to other prompts added to each prompt's candidates, so that the reward model meets irrelevant ones."""
     holdout: float = Field(0.1, ge=0, lt=1)
     """Share of prompts whose rankings go to heldout.jsonl and are never trained on."""
+    overlap: int = Field(1, ge=1, le=12)
+    """Raters who rank each prompt that is trained on; the file keeps each one's ranking."""
     by: SimulatedLabels = SimulatedLabels()
 
 

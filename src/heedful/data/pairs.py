@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 
@@ -26,7 +26,7 @@ class Tokenises(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RankedExamples:
-    """One ranking as tokens: G answers, and its judgements as indices into them (P pairs)."""
+    """The answers to one prompt as tokens (G), and all judgements of them as indices into them (P pairs)."""
 
     examples: tuple[Example, ...]
     chosen: tuple[int, ...]
@@ -55,16 +55,42 @@ class RankedExamples:
         )
 
 
-def rank_examples(chat: Tokenises, ranking: Ranking) -> RankedExamples:
-    """Tokenise a ranking. A tie's target is 1/2 and it has no margin: neither side is to win by anything."""
-    pairs = ranking.pairs()
-    margins = ranking.margins or (0.0,) * len(pairs)
+def by_answers(rankings: Sequence[Ranking]) -> list[list[Ranking]]:
+    """Rankings of the same answers to the same prompt together: several raters' judgements, read in one pass."""
+    groups: dict[Any, list[Ranking]] = {}
+    for number, ranking in enumerate(rankings):
+        texts = frozenset(ranking.completions)
+        distinct = len(texts) == len(ranking.completions)
+        groups.setdefault((ranking.prompt.id, texts) if distinct else number, []).append(ranking)
+    return list(groups.values())
+
+
+def rank_examples(chat: Tokenises, rankings: Sequence[Ranking]) -> RankedExamples:
+    """Tokenise the rankings of one set of answers, each answer once.
+
+    A tie's target is 1/2 and it has no margin: neither side is to win by anything. Raters who disagree give opposite
+    pairs, which together are the soft label of their shares.
+    """
+    answers = rankings[0].completions
+    chosen: list[int] = []
+    rejected: list[int] = []
+    target: list[float] = []
+    margin: list[float] = []
+    for ranking in rankings:
+        pairs = ranking.pairs()
+        # another rater saw the same answers in another order
+        place = [answers.index(text) for text in ranking.completions] if len(rankings) > 1 else range(len(answers))
+        chosen += [place[better] for better, _, _ in pairs]
+        rejected += [place[worse] for _, worse, _ in pairs]
+        target += [0.5 if tie else 1.0 for _, _, tie in pairs]
+        margins = ranking.margins or (0.0,) * len(pairs)
+        margin += [0.0 if tie else by for (_, _, tie), by in zip(pairs, margins, strict=True)]
     return RankedExamples(
-        examples=tuple(chat.example(ranking.prompt.messages, text) for text in ranking.completions),
-        chosen=tuple(better for better, _, _ in pairs),
-        rejected=tuple(worse for _, worse, _ in pairs),
-        target=tuple(0.5 if tie else 1.0 for _, _, tie in pairs),
-        margin=tuple(0.0 if tie else margin for (_, _, tie), margin in zip(pairs, margins, strict=True)),
+        examples=tuple(chat.example(rankings[0].prompt.messages, text) for text in answers),
+        chosen=tuple(chosen),
+        rejected=tuple(rejected),
+        target=tuple(target),
+        margin=tuple(margin),
     )
 
 

@@ -222,8 +222,10 @@ def assemble(contest: Contest, views: Views) -> dict[str, Any]:
     """The whole of evaluation.json, but for what other stages reported."""
     criteria = criteria_section(contest, views) if contest.truth else {}
     sampled = views[contest.truth]["sample"] if contest.truth else {}
+    sets = contest.sets("sample")
     collapse = {
-        name: behaviour.collapse_row(answers, sampled.get(name)) for name, answers in contest.sets("sample").items()
+        name: behaviour.collapse_row(answers, sets[contest.reference], sampled.get(name))
+        for name, answers in sets.items()
     }
     bits = {name: list(m.bits) for name, m in contest.measured.items() if m.bits}
     return {

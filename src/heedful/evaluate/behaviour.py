@@ -14,7 +14,7 @@ from heedful.evaluate.judging import Judged
 from heedful.evaluate.statistics import clustered_bootstrap, newcombe, wilson
 
 REFUSALS = ("refused", "over_refused")
-COLLAPSED = 0.25  # an opening in more than this share of answers, and twice the reference's, is a collapse
+COLLAPSED = 0.25  # one sentence in more than this share of answers, and in twice the reference's, is a collapse
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s")
 
 
@@ -31,41 +31,49 @@ def shape(answers: AnswerSet) -> dict[str, float]:
     }
 
 
-def _opening(text: str) -> str:
-    """An answer's first sentence: a collapse shows there even where the tails vary."""
-    return _SENTENCE_END.split(text.strip(), maxsplit=1)[0]
+def _shares(answers: AnswerSet) -> Counter[str]:
+    """Sentence → share of answers that hold it; numbers of a list are no sentences."""
+    counts: Counter[str] = Counter()
+    for answer in answers.flat:
+        sentences = _SENTENCE_END.split(answer.text.strip())
+        counts.update({sentence for sentence in sentences if any(map(str.isalpha, sentence))} or {""})
+    return Counter({sentence: count / len(answers.flat) for sentence, count in counts.items()})
 
 
-def _commonest(texts: Sequence[str]) -> tuple[str, float]:
-    text, count = Counter(texts).most_common(1)[0]
-    return text, count / len(texts)
+def collapse_row(answers: AnswerSet, reference: AnswerSet, judged: Judged | None) -> dict[str, Any]:
+    """The sentence that stands in most answers, its share here and with the reference; refusals and shrugs.
 
-
-def collapse_row(answers: AnswerSet, judged: Judged | None) -> dict[str, Any]:
-    """The commonest answer and first sentence with their shares; refusals and shrugs where the truth sees them."""
-    flat = [answer.text.strip() for answer in answers.flat]
-    (answer, share), (opening, opening_share) = _commonest(flat), _commonest([_opening(text) for text in flat])
-    row = {"answer": answer, "share": share, "opening": opening, "opening_share": opening_share}
+    Whole answers hide a collapse whose tails vary, and a reference may have habits of its own: the same sentence is
+    compared.
+    """
+    texts = Counter(answer.text.strip() for answer in answers.flat)
+    before = _shares(reference)
+    sentence, share = max(_shares(answers).items(), key=lambda item: (item[1] - before[item[0]], item[1]))
+    row = {
+        "answer": texts.most_common(1)[0][0],
+        "share": texts.most_common(1)[0][1] / len(answers.flat),
+        "sentence": sentence,
+        "sentence_share": share,
+        "sentence_share_reference": before[sentence],
+    }
     if judged is None:
         return row
-    return row | {
-        "refused": float(judged.flagged(*REFUSALS).mean()),
-        "gave_up": float(judged.flagged("gave_up").mean()),
-    }
+    refused, gave_up = judged.flagged(*REFUSALS), judged.flagged("gave_up")
+    return row | {"refused": float(refused.mean()), "gave_up": float(gave_up.mean())}
 
 
 def collapse_warnings(rows: Mapping[str, Mapping[str, Any]], reference: str) -> list[str]:
-    """Names a model that answers most prompts alike, or gives up far more often than the reference did."""
+    """Names a model that says one thing to most prompts, or gives up far more often than the reference did."""
     before = rows[reference]
     sentences = []
     for name, row in rows.items():
         if name == reference:
             continue
-        if row["opening_share"] > max(COLLAPSED, 2 * before["opening_share"]):
-            text = row["opening"] or "an empty answer"
+        if row["sentence_share"] > max(COLLAPSED, 2 * row["sentence_share_reference"]):
+            text = row["sentence"] or "an empty answer"
             sentences.append(
-                f"{name} collapsed into '{text:.80}': {row['opening_share']:.0%} of its answers begin so "
-                f"(the commonest opening of {reference}: {before['opening_share']:.0%})"
+                f"{name} collapsed into '{text:.80}': {row['sentence_share']:.0%} of its answers say so "
+                f"({reference}: {row['sentence_share_reference']:.0%})"
             )
         for flag, said in (("gave_up", "gives up on answerable questions"), ("refused", "refuses")):
             if flag in row and row[flag] > max(COLLAPSED, 2 * before[flag]):

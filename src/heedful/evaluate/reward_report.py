@@ -94,7 +94,7 @@ def _mean(values: Floats) -> float | None:
 
 def label_figures(pairs: Judged) -> dict[str, Any]:
     """What the labels allow, whoever the reward model is."""
-    longer = _mean(agreement(pairs.words, pairs.target)) or 0.0
+    longer = _mean(agreement(pairs.words, pairs.target))
     decided = (pairs.target != 0.5) & (pairs.gold != 0)
     return {
         "pairs": len(pairs.target),
@@ -105,7 +105,9 @@ def label_figures(pairs: Judged) -> dict[str, Any]:
         "gold_on_labels": _mean(agreement(pairs.gold, pairs.target)),
         "labels_against_gold": _mean(np.where(np.isnan(pairs.gold), np.nan, pairs.gold < 0)[decided]),
         "longer_wins": longer,
-        "length_only": max(longer, round(1 - longer, 4)),  # its better sign, chosen here in its favour
+        "length_only": None
+        if longer is None
+        else max(longer, round(1 - longer, 4)),  # its better sign, chosen here in its favour
     }
 
 

@@ -67,7 +67,7 @@ class Run:
     def say(self, text: str) -> None:
         """One line for the user."""
         if self.main:
-            console.print(f"{self.stage:>12} {text}")
+            console.print(f"{self.stage:>12} {text}", markup=False, soft_wrap=True)
 
     def write_records(self, name: str, records: Iterable[Record]) -> Path:
         """A JSONL file in the stage's folder, there whole or not at all."""

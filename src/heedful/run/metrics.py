@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from heedful.run.atomic import atomic_text
+
 
 class MetricsLog:
     """Appends lines; `time/*` values are the only ones that may differ between two equal runs."""
@@ -26,7 +28,7 @@ class MetricsLog:
         if not self.path.exists():
             return
         kept = [line for line in self.path.read_text(encoding="utf-8").splitlines() if _step(line) <= step]
-        self.path.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
+        atomic_text(self.path, "".join(line + "\n" for line in kept))  # a kill meanwhile must not lose the kept ones
 
 
 def _step(line: str) -> float:

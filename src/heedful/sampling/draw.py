@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from heedful.errors import DivergedError
+
 BLOCK = 32  # neighbouring tokens whose probabilities are summed first
 
 
@@ -35,15 +37,21 @@ class Drawn:
 def draw(logits: Tensor, uniform: Tensor, temperature: float) -> Drawn:
     """Sample softmax(logits / temperature). logits (n, V), uniform (n,) in [0, 1).
 
-    Temperature 0 takes the most likely token and reports its log-probability at temperature 1.
+    Temperature 0 takes the most likely token and reports its log-probability at temperature 1. DivergedError: the
+    logits are not numbers.
     """
     logits = logits.float() if temperature in (0.0, 1.0) else logits.float() / temperature
     shifted = logits - logits.amax(-1, keepdim=True)
     mass = pad(shifted.exp(), (0, -logits.shape[-1] % BLOCK)).view(len(logits), -1, BLOCK)  # (n, V / BLOCK, BLOCK)
     blocks = mass.sum(-1)
+    total = blocks.sum(-1)
+    if not bool(total.isfinite().all()):
+        raise DivergedError(
+            "the policy's probabilities are not finite: its weights have diverged; lower the learning rate"
+        )
     tokens = logits.argmax(-1) if temperature == 0 else _inverse_cdf(mass, blocks, uniform)
     # log softmax(z)_t = z_t − max z − log Σ exp(z − max z)
-    return Drawn(tokens, shifted.gather(-1, tokens[:, None]).squeeze(-1) - blocks.sum(-1).log())
+    return Drawn(tokens, shifted.gather(-1, tokens[:, None]).squeeze(-1) - total.log())
 
 
 def _inverse_cdf(mass: Tensor, blocks: Tensor, uniform: Tensor) -> Tensor:

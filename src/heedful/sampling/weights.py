@@ -67,15 +67,14 @@ class Weights:
 
 def can_read(lm: PreTrainedModel) -> bool:
     """Whether `read_weights` knows this model, and nothing (an adapter, a quantised layer) was put into it."""
-    config = lm.config
-    match config.model_type:
-        case "llama" | "mistral" | "qwen2" | "qwen3":
-            rope = (config.rope_parameters or {}).get("rope_type", "default")
+    match type(lm).__name__:  # a wrapper or a sharded model has another name
+        case "LlamaForCausalLM" | "MistralForCausalLM" | "Qwen2ForCausalLM" | "Qwen3ForCausalLM":
+            rope = (lm.config.rope_parameters or {}).get("rope_type", "default")
             layers = [module for name, module in lm.base_model.layers.named_modules() if name.endswith("_proj")]
             return rope in ROPE_TYPES and all(type(layer) is nn.Linear for layer in layers)
-        case "gpt2":
+        case "GPT2LMHeadModel":
             layers = [module for name, module in lm.base_model.h.named_modules() if name.endswith(("c_attn", "c_proj"))]
-            return not config.add_cross_attention and all(type(layer) is Conv1D for layer in layers)
+            return not lm.config.add_cross_attention and all(type(layer) is Conv1D for layer in layers)
     return False
 
 
@@ -98,9 +97,9 @@ class _Linear:
         weight = torch.cat([layer.weight for layer in layers])
         if all(layer.bias is None for layer in layers):
             return cls(weight, None)
-        return cls(
-            weight, torch.cat([layer.weight[:, 0] * 0 if layer.bias is None else layer.bias for layer in layers])
-        )
+        zeros = (layer.weight.new_zeros(layer.out_features) for layer in layers)
+        biases = [zero if layer.bias is None else layer.bias for layer, zero in zip(layers, zeros, strict=True)]
+        return cls(weight, torch.cat(biases))
 
     def __call__(self, x: Tensor) -> Tensor:
         return linear(x, self.weight, self.bias)

@@ -15,7 +15,7 @@ from heedful.batches import PreferenceBatch
 from heedful.config import DPOConfig
 from heedful.data.chat import Chat
 from heedful.data.packing import groups_by_tokens
-from heedful.data.pairs import RankedExamples, fitting, pack_pairs, rank_examples
+from heedful.data.pairs import RankedExamples, by_answers, fitting, pack_pairs, rank_examples
 from heedful.data.sources import read_rankings
 from heedful.errors import InputError
 from heedful.models.heads import Policy
@@ -87,7 +87,7 @@ def dpo(config: DPOConfig, run: Run) -> None:
 
 def _read(paths: list[str], chat: Chat, context: int, run: Run) -> list[RankedExamples]:
     """Rankings as tokens without ties, which DPO has no use for, and without answers longer than the context."""
-    whole = [rank_examples(chat, ranking) for ranking in read_rankings(paths)] if paths else []
+    whole = [rank_examples(chat, group) for group in by_answers(read_rankings(paths))] if paths else []
     fit_in, left_out = fitting(whole, context)
     decided = [item for item in (item.without_ties() for item in fit_in) if item.chosen]
     pairs = sum(len(item.chosen) for item in decided)
@@ -107,7 +107,7 @@ def _with_reference(
         policy,
         [example for item in ranked for example in item.examples],
         model=digest(Path(config.model)),
-        tokens=config.training.tokens_per_batch,
+        training=config.training,
         run=run,
         accelerator=accelerator,
     )
@@ -138,7 +138,7 @@ def _check_start(
 ) -> None:
     """Before any update the loss is ln 2."""
     start = _measure(policy, preferences, [source.rankings_of(0)], config.beta, accelerator)
-    laws.first_dpo_loss_is_log_two(start["loss"], accelerator)
+    laws.first_dpo_loss_is_log_two(start["loss"], config.training.precision)
 
 
 def _report(

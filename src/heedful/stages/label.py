@@ -48,11 +48,13 @@ def label(config: LabelConfig, run: Run) -> None:
     heldout: list[Ranking] = []
     with run.progress("label", len(usable)) as progress:
         for index, candidates in enumerate(usable):
-            ranking = rank(candidates, truth.raters, run.rng("rank", index))
+            order = run.rng("raters", index).permutation(len(truth.raters))
+            people = [truth.raters[int(i)] for i in order[: 1 if index in held else config.overlap]]
+            rankings = [rank(candidates, rater, run.rng("rank", index, i)) for i, rater in enumerate(people)]
             if index in held:
-                heldout.append(_known(ranking, truth))
+                heldout.append(_known(rankings[0], truth))
             else:
-                training.append(ranking)
+                training += rankings
             progress.advance()
             run.stop_if_asked()
     run.write_records("rankings.jsonl", training)
@@ -69,9 +71,8 @@ def held_out(count: int, share: float, rng: np.random.Generator) -> frozenset[in
     return frozenset(int(i) for i in rng.permutation(count)[: round(share * count)])
 
 
-def rank(candidates: Candidates, people: Sequence[SimulatedRater], rng: np.random.Generator) -> Ranking:
-    """One rater, chosen by the draw, sees the candidates in a drawn order, so that no source always comes first."""
-    rater = people[int(rng.integers(len(people)))]
+def rank(candidates: Candidates, rater: SimulatedRater, rng: np.random.Generator) -> Ranking:
+    """The rater sees the candidates in a drawn order, so that no source always comes first."""
     order = [int(i) for i in rng.permutation(len(candidates.texts))]
     texts = tuple(candidates.texts[i] for i in order)
     return Ranking(

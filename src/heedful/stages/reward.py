@@ -12,7 +12,7 @@ from heedful.algorithms.bradley_terry import bradley_terry_objective
 from heedful.config import RewardConfig
 from heedful.data.lengths import fitting_groups
 from heedful.data.packing import Example
-from heedful.data.pairs import RankedExamples, fitting, pack_pairs, rank_examples
+from heedful.data.pairs import RankedExamples, by_answers, fitting, pack_pairs, rank_examples
 from heedful.data.sources import read_completions, read_rankings
 from heedful.errors import InputError
 from heedful.evaluate.reward_report import ladder_figures, reward_report, sentence
@@ -85,7 +85,7 @@ def _finish(judge: ModelReward, material: Material, run: Run) -> None:
 def _read(judge: ModelReward, config: RewardConfig, run: Run) -> Material:
     """The files as tokens; the few rows that don't fit the context are left out, and said."""
     chat, context = judge.chat, judge.context
-    ranked = [rank_examples(chat, ranking) for ranking in read_rankings(config.data)]
+    ranked = [rank_examples(chat, group) for group in by_answers(read_rankings(config.data))]
     training, left_out = fitting([item for item in ranked if item.chosen], context)
     if not training:
         raise InputError(f"{', '.join(config.data)}: no ranking holds two answers: there is nothing to compare")

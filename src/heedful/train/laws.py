@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from math import isfinite, log
 
-from accelerate import Accelerator
-
 from heedful.errors import DivergedError
 
 BFLOAT16 = 0.1  # nats that two evaluations of one log-probability may differ by where products keep 8 bits
 
 
-def _tolerance(accelerator: Accelerator, float32: float) -> float:
-    return float32 if accelerator.mixed_precision == "no" else BFLOAT16
+def _tolerance(precision: str, float32: float) -> float:
+    return float32 if precision == "float32" else BFLOAT16
 
 
 def _hold(law: str, found: float, allowed: float, mend: str) -> None:
@@ -20,41 +18,41 @@ def _hold(law: str, found: float, allowed: float, mend: str) -> None:
         raise DivergedError(f"step-zero law broken: {law} (off by {found:.3g}, allowed {allowed:g}); {mend}")
 
 
-def sampler_agrees(gap: float, accelerator: Accelerator) -> None:
+def sampler_agrees(gap: float, precision: str) -> None:
     """`gap`: largest |log-probability of the sampler − of the trainer| over all sampled tokens."""
     _hold(
         "the sampler's and the trainer's log-probabilities of the same tokens must agree",
         gap,
-        _tolerance(accelerator, 1e-3),
+        _tolerance(precision, 1e-3),
         "the two do not compute the same model: report the architecture, or use float32",
     )
 
 
-def starts_at_reference(log_ratio: float, accelerator: Accelerator) -> None:
+def starts_at_reference(log_ratio: float, precision: str) -> None:
     """`log_ratio`: largest |log π − log π_ref| where the policy starts from the reference."""
     _hold(
         "a policy that starts from the reference must have KL 0 to it",
         log_ratio,
-        _tolerance(accelerator, 1e-4),
+        _tolerance(precision, 1e-4),
         "policy and reference are not the same model, or one of them has dropout on",
     )
 
 
-def first_ratio_is_one(log_ratio: float, accelerator: Accelerator) -> None:
+def first_ratio_is_one(log_ratio: float, precision: str) -> None:
     """`log_ratio`: largest |log π − log π_old| at the first update after a rollout."""
     _hold(
         "the first update after a rollout must have ratio 1",
         log_ratio,
-        _tolerance(accelerator, 1e-4),
+        _tolerance(precision, 1e-4),
         "the policy's log-probabilities depend on how answers are packed, or dropout is on",
     )
 
 
-def first_dpo_loss_is_log_two(loss: float, accelerator: Accelerator) -> None:
+def first_dpo_loss_is_log_two(loss: float, precision: str) -> None:
     """`loss`: DPO's mean loss before the first update."""
     _hold(
         "DPO's loss must start at ln 2",
         abs(loss - log(2.0)),
-        _tolerance(accelerator, 1e-4),
+        _tolerance(precision, 1e-4),
         "the reference's log-probabilities are not those of the model that training starts from",
     )

@@ -99,10 +99,10 @@ class OnPolicySource:
             accelerator=self.accelerator,
         )
         if self._unchecked:
-            laws.sampler_agrees(collected.sampler_gap, self.accelerator)
+            laws.sampler_agrees(collected.sampler_gap, self.config.training.precision)
         if iteration == 0 and self.starts_at_reference:
             log_ratio = collected.rollout.policy_logprobs - collected.rollout.reference_logprobs
-            laws.starts_at_reference(float(log_ratio.abs().max()), self.accelerator)
+            laws.starts_at_reference(float(log_ratio.abs().max()), self.config.training.precision)
         if iteration % SHOW_EVERY == 0 or iteration == config.algorithm.iterations:
             log_samples(self.run, iteration, iteration * self.steps_per_iteration, collected)
         return collected
@@ -202,5 +202,5 @@ class OnPolicySource:
         with self.accelerator.autocast():
             logprobs = self.players.policy(batch.packed.to(self.accelerator.device), self.config.generation.temperature)
         log_ratio = logprobs.cpu() - batch.old_logprobs
-        laws.first_ratio_is_one(float(log_ratio.abs().max()), self.accelerator)
+        laws.first_ratio_is_one(float(log_ratio.abs().max()), self.config.training.precision)
         self._unchecked = False

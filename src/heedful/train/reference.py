@@ -12,6 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from heedful.config import Training
 from heedful.data.packing import Example, groups_by_tokens, pack
 from heedful.models.heads import Policy
 from heedful.ops.logprobs import sequence_sums
@@ -62,10 +63,16 @@ def _over_processes(values: Tensor, accelerator: Accelerator) -> Tensor:
 
 
 def reference_logprobs(
-    reference: Policy, examples: Sequence[Example], *, model: str, tokens: int, run: Run, accelerator: Accelerator
+    reference: Policy,
+    examples: Sequence[Example],
+    *,
+    model: str,
+    training: Training,
+    run: Run,
+    accelerator: Accelerator,
 ) -> Tensor:
     """`answer_logprobs`, computed once. `model` is the hash of the reference's folder. (n,)"""
-    name = _name(examples, model, accelerator.mixed_precision)
+    name = _name(examples, model, training.precision)
     folder = run.path / FOLDER / name
     kept = _read(folder / "logprobs.safetensors", len(examples)) if run.main else torch.zeros(0)
     shared = torch.zeros(len(examples) + 1)  # rank 0 tells the others what it found, and that it found something
@@ -74,7 +81,7 @@ def reference_logprobs(
     shared = _over_processes(shared, accelerator)
     if shared[-1]:
         return shared[:-1]
-    found = answer_logprobs(reference, examples, tokens=tokens, accelerator=accelerator)
+    found = answer_logprobs(reference, examples, tokens=training.tokens_per_batch, accelerator=accelerator)
     if run.main:
         with atomic_folder(folder) as scratch:
             save_file({"logprobs": found}, str(scratch / "logprobs.safetensors"))
