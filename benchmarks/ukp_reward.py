@@ -122,7 +122,7 @@ def ceilings(votes: Sequence[Vote]) -> tuple[float, float]:
     return vote_ceiling(k, n), leave_one_out(k, n)
 
 
-def row(name: str, parts: Sequence[Tested], votes: Sequence[Vote]) -> str:
+def row(name: str, parts: Sequence[Tested], ceiling: float, others: float) -> str:
     """One line of the table: decided votes only, intervals by topics drawn whole."""
     decided = [(part, part.choice != 0.5) for part in parts]
     choice, gap, words = (
@@ -133,7 +133,6 @@ def row(name: str, parts: Sequence[Tested], votes: Sequence[Vote]) -> str:
     rng = np.random.default_rng(0)
     low, high = clustered_bootstrap(model, topic, rng)
     gain_low, gain_high = clustered_bootstrap(model - longer, topic, rng)
-    ceiling, others = ceilings(votes)
     return (
         f"| {name} | {len(choice)} | {model.mean():.1%} [{low:.1%}, {high:.1%}] | {longer.mean():.1%} | "
         f"{(model - longer).mean():+.1%} [{gain_low:+.1%}, {gain_high:+.1%}] | {others:.1%} | {ceiling:.1%} |"
@@ -142,11 +141,14 @@ def row(name: str, parts: Sequence[Tested], votes: Sequence[Vote]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("folder", type=Path, nargs="?")
     parser.add_argument("--text", type=Path)
     parser.add_argument("--folds", type=int, default=4)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
+    if options.folder is None:
+        print("ukp_reward: skipped, since it needs the folder of UKPConvArg1 (see --help)")
+        return
     begun = time.monotonic()
     votes = read_ukp(options.folder)
     texts = [page for page in read_documents(options.text) if isinstance(page, str)] if options.text else []
@@ -155,8 +157,8 @@ def main() -> None:
     fold_of = {title: int(i) % options.folds for title, i in zip(titles, rng.permutation(len(titles)), strict=True)}
     workers = sorted({vote.worker for vote in votes})
     unseen = {w for w, u in zip(workers, rng.random(len(workers)), strict=True) if u < UNSEEN_VOTERS}
-    cells: dict[str, tuple[list[Tested], list[Vote]]] = {
-        name: ([], [])
+    cells: dict[str, list[Tested]] = {
+        name: []
         for name in ("unseen debates, unseen voters", "unseen debates, known voters", "known debates, unseen voters")
     }
     for fold in range(options.folds):
@@ -165,20 +167,20 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             reward = train([vote for vote in known if vote.worker not in unseen], texts, Path(folder), options.seed)
         parts = (
-            ([vote for vote in new if vote.worker in unseen], new),
-            ([vote for vote in new if vote.worker not in unseen], new),
-            ([vote for vote in known if vote.worker in unseen], known),
+            [vote for vote in new if vote.worker in unseen],
+            [vote for vote in new if vote.worker not in unseen],
+            [vote for vote in known if vote.worker in unseen],
         )
-        for (tested, about), (part, all_votes) in zip(cells.values(), parts, strict=True):
+        for tested, part in zip(cells.values(), parts, strict=True):
             tested.append(test(reward, part))
-            about += all_votes  # the ceiling is the debates', from everyone's votes
+    ceiling, others = ceilings(votes)  # over the folds, every cell holds all debates
     print(
         f"{len(votes)} votes, {len(titles)} debates, {options.folds} folds, {len(unseen)}/{len(workers)} voters unseen"
     )
     print("| tested on | decided votes | reward model | longer wins | gain | majority of the others | ceiling |")
     print("|---|---|---|---|---|---|---|")
-    for name, (tested, about) in cells.items():
-        print(row(name, tested, about))
+    for name, tested in cells.items():
+        print(row(name, tested, ceiling, others))
     print(f"{time.monotonic() - begun:.0f} s")
 
 

@@ -105,9 +105,8 @@ def label_figures(pairs: Judged) -> dict[str, Any]:
         "gold_on_labels": _mean(agreement(pairs.gold, pairs.target)),
         "labels_against_gold": _mean(np.where(np.isnan(pairs.gold), np.nan, pairs.gold < 0)[decided]),
         "longer_wins": longer,
-        "length_only": None
-        if longer is None
-        else max(longer, round(1 - longer, 4)),  # its better sign, chosen here in its favour
+        # the better of "longer wins" and "shorter wins", chosen here in its favour
+        "length_only": None if longer is None else max(longer, round(1 - longer, 4)),
     }
 
 

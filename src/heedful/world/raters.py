@@ -22,7 +22,7 @@ from heedful.records import Prompt
 from heedful.world.families import GRAMMAR
 from heedful.world.gold import GoldJudge
 
-TEMPERATURE = 0.25  # gives about a quarter of labels against gold on realistic pairs; see `disagreement`
+TEMPERATURE = 0.15  # a quarter of labels goes against gold on candidates of a base, an SFT model and other prompts
 CARELESS = 3.0  # how much noisier the careless rater is
 SIZE = 12
 # Mean and spread over people of each taste, in gold units: per ten words, per sentence, and for the first place.
