@@ -14,7 +14,7 @@ evidence: $(READY) ## three seeds of the full-size world; hours, resumable
 	$(BIN)/heedful runs compare world-0 world-1 world-2
 
 test: $(READY) lint types ## everything that must hold
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto
 
 lint: $(READY)
 	$(BIN)/ruff check .

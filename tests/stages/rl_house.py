@@ -70,7 +70,7 @@ def ppo_config(house: Path, **sections: object) -> PPOConfig:
         "model": str(house / "sft"),
         "prompts": str(house / "prompts.jsonl"),
         "rewards": {"model": str(house / "reward")},
-        "algorithm": {"iterations": 3, "prompts": 8, "epochs": 2, "minibatches": 2},
+        "algorithm": {"iterations": 3, "prompts": 8, "epochs": 2, "minibatches": 2, "critic_warmup": 0},
         "generation": {"max_new_tokens": 6},
         "training": {"checkpoint_every": 4},
         "optim": {"lr": 3e-3},
@@ -158,7 +158,7 @@ def rank(root: Path) -> None:
     """PPO in one optimizer step an iteration, and DPO, by as many processes as the environment says."""
     main = os.environ.get("RANK", "0") == "0"
     ways = os.environ.get("WORLD_SIZE", "1")
-    whole = {"iterations": 2, "prompts": 8, "epochs": 1, "minibatches": 1}
+    whole = {"iterations": 2, "prompts": 8, "epochs": 1, "minibatches": 1, "critic_warmup": 0}
     ppo(ppo_config(root / "house", algorithm=whole), Run(root / f"ppo-{ways}", "ppo", seed=1, main=main))
     dpo(dpo_config(root / "house"), Run(root / f"dpo-{ways}", "dpo", seed=1, main=main))
 

@@ -73,7 +73,12 @@ def test_a_stopped_run_ends_like_an_unbroken_one(house: Path, tmp_path: Path) ->
 def test_leaving_the_budget_keeps_the_last_weights_within_it(house: Path, tmp_path: Path) -> None:
     run = Run(tmp_path / "ppo", "ppo", seed=1)
     eager = {"kl": {"stop": 0.02, "coefficient": 0.0}, "optim": {"lr": 3e-2}}
-    ppo(ppo_config(house, algorithm={"iterations": 9, "prompts": 8, "epochs": 2, "minibatches": 2}, **eager), run)
+    ppo(
+        ppo_config(
+            house, algorithm={"iterations": 9, "prompts": 8, "epochs": 2, "minibatches": 2, "critic_warmup": 0}, **eager
+        ),
+        run,
+    )
     assert "beyond kl.stop = 0.02" in run.summary["stopped"]
     assert run.summary["kl"] <= 0.02
     if run.summary["kept_iteration"] == 0:  # then nothing that was learned was within the budget
@@ -100,6 +105,9 @@ def test_a_prompt_longer_than_the_context_is_refused_by_its_row(house: Path, tmp
 def test_the_critic_begins_in_the_units_that_are_paid(house: Path, tmp_path: Path) -> None:
     """Copied from the reward model, its value before the last token is near the normalised score, not the log-odds."""
     run = Run(tmp_path / "ppo", "ppo", seed=1)
-    ppo(ppo_config(house, algorithm={"iterations": 1, "prompts": 8, "epochs": 1, "minibatches": 1}), run)
+    ppo(
+        ppo_config(house, algorithm={"iterations": 1, "prompts": 8, "epochs": 1, "minibatches": 1, "critic_warmup": 0}),
+        run,
+    )
     (row,) = iterations(run)
     assert row["value/returns"] == pytest.approx(row["reward/total"], abs=1.5)

@@ -89,7 +89,8 @@ def config(**algorithm: object) -> PPOConfig:
             "model": "m",
             "prompts": "p",
             "rewards": {"model": "r", "missing_eos_penalty": 0.25},
-            "algorithm": {"iterations": 3, "prompts": 12, "epochs": 2, "minibatches": 3} | algorithm,
+            "algorithm": {"iterations": 3, "prompts": 12, "epochs": 2, "minibatches": 3, "critic_warmup": 0}
+            | algorithm,
             "generation": {"max_new_tokens": 8},
         }
     )

@@ -117,6 +117,8 @@ class LabelConfig(Section):
     """Answers to other prompts added to each prompt's candidates, so that the reward model meets irrelevant ones."""
     holdout: float = Field(0.1, ge=0, lt=1)
     """Share of prompts whose rankings go to heldout.jsonl and are never trained on."""
+    prompts: int = Field(0, ge=0)
+    """Most prompts to rank, drawn at random; 0: all."""
     overlap: int = Field(1, ge=1, le=12)
     """Raters who rank each prompt that is trained on; the file keeps each one's ranking."""
     by: SimulatedLabels = SimulatedLabels()
@@ -139,7 +141,7 @@ class RewardConfig(Section):
     """Rankings in one optimizer step; a ranking's pairs stay together and weigh 1 in all."""
     centering: float = Field(0.0, ge=0)
     """Weight of the (score sum)² term that keeps scores near zero (Eisenstein 2023)."""
-    optim: Optim = Optim(lr=5e-4)
+    optim: Optim = Optim(lr=1.5e-3, warmup=20)
     training: Training = Training()
 
 
@@ -185,7 +187,7 @@ class PPOAlgorithm(Section):
     """GAE's λ."""
     whiten: bool = True
     """Whiten advantages over the whole rollout."""
-    critic_warmup: int = Field(0, ge=0)
+    critic_warmup: int = Field(3, ge=0)
     """Iterations in which only the critic learns."""
 
 
@@ -229,9 +231,9 @@ class PPOConfig(Section):
     kl: KLControl = KLControl()
     ptx: PTX = PTX()
     generation: Generation = Generation()
-    optim: Optim = Optim(lr=3e-4, warmup=3)
+    optim: Optim = Optim(lr=6e-4, warmup=3)
     """The policy's optimizer."""
-    critic_optim: Optim = Optim(lr=5e-4, warmup=3)
+    critic_optim: Optim = Optim(lr=1.5e-3, warmup=3)
     """The critic's optimizer."""
     training: Training = Training(checkpoint_every=40)
 

@@ -42,6 +42,9 @@ def label(config: LabelConfig, run: Run) -> None:
             f"{', '.join(config.completions)}: no prompt has two different answers to rank; "
             "sample more completions at a higher temperature"
         )
+    if config.prompts and config.prompts < len(usable):
+        drawn = sorted(int(i) for i in run.rng("prompts").permutation(len(usable))[: config.prompts])
+        usable = [usable[i] for i in drawn]
     truth = _truth(config.by, run.seed, usable)
     held = held_out(len(usable), config.holdout, run.rng("holdout"))
     training: list[Ranking] = []
@@ -59,7 +62,7 @@ def label(config: LabelConfig, run: Run) -> None:
             run.stop_if_asked()
     run.write_records("rankings.jsonl", training)
     run.write_records("heldout.jsonl", heldout)
-    run.summary |= summary(training, heldout, skipped=len(pool) - len(usable))
+    run.summary |= summary(training, heldout, skipped=sum(len(candidates.texts) < 2 for candidates in pool))
     run.say(
         f"{len(training)} rankings to train on, {len(heldout)} held out, by {len(truth.raters)} simulated raters; "
         f"ceiling {run.summary['heldout']['ceiling']}, {run.summary['heldout']['labels_against_gold']} against gold"
