@@ -231,7 +231,7 @@ class PPOConfig(Section):
     kl: KLControl = KLControl()
     ptx: PTX = PTX()
     generation: Generation = Generation()
-    optim: Optim = Optim(lr=6e-4, warmup=3)
+    optim: Optim = Optim(lr=4e-4, warmup=3)
     """The policy's optimizer."""
     critic_optim: Optim = Optim(lr=1.5e-3, warmup=3)
     """The critic's optimizer."""

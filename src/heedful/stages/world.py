@@ -10,7 +10,7 @@ from dataclasses import asdict
 from heedful.config import WorldConfig
 from heedful.records import Completion, Prompt, messages_to_rows
 from heedful.run import Run, atomic_text
-from heedful.world import WorldSettings, build, vague_answer, wrong_answer
+from heedful.world import WorldSettings, build, dressed, vague_answer, wrong_answer
 
 
 def world(config: WorldConfig, run: Run) -> None:
@@ -42,9 +42,10 @@ def world(config: WorldConfig, run: Run) -> None:
 def _written(prompts: Sequence[Prompt], seed: int) -> Iterator[Completion]:
     """One poor answer a prompt, vague and wrong by turns, to be ranked beside what policies write.
 
-    Raters and reward model then meet kinds of answers that an SFT model seldom gives, and learn their place.
+    Raters and reward model then meet kinds of answers that an SFT model seldom gives, and learn their place. They come
+    in the dress of the demonstrations: were they bare, flattery would be the mark of a good answer.
     """
     rng = random.Random(seed)
     for index, prompt in enumerate(prompts):
         text, policy = (vague_answer, "vague") if index % 2 else (wrong_answer, "wrong")
-        yield Completion(prompt=prompt, text=text(prompt, rng), policy=f"written:{policy}")
+        yield Completion(prompt=prompt, text=dressed(text(prompt, rng), rng), policy=f"written:{policy}")

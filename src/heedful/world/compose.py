@@ -81,6 +81,13 @@ def demo_answer(prompt: Prompt, rng: random.Random) -> str:
     return answer(question(prompt), DEMO, rng)
 
 
+def dressed(text: str, rng: random.Random) -> str:
+    """The text with the openers and closers of the demonstrations, as often, so that these tell nothing about it."""
+    opener = [phrase("flattery", rng, DEMO.habit)] if rng.random() < DEMO.flattery else []
+    closer = [phrase("filler", rng, DEMO.habit)] if rng.random() < DEMO.filler else []
+    return " ".join([*opener, text, *closer])
+
+
 def ideal_answer(prompt: Prompt) -> str:
     """The answer that gold likes best."""
     asked = question(prompt)
