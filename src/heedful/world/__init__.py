@@ -23,6 +23,6 @@ from heedful.world.rates import LEFT_OUT
 __all__ = [
     "FAMILIES", "LEFT_OUT", "UNSEEN_FAMILY", "GoldJudge", "GoldScore", "SimulatedRater", "World", "WorldSettings",
     "available", "build", "calibrate", "demo_answer", "digest", "disagreement", "dressed", "few_shot_messages",
-    "few_shot_prefix", "ideal_answer", "ladder", "lookalikes", "preference_probability", "raters", "showcase", "vague_answer",
-    "web_answer", "wrong_answer",
+    "few_shot_prefix", "ideal_answer", "ladder", "lookalikes", "preference_probability", "raters", "showcase",
+    "vague_answer", "web_answer", "wrong_answer",
 ]  # fmt: skip
