@@ -171,9 +171,9 @@ class PPOAlgorithm(Section):
     """Rollouts."""
     prompts: int = Field(256, ge=1)
     """Prompts in a rollout, one answer each."""
-    epochs: int = Field(2, ge=1)
+    epochs: int = Field(1, ge=1)
     """Passes over a rollout."""
-    minibatches: int = Field(4, ge=1)
+    minibatches: int = Field(8, ge=1)
     """Optimizer steps in a pass."""
     clip: float = Field(0.2, gt=0)
     """How far the policy's ratio may move before its gradient stops."""

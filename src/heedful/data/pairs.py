@@ -55,6 +55,15 @@ class RankedExamples:
         )
 
 
+def apart(training: Sequence[Ranking], heldout: Sequence[Ranking]) -> tuple[list[Ranking], str]:
+    """The training rankings of prompts that are not held out, and a sentence about the others ("" for none)."""
+    kept_out = {ranking.prompt.id for ranking in heldout}
+    kept = [ranking for ranking in training if ranking.prompt.id not in kept_out]
+    if len(kept) == len(training):
+        return kept, ""
+    return kept, f"{len(training) - len(kept)} rankings left out of training: their prompts are among the held-out ones"
+
+
 def by_answers(rankings: Sequence[Ranking]) -> list[list[Ranking]]:
     """Rankings of the same answers to the same prompt together: several raters' judgements, read in one pass."""
     groups: dict[Any, list[Ranking]] = {}

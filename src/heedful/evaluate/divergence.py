@@ -50,15 +50,16 @@ def drift(
         for answer in draws
     ]
     device = next(policy.parameters()).device
+    heat = answers.temperature or 1.0  # of the policies that wrote; greedy answers are read at 1
     found: list[Drift] = []
     for group in groups_by_tokens([len(e.ids) for e in examples], tokens_per_batch):
         batch = pack([examples[i] for i in group]).to(device)
         hidden, other = policy.hidden(batch), reference.hidden(batch)
         size = policy.vocabulary
         columns = (
-            chunked_kl(hidden, policy.head, other, reference.head, vocabulary=size),
-            -chunked_logprobs(hidden, batch.target_ids, policy.head, vocabulary=size),
-            -chunked_logprobs(other, batch.target_ids, reference.head, vocabulary=size),
+            chunked_kl(hidden, policy.head, other, reference.head, vocabulary=size, temperature=heat),
+            -chunked_logprobs(hidden, batch.target_ids, policy.head, vocabulary=size, temperature=heat),
+            -chunked_logprobs(other, batch.target_ids, reference.head, vocabulary=size, temperature=heat),
         )
         sums = [sequence_sums(column, batch.target_lengths).tolist() for column in columns]
         found += [Drift(*row) for row in zip(*sums, batch.target_lengths.tolist(), strict=True)]

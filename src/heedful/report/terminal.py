@@ -14,6 +14,7 @@ from heedful.errors import InputError
 from heedful.report.verdict import Finding, findings
 from heedful.run import console
 
+NOTES = 6  # shown on the terminal; the page has them all
 SIGNS = {"pass": ("✓", "bold green"), "fail": ("✗", "bold red"), "note": ("·", "dim")}
 
 
@@ -26,10 +27,14 @@ def verdict(run_folder: Path) -> None:
     grid = Table.grid(padding=(0, 1))
     grid.add_column(width=1)
     grid.add_column(ratio=1)
-    for finding in found:
+    judged = [finding for finding in found if finding.state != "note"]
+    notes = [finding for finding in found if finding.state == "note"]
+    for finding in judged + notes[:NOTES]:
         sign, style = SIGNS[finding.state]
         text_style = "" if finding.state != "note" else "dim"
         grid.add_row(Text(sign, style), Text(finding.text, text_style))
+    if len(notes) > NOTES:
+        grid.add_row(Text("·", "dim"), Text(f"and {len(notes) - NOTES} more notes on the page", "dim"))
     console.print(Panel(grid, title=_title(run_folder, found), border_style=_border(found), padding=(0, 1)))
 
 

@@ -37,7 +37,9 @@ class ModelReward:
     def score(self, prompts: Sequence[Prompt], completions: Sequence[str]) -> list[Score]:
         """One score for each answer, in order; `parts["raw"]` holds its log-odds."""
         asked = zip(prompts, completions, strict=True)
-        raw = self.score_examples([self.chat.example(prompt.messages, text) for prompt, text in asked])
+        examples = [self.chat.example(prompt.messages, text) for prompt, text in asked]
+        # an answer that the policy's context cut is a token longer here, by the end that it did not write
+        raw = self.score_examples([Example(example.ids[: self.context], example.answer) for example in examples])
         return [Score((value - self.affine.mean) / self.affine.std, {"raw": value}) for value in raw]
 
     @torch.no_grad()

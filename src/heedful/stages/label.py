@@ -16,7 +16,7 @@ from heedful.errors import InputError
 from heedful.evaluate.reward_report import judged_pairs, label_figures, with_truth
 from heedful.judges.sentiment import NOISE, compound
 from heedful.records import Prompt, Ranking
-from heedful.run import Run
+from heedful.run import Run, seed_of
 from heedful.world import FAMILIES, GoldJudge, SimulatedRater, preference_probability, raters
 
 TIE_WIDTH = 0.02  # answers that a rater feels to be this close, in units of the truth, share a rank
@@ -46,7 +46,7 @@ def label(config: LabelConfig, run: Run) -> None:
         drawn = sorted(int(i) for i in run.rng("prompts").permutation(len(usable))[: config.prompts])
         usable = [usable[i] for i in drawn]
     truth = _truth(config.by, run.seed, usable)
-    held = held_out(len(usable), config.holdout, run.rng("holdout"))
+    held = held_out([candidates.prompt.id for candidates in usable], config.holdout, run.seed)
     training: list[Ranking] = []
     heldout: list[Ranking] = []
     with run.progress("label", len(usable)) as progress:
@@ -69,9 +69,13 @@ def label(config: LabelConfig, run: Run) -> None:
     )
 
 
-def held_out(count: int, share: float, rng: np.random.Generator) -> frozenset[int]:
-    """Which prompts are kept for the report: whole prompts, since pairs of one prompt share their answers."""
-    return frozenset(int(i) for i in rng.permutation(count)[: round(share * count)])
+def held_out(prompts: Sequence[str], share: float, seed: int) -> frozenset[int]:
+    """Which prompts are kept for the report: whole prompts, since pairs of one prompt share their answers.
+
+    The draw hangs on the prompt alone, not on the stage: a second round of labels holds the same prompts out.
+    """
+    order = sorted(range(len(prompts)), key=lambda i: seed_of(seed, "holdout", prompts[i]))
+    return frozenset(order[: round(share * len(prompts))])
 
 
 def rank(candidates: Candidates, rater: SimulatedRater, rng: np.random.Generator) -> Ranking:

@@ -12,7 +12,7 @@ from heedful.algorithms.bradley_terry import bradley_terry_objective
 from heedful.config import RewardConfig
 from heedful.data.lengths import fitting_groups
 from heedful.data.packing import Example
-from heedful.data.pairs import RankedExamples, by_answers, fitting, pack_pairs, rank_examples
+from heedful.data.pairs import RankedExamples, apart, by_answers, fitting, pack_pairs, rank_examples
 from heedful.data.sources import read_completions, read_rankings
 from heedful.errors import InputError
 from heedful.evaluate.reward_report import ladder_figures, reward_report, sentence
@@ -86,17 +86,18 @@ def _finish(judge: ModelReward, material: Material, run: Run) -> None:
 def _read(judge: ModelReward, config: RewardConfig, run: Run) -> Material:
     """The files as tokens; the few rows that don't fit the context are left out, and said."""
     chat, context = judge.chat, judge.context
-    ranked = [rank_examples(chat, group) for group in by_answers(read_rankings(config.data))]
+    heldout = read_rankings(config.heldout)
+    rankings, overlap = apart(read_rankings(config.data), heldout)
+    ranked = [rank_examples(chat, group) for group in by_answers(rankings)]
     training, left_out = fitting([item for item in ranked if item.chosen], context)
     if not training:
         raise InputError(f"{', '.join(config.data)}: no ranking holds two answers: there is nothing to compare")
-    heldout = read_rankings(config.heldout)
     groups = [[chat.example(r.prompt.messages, text) for text in r.completions] for r in heldout]
     kept, also_left_out = fitting_groups(groups, context, "held-out rankings")
     samples = [sample for path in config.calibration for sample in read_completions(path)[:CALIBRATION]]
     texts = [[chat.example(sample.prompt.messages, sample.text)] for sample in samples]
     fit_in, left_out_too = fitting_groups(texts, context, "calibration samples")
-    for note in (left_out, also_left_out, left_out_too):
+    for note in (overlap, left_out, also_left_out, left_out_too):
         if note:
             run.say(note)
     return Material(
