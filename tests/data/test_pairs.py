@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from heedful.data.packing import Example
-from heedful.data.pairs import by_answers, fitting, pack_pairs, rank_examples
+from heedful.data.pairs import apart, by_answers, fitting, pack_pairs, rank_examples
 from heedful.records import Message, Messages, Prompt, Ranking
 
 
@@ -94,3 +96,13 @@ def test_raters_of_the_same_answers_are_read_in_one_pass() -> None:
 def test_answers_that_stand_twice_in_a_ranking_are_not_merged() -> None:
     twice = ranking(("x", "x"), (0, 1))
     assert by_answers([twice, twice]) == [[twice], [twice]]
+
+
+def test_prompts_that_are_held_out_are_never_trained_on() -> None:
+    held, other = ranking(("x", "yy"), (0, 1)), ranking(("x", "yy"), (0, 1))
+    other = replace(other, prompt=replace(other.prompt, id="other"))
+    assert apart([held, other], [held]) == (
+        [other],
+        "1 rankings left out of training: their prompts are among the held-out ones",
+    )
+    assert apart([other], [held]) == ([other], "")

@@ -117,3 +117,15 @@ def test_the_terminal_says_the_same(root: Path, tmp_path: Path) -> None:
     assert "demo: 6 passed, 0 failed" in text and "✓ Primary: ppo against sft" in text
     with pytest.raises(InputError, match="run the recipe's evaluate stage first"):
         verdict(tmp_path)
+
+
+def test_a_policys_own_reward_is_no_evidence(result: dict[str, Any]) -> None:
+    """Without a truth, a reward model that trained nothing judges; where there is none, the win is a note."""
+    result["truth"] = ""
+    result["judges"] = ["reward", "audit"]
+    assert "audit prefers it" in findings(result)[0].text
+    result["judges"] = ["reward"]
+    for win_rate in result["win_rate"]:
+        win_rate["judge"] = "reward"
+    first = findings(result)[0]
+    assert first.state == "note" and "own training signal" in first.text

@@ -135,5 +135,9 @@ def test_prompts_with_one_answer_only_are_refused(tmp_path: Path) -> None:
 
 
 def test_held_out_is_a_share_of_whole_prompts() -> None:
-    assert len(held_out([str(i) for i in range(50)], 0.1, 0)) == 5
-    assert held_out(50, 0.0, np.random.default_rng(0)) == frozenset()
+    prompts = [str(i) for i in range(50)]
+    held = held_out(prompts, 0.1, 0)
+    assert len(held) == 5
+    assert held_out(prompts, 0.0, 0) == frozenset()
+    assert {prompts[i] for i in held} == {prompts[::-1][i] for i in held_out(prompts[::-1], 0.1, 0)}
+    assert held != held_out(prompts, 0.1, 1)
