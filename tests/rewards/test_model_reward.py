@@ -60,6 +60,15 @@ def test_what_the_model_cannot_read_is_refused(folder: Path) -> None:
         ModelReward.load(folder).score(PROMPTS[:1], ["many words " * 40])
 
 
+def test_an_answer_cut_by_the_context_is_scored_without_its_overhang(folder: Path) -> None:
+    model = ModelReward.load(folder)
+    text = "a"
+    while len(model.chat.example(PROMPTS[0].messages, text + "a").ids) <= model.context + 1:
+        text += "a"
+    assert len(model.chat.example(PROMPTS[0].messages, text).ids) > model.context
+    assert len(model.score(PROMPTS[:1], [text])) == 1
+
+
 def test_prompts_and_answers_must_match(folder: Path) -> None:
     with pytest.raises(ValueError):
         ModelReward.load(folder).score(PROMPTS, TEXTS[:2])

@@ -17,6 +17,7 @@ from heedful.records import Prompt
 from heedful.rewards.protocol import Score
 
 TOKENS_PER_BATCH = 16384
+OVERHANG = 8  # tokens
 RAW = Affine(mean=0.0, std=1.0)  # log-odds as they are
 
 
@@ -38,8 +39,7 @@ class ModelReward:
         """One score for each answer, in order; `parts["raw"]` holds its log-odds."""
         asked = zip(prompts, completions, strict=True)
         examples = [self.chat.example(prompt.messages, text) for prompt, text in asked]
-        # an answer that the policy's context cut is a token longer here, by the end that it did not write
-        raw = self.score_examples([Example(example.ids[: self.context], example.answer) for example in examples])
+        raw = self.score_examples([self._without_overhang(example) for example in examples])
         return [Score((value - self.affine.mean) / self.affine.std, {"raw": value}) for value in raw]
 
     @torch.no_grad()
@@ -60,6 +60,12 @@ class ModelReward:
     def context(self) -> int:
         """The longest sequence that the model reads, in tokens."""
         return self.model.context
+
+    def _without_overhang(self, example: Example) -> Example:
+        """An answer that the policy's context cut is a little longer here: by the end that it did not write, and by the
+        bytes of a broken character."""
+        over = len(example.ids) - self.context
+        return Example(example.ids[: self.context], example.answer) if 0 < over <= OVERHANG else example
 
     def _refuse_overlong(self, examples: Sequence[Example]) -> None:
         longest = max((len(example.ids) for example in examples), default=0)
