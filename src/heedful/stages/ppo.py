@@ -76,7 +76,6 @@ def train(source: OnPolicySource, config: PPOConfig, run: Run, accelerator: Acce
     if run.main:
         save_policy(players.policy, players.chat, run.model)
     accelerator.wait_for_everyone()  # all have read what was kept
-    source.last_good.forget()
     run.summary |= {
         "stopped": source.stopped,
         "kl": source.last_good.kl,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-
 from safetensors.torch import load_model, save_model
 
 from heedful.models.heads import Policy
@@ -15,7 +13,9 @@ class LastGood:
 
     def __init__(self, run: Run) -> None:
         self.run = run
-        self.folder = run.path / ".last-good"
+        self.folder = (
+            run.checkpoints / "last-good"
+        )  # stays until the run is pruned: a kill may come before the manifest
         self.iteration = -1
         self.kl = 0.0
 
@@ -29,11 +29,6 @@ class LastGood:
     def restore(self, policy: Policy) -> None:
         """Put the kept weights into the policy."""
         load_model(policy.lm, str(self.folder / "policy.safetensors"), device=str(policy.lm.device))
-
-    def forget(self) -> None:
-        """The stage is done: what was kept takes no more room."""
-        if self.run.main:
-            shutil.rmtree(self.folder, ignore_errors=True)
 
     def state_dict(self) -> dict[str, float | int]:
         return {"kept_iteration": self.iteration, "kept_kl": self.kl}
