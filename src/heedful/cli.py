@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -55,9 +56,13 @@ def run_command(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Tell stages, time and memory to expect; run nothing.")
     ] = False,
+    processes: Annotated[
+        int, typer.Option("--processes", min=1, help="Train data-parallel in this many processes of this machine.")
+    ] = 1,
 ) -> None:
     """Run a recipe: stages in order; complete ones are skipped, a broken one resumes."""
     from heedful.config import load_recipe
+    from heedful.processes import together
 
     loaded = load_recipe(recipe, overrides)
     if dry_run:
@@ -65,9 +70,12 @@ def run_command(
 
         show_estimate(loaded, runs)
         return
-    from heedful.pipeline import run_recipe
+    with together(processes):
+        from heedful.pipeline import run_recipe  # imports torch, which reads its rank's place from the environment
 
-    root = run_recipe(loaded, runs)
+        root = run_recipe(loaded, runs)
+    if os.environ.get("RANK", "0") != "0":
+        return
     if (root / "evaluation.json").exists():
         from heedful.report.terminal import verdict
 

@@ -11,14 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import tomli_w
+import torch
 
 from heedful.config import Recipe, StageConfig
 from heedful.config.paths import given_paths, input_paths, resolve
-from heedful.errors import InputError, ResumeError
+from heedful.errors import InputError, ResourceError, ResumeError
 from heedful.run import Manifest, Run, RunFolder, Stopper, atomic_text, console, digest
 from heedful.run.manifest import environment, hash_outputs
 from heedful.stages import TRAINING, run_stage
 
+STARTED_BY = os.getppid()
 PUBLISHED = {"evaluate": "evaluation.json", "report": "report.html"}  # also at the run folder's top
 
 
@@ -81,6 +83,7 @@ def _run_one(config: StageConfig, portable: Any, run: Run, root: Path) -> None:
         return
     _refuse_changed_beginning(run, portable, inputs)
     begun = time.monotonic()
+    _share_cores(config.type in TRAINING)
     run_stage(_settle_precision(config, run), run)
     if not run.main:
         _wait_for_rank_zero(run.path)  # the next stage reads what rank 0 writes
@@ -133,9 +136,19 @@ def _settle_precision(config: StageConfig, run: Run) -> StageConfig:
 
 
 def _wait_for_rank_zero(folder: Path) -> None:
-    """Ranks other than 0 wait for a stage that only rank 0 does."""
+    """Ranks other than 0 wait for a stage that only rank 0 does; not for ever, should whoever started them be gone."""
     while not (folder / "manifest.json").exists():
+        if os.getppid() != STARTED_BY:
+            raise ResourceError(f"{folder}: the process that leads this one is gone; run the command again to go on")
         time.sleep(0.2)
+
+
+def _share_cores(training: bool) -> None:
+    """Processes of one machine share its cores while they train together; rank 0 alone has them all."""
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    if here > 1 and "OMP_NUM_THREADS" not in os.environ:  # torchrun and users set it, and mean it
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        torch.set_num_threads(max(1, cores // here) if training else cores)
 
 
 def run_recipe(recipe: Recipe, runs: Path) -> Path:

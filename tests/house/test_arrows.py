@@ -28,6 +28,7 @@ MAY_IMPORT = {
     "doctor": {"ops"},
     "estimate": {"doctor", "ops"},
     "runs": {"evaluate"},
+    "processes": set(),
     "__main__": {"cli"},
 }
 MAY_IMPORT["stages"] = set(MAY_IMPORT) - {"doctor", "estimate", "runs", "serve"}

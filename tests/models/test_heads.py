@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from math import log
-
 import pytest
 import torch
 from torch import nn
@@ -52,9 +50,6 @@ def test_policy_gives_each_target_the_probability_after_the_tokens_before_it() -
     policy = Policy(lm)
     found = policy(pack(EXAMPLES), temperature=1.5)
     torch.testing.assert_close(found, torch.stack(expected), rtol=1e-4, atol=1e-5)
-    distribution = policy.distribution(pack(EXAMPLES), temperature=1.5)
-    torch.testing.assert_close(distribution.logprobs, found.detach(), rtol=1e-4, atol=1e-5)
-    assert (distribution.entropy < log(40)).all()
     assert policy.context == 32
     assert policy.vocabulary == 40
 

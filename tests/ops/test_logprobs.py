@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from heedful.ops import logprobs
-from heedful.ops.logprobs import chunked_entropy, chunked_kl, chunked_logprobs, sequence_sums, token_logprobs
+from heedful.ops.logprobs import chunked_divergence, chunked_logprobs, sequence_sums, token_logprobs
 
 LOGITS = torch.tensor([[0.0, log(2), log(3)]])  # p = 1/6, 2/6, 3/6
 
@@ -67,24 +67,25 @@ def test_no_target_is_no_error() -> None:
     assert result.shape == (0,)
 
 
-def test_entropy_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_divergence_by_hand_has_a_direction(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logprobs, "CHUNK_ELEMENTS", 3)
-    hidden = torch.cat([LOGITS, torch.zeros(1, 3)])
-    result = chunked_entropy(hidden, torch.tensor([1, 0]), identity, vocabulary=3)
-    by_hand = [log(6) / 6 + 2 / 6 * log(3) + 3 / 6 * log(2), log(3)]  # −Σ p log p
-    torch.testing.assert_close(result.entropy, torch.tensor(by_hand))
-    torch.testing.assert_close(result.logprobs, torch.tensor([log(1 / 3), log(1 / 3)]))
-
-
-def test_kl_by_hand_has_a_direction(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(logprobs, "CHUNK_ELEMENTS", 3)
+    tokens = torch.tensor([1, 2])
     p, q = torch.tensor([[0.7, 0.2, 0.1]] * 2).log(), torch.tensor([[0.4, 0.4, 0.2]] * 2).log()
     forward = 0.7 * log(0.7 / 0.4) + 0.2 * log(0.2 / 0.4) + 0.1 * log(0.1 / 0.2)  # 0.1838
     backward = 0.4 * log(0.4 / 0.7) + 0.4 * log(0.4 / 0.2) + 0.2 * log(0.2 / 0.1)  # 0.1920
-    torch.testing.assert_close(chunked_kl(p, identity, q, identity, vocabulary=3), torch.tensor([forward] * 2))
-    torch.testing.assert_close(chunked_kl(q, identity, p, identity, vocabulary=3), torch.tensor([backward] * 2))
-    at_two = chunked_kl(p * 2, identity, q * 2, identity, vocabulary=3, temperature=2.0)
-    torch.testing.assert_close(at_two, torch.tensor([forward] * 2))
+    found = chunked_divergence(p, identity, q, identity, tokens, vocabulary=3)
+    turned = chunked_divergence(q, identity, p, identity, tokens, vocabulary=3)
+    at_two = chunked_divergence(p * 2, identity, q * 2, identity, tokens, vocabulary=3, temperature=2.0)
+    entropy = -(0.7 * log(0.7) + 0.2 * log(0.2) + 0.1 * log(0.1))
+    for result, name, by_hand in (
+        (found, "kl", [forward] * 2),
+        (turned, "kl", [backward] * 2),
+        (at_two, "kl", [forward] * 2),
+        (found, "entropy", [entropy] * 2),
+        (found, "logprobs", [log(0.2), log(0.1)]),
+        (found, "other_logprobs", [log(0.4), log(0.2)]),
+    ):
+        torch.testing.assert_close(getattr(result, name), torch.tensor(by_hand))
 
 
 def test_sequence_sums_with_an_empty_sequence() -> None:

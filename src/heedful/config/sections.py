@@ -25,11 +25,11 @@ class Architecture(Section):
 
     family: Literal["llama", "qwen3"] = "llama"
     """Which transformers architecture to build."""
-    vocabulary: int = Field(1024, ge=300)
+    vocabulary: int = Field(2048, ge=300)
     """Size of the byte-level BPE, special tokens included."""
     hidden: int = Field(128, ge=8)
     """Width of the residual stream."""
-    layers: int = Field(4, ge=1)
+    layers: int = Field(3, ge=1)
     """Number of transformer blocks."""
     heads: int = Field(4, ge=1)
     """Attention heads."""
@@ -60,6 +60,9 @@ class Optim(Section):
     """Adam's epsilon; 1e-5 keeps early updates gentle (Huang 2024, detail 14)."""
     clip: float = Field(1.0, gt=0)
     """Largest global gradient norm."""
+    gain_rate: float = Field(1.0, gt=0)
+    """Multiplies the rate of norm gains and biases. Gains are near 1 and matrices near 1/√width, so that one rate moves
+    gains, and with them how sharp a policy is, by far less of their size."""
 
 
 class Training(Section):

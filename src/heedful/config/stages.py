@@ -16,7 +16,7 @@ class WorldConfig(Section):
 
     type: Literal["world"] = "world"
     name: Name = "world"
-    documents: int = Field(46_000, ge=100)
+    documents: int = Field(42_000, ge=100)
     """Pages in the corpus."""
     demonstrations: int = Field(500, ge=10)
     """Prompts with a written answer."""
@@ -61,7 +61,7 @@ class PretrainConfig(Section):
     architecture: Architecture = Architecture()
     tokens_per_step: int = Field(2048, ge=64)
     """Tokens in one optimizer step."""
-    optim: Optim = Optim(lr=4e-3, schedule="cosine", final=0.05, warmup=60, weight_decay=0.01)
+    optim: Optim = Optim(lr=6e-3, schedule="cosine", final=0.05, warmup=60, weight_decay=0.01)
     training: Training = Training()
 
 
@@ -93,6 +93,8 @@ class SampleConfig(Section):
     """Prompts, one a row."""
     completions: int = Field(4, ge=1, le=64)
     """Candidates for each prompt (G)."""
+    limit: int = Field(0, ge=0)
+    """Most prompts to answer, drawn at random; 0: all."""
     generation: Generation = Generation()
 
 
@@ -141,7 +143,7 @@ class RewardConfig(Section):
     """Rankings in one optimizer step; a ranking's pairs stay together and weigh 1 in all."""
     centering: float = Field(0.0, ge=0)
     """Weight of the (score sum)² term that keeps scores near zero (Eisenstein 2023)."""
-    optim: Optim = Optim(lr=1.5e-3, warmup=20)
+    optim: Optim = Optim(lr=1e-3, warmup=20, betas=(0.9, 0.99))
     training: Training = Training()
 
 
@@ -156,6 +158,9 @@ class DPOConfig(Section):
     """Rankings or comparisons to train on."""
     heldout: list[InputPath] = []
     """Rankings or comparisons to report accuracy on."""
+    limit: int = Field(0, ge=0)
+    """Most sets of answers to train on, drawn at random; 0: all. Less work than a part of an epoch, as the reference
+    then reads no others."""
     beta: float = Field(0.1, gt=0)
     """How strongly the policy is held to the reference."""
     prompts_per_step: int = Field(8, ge=1)
@@ -231,7 +236,7 @@ class PPOConfig(Section):
     kl: KLControl = KLControl()
     ptx: PTX = PTX()
     generation: Generation = Generation()
-    optim: Optim = Optim(lr=4e-4, warmup=3)
+    optim: Optim = Optim(lr=3e-4, warmup=3, betas=(0.9, 0.99), gain_rate=60)
     """The policy's optimizer."""
     critic_optim: Optim = Optim(lr=1.5e-3, warmup=3)
     """The critic's optimizer."""
@@ -255,6 +260,8 @@ class EvaluateConfig(Section):
     """The truth of the built-in world or of the sentiment experiment; `none`: reward models only."""
     reward_models: dict[str, InputPath] = {}
     """Name → reward model folder, best one from other raters' labels; `reward` is the one the policy was trained on."""
+    rounds: dict[str, int] = {}
+    """Model → the round of labels that it learned from, where it is not the first."""
     corpus: InputPath = ""
     """Held-out documents for bits per byte (the alignment tax); empty: not measured."""
     draws: int = Field(4, ge=1)

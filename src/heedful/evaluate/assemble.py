@@ -34,6 +34,7 @@ class Contest:
     base: str
     reference: str
     questions: Questions
+    rounds: Mapping[str, int]  # of labels that a model learned from, where it is not the first
     run: Run
 
     @property
@@ -79,12 +80,6 @@ def judge_all(contest: Contest) -> Views:
     }
 
 
-def round_of(name: str) -> int:
-    """`ppo-2` is the second round of `ppo`."""
-    digits = name.rpartition("-")[2]
-    return int(digits) if "-" in name and digits.isdigit() else 1
-
-
 def win_rate_rows(contest: Contest, views: Views) -> Iterator[Row]:
     for judge, decodings in views.items():
         for decoding, judged in decodings.items():
@@ -103,7 +98,7 @@ def win_rate_rows(contest: Contest, views: Views) -> Iterator[Row]:
                     "temperature": sets[policy].temperature,
                     "temperature_against": sets[against].temperature,
                     "seed": contest.run.seed,
-                    "round": round_of(policy),
+                    "round": contest.rounds.get(policy, 1),
                     **row,
                 }
 

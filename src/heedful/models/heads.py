@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 
 from heedful.batches import PackedBatch
 from heedful.models.attention import packed_hidden, use_packed_attention
-from heedful.ops.logprobs import Distribution, chunked_entropy, chunked_logprobs
+from heedful.ops.logprobs import chunked_logprobs
 
 
 def context_of(model: PreTrainedModel) -> int:
@@ -70,12 +70,6 @@ class Policy(nn.Module):
         return chunked_logprobs(
             hidden, batch.target_ids, self.head, vocabulary=self.vocabulary, temperature=temperature
         )
-
-    @torch.no_grad()
-    def distribution(self, batch: PackedBatch, temperature: float = 1.0) -> Distribution:
-        """Log-probabilities and exact entropies, without gradients."""
-        hidden = self.hidden(batch)
-        return chunked_entropy(hidden, batch.target_ids, self.head, vocabulary=self.vocabulary, temperature=temperature)
 
 
 class RewardModel(nn.Module):

@@ -58,42 +58,46 @@ def _log_softmax(logits: Tensor, temperature: float) -> Tensor:
 
 
 @dataclass(frozen=True, slots=True)
-class Distribution:
-    """What full-vocabulary metrics need of one model at N targets; made without gradients."""
+class Divergence:
+    """What two models say about N sampled tokens, the first one's whole next-token distribution against the other's."""
 
-    logprobs: Tensor  # (N,) of the targets
-    entropy: Tensor  # (N,) of the next-token distribution
-
-
-@torch.no_grad()
-def chunked_entropy(
-    hidden: Tensor, tokens: Tensor, head: Head, *, vocabulary: int, temperature: float = 1.0
-) -> Distribution:
-    """Target log-probabilities and exact entropies, in chunks."""
-    logprobs, entropies = [], []
-    rows = max(1, CHUNK_ELEMENTS // vocabulary)
-    for part, part_tokens in zip(torch.split(hidden, rows), torch.split(tokens, rows), strict=True):
-        log_p = _log_softmax(head(part), temperature)  # (n, V)
-        logprobs.append(log_p.gather(-1, part_tokens[:, None]).squeeze(-1))
-        entropies.append(-(log_p.exp() * log_p).sum(-1))
-    return Distribution(torch.cat(logprobs), torch.cat(entropies))
+    logprobs: Tensor  # (N,) of the targets under the first model, p
+    entropy: Tensor  # (N,) of p
+    other_logprobs: Tensor  # (N,) of the targets under the other model, q
+    kl: Tensor  # (N,) exact KL(p || q) over the vocabulary
 
 
 @torch.no_grad()
-def chunked_kl(
-    hidden: Tensor, head: Head, other_hidden: Tensor, other_head: Head, *, vocabulary: int, temperature: float = 1.0
-) -> Tensor:
-    """Exact KL(p || q) over the full vocabulary at each of N positions, in chunks.
+def chunked_divergence(
+    hidden: Tensor,
+    head: Head,
+    other_hidden: Tensor,
+    other_head: Head,
+    tokens: Tensor,
+    *,
+    vocabulary: int,
+    temperature: float = 1.0,
+) -> Divergence:
+    """Read both models at N positions, in chunks, each head once.
 
-    p = softmax(head(hidden)/temperature), q = softmax(other_head(other_hidden)/temperature). -> (N,)
+    p = softmax(head(hidden)/temperature), q = softmax(other_head(other_hidden)/temperature).
     """
-    result = []
     rows = max(1, CHUNK_ELEMENTS // vocabulary)
-    for part, other in zip(torch.split(hidden, rows), torch.split(other_hidden, rows), strict=True):
-        log_p = _log_softmax(head(part), temperature)
+    columns: list[tuple[Tensor, ...]] = [(hidden.new_zeros(0, dtype=torch.float32),) * 4]
+    parts = (torch.split(states, rows) for states in (hidden, other_hidden, tokens))
+    for part, other, part_tokens in zip(*parts, strict=True):
+        log_p = _log_softmax(head(part), temperature)  # (n, V)
         log_q = _log_softmax(other_head(other), temperature)
-        result.append((log_p.exp() * (log_p - log_q)).sum(-1))  # Σ_v p_v (log p_v − log q_v)
-    return torch.cat(result)
+        p, chosen = log_p.exp(), part_tokens[:, None]
+        columns.append(
+            (
+                log_p.gather(-1, chosen).squeeze(-1),
+                -(p * log_p).sum(-1),  # H(p) = −Σ_v p_v log p_v
+                log_q.gather(-1, chosen).squeeze(-1),
+                (p * (log_p - log_q)).sum(-1),  # Σ_v p_v (log p_v − log q_v)
+            )
+        )
+    return Divergence(*(torch.cat(column) for column in zip(*columns, strict=True)))
 
 
 def sequence_sums(values: Tensor, lengths: Tensor) -> Tensor:

@@ -49,6 +49,7 @@ def evaluate(config: EvaluateConfig, run: Run) -> None:
         base=names[0],
         reference=reference,
         questions=questions,
+        rounds=config.rounds,
         run=run,
     )
     run.say(f"judging by {', '.join(judges)}")
@@ -66,6 +67,10 @@ def _check(config: EvaluateConfig) -> None:
         raise InputError(f"stage '{config.name}': 'models' is empty: name at least one model folder")
     if config.judge == "none" and not config.reward_models:
         raise InputError(f"stage '{config.name}': judge is 'none' and no reward_models are given: name at least one")
+    if unknown := config.rounds.keys() - config.models.keys():
+        raise InputError(
+            f"stage '{config.name}': rounds names {', '.join(sorted(unknown))}, which is no key of 'models'"
+        )
     if bool(config.temperatures) != bool(config.dev_prompts):
         raise InputError(
             f"stage '{config.name}': 'temperatures' and 'dev_prompts' belong together: give both or neither"

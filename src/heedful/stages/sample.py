@@ -33,7 +33,7 @@ DIGITS = 7  # of a log-probability on disk: what float32 holds
 
 def sample(config: SampleConfig, run: Run) -> None:
     """G candidates for each prompt, in order."""
-    prompts = read_prompts(config.prompts)
+    prompts = _drawn(read_prompts(config.prompts), config.limit, run)
     policy, chat = load_policy(config.model, device="cuda" if torch.cuda.is_available() else "cpu")
     asked = [chat.prompt_ids(prompt.messages) for prompt in prompts]
     _check_lengths(config, prompts, asked, context_of(policy.lm.config))
@@ -50,6 +50,13 @@ def sample(config: SampleConfig, run: Run) -> None:
         f"{len(completions)} answers to {len(prompts)} prompts, {run.summary['mean_length']:.1f} tokens on average, "
         f"{run.summary['eos_rate']:.1%} ended by themselves"
     )
+
+
+def _drawn(prompts: list[Prompt], limit: int, run: Run) -> list[Prompt]:
+    """At most `limit` of them, in their order; 0 is all."""
+    if not limit or limit >= len(prompts):
+        return prompts
+    return [prompts[i] for i in sorted(int(i) for i in run.rng("prompts").permutation(len(prompts))[:limit])]
 
 
 def _check_lengths(config: SampleConfig, prompts: Sequence[Prompt], asked: Sequence[Sequence[int]], room: int) -> None:

@@ -28,7 +28,7 @@ class Optimizer:
             prefix = self._group_of(name)
             self.members[prefix].append(parameter)
             groups.setdefault((prefix, parameter.ndim > 1), []).append(parameter)
-        self._prefixes = [prefix for prefix, _ in groups]
+        self._rate_of = [(prefix, 1.0 if is_matrix else optim[prefix].gain_rate) for prefix, is_matrix in groups]
         self._adamw = torch.optim.AdamW(
             [
                 {
@@ -60,8 +60,8 @@ class Optimizer:
     def step(self, step: int, total: int) -> None:
         """One update with the rate of this step; the gradients are gone afterwards."""
         self.rates = {prefix: rate(step, total, optim) for prefix, optim in self.optim.items()}
-        for prefix, group in zip(self._prefixes, self._adamw.param_groups, strict=True):
-            group["lr"] = self.rates[prefix]
+        for (prefix, factor), group in zip(self._rate_of, self._adamw.param_groups, strict=True):
+            group["lr"] = self.rates[prefix] * factor
         self._adamw.step()
         self._adamw.zero_grad()
 

@@ -20,7 +20,7 @@ from heedful.config.stages import PPORewards
 from heedful.data.chat import Chat
 from heedful.data.packing import Example, groups_by_tokens, pack
 from heedful.models.heads import Policy, ValueModel
-from heedful.ops.logprobs import chunked_entropy, chunked_kl, chunked_logprobs
+from heedful.ops.logprobs import chunked_divergence
 from heedful.records import Prompt
 from heedful.rewards import Reward, Score
 from heedful.sampling import Sampled, Sampler, SamplingParams
@@ -100,18 +100,22 @@ def read(
 ) -> Reading:
     """Policy, reference and critic on packed answers, at most `limit` tokens in one forward pass."""
     policy, reference = players.policy, players.reference
-    words, heat = policy.vocabulary, temperature
     parts: list[tuple[Tensor, ...]] = []
     for group in groups_by_tokens([len(example.ids) for example in examples], limit):
         batch = pack([examples[i] for i in group]).to(accelerator.device)
         with accelerator.autocast():
             hidden, there = policy.hidden(batch), reference.hidden(batch)  # each network is run once
-            tokens = batch.target_ids
-            own = chunked_entropy(hidden, tokens, policy.head, vocabulary=words, temperature=heat)
-            theirs = chunked_logprobs(there, tokens, reference.head, vocabulary=words, temperature=heat)
-            kl = chunked_kl(hidden, policy.head, there, reference.head, vocabulary=words, temperature=heat)
+            seen = chunked_divergence(
+                hidden,
+                policy.head,
+                there,
+                reference.head,
+                batch.target_ids,
+                vocabulary=policy.vocabulary,
+                temperature=temperature,
+            )
             values = players.critic(batch)
-        read_here = (own.logprobs, own.entropy, theirs, kl, values)
+        read_here = (seen.logprobs, seen.entropy, seen.other_logprobs, seen.kl, values)
         parts.append(tuple(value.float().cpu() for value in read_here))
     return Reading(*(torch.cat(column) for column in zip(*parts, strict=True)))
 

@@ -1,0 +1,78 @@
+"""`--processes`: one command, several processes, one result; a death is named and ends them all."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+from torch import allclose
+
+RECIPE = """
+name = "small"
+seed = 3
+
+[[stages]]
+type = "world"
+documents = 300
+demonstrations = 20
+preference_prompts = 20
+rl_prompts = 20
+dev_prompts = 10
+test_prompts = 10
+
+[[stages]]
+type = "pretrain"
+data = "@world/corpus.jsonl"
+architecture = { vocabulary = 400, hidden = 32, layers = 1, heads = 2, kv_heads = 2, feedforward = 32 }
+training = { epochs = EPOCHS, checkpoint_every = 5 }
+"""
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+
+
+def start(root: Path, epochs: int, processes: int) -> subprocess.Popen[str]:
+    root.mkdir(parents=True, exist_ok=True)
+    (root / "recipe.toml").write_text(RECIPE.replace("EPOCHS", str(epochs)))
+    command = [sys.executable, "-m", "heedful", "run", str(root / "recipe.toml"), "--runs", str(root)]
+    command += ["--processes", str(processes)]
+    return subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+@pytest.mark.slow
+def test_two_processes_train_what_one_trains(tmp_path: Path) -> None:
+    for processes in (1, 2):
+        done = start(tmp_path / str(processes), 1, processes)
+        said, _ = done.communicate(timeout=300)
+        assert done.returncode == 0, said
+    one, two = (load_file(tmp_path / n / "small/02-pretrain/model/model.safetensors") for n in ("1", "2"))
+    for name, tensor in one.items():
+        assert allclose(tensor, two[name], atol=2e-3), name
+
+
+@pytest.mark.slow
+def test_the_death_of_one_process_ends_all_is_named_and_the_run_goes_on(tmp_path: Path) -> None:
+    running = start(tmp_path, 60, 2)
+    checkpoints = tmp_path / "small/02-pretrain/checkpoints"
+    while not (checkpoints.is_dir() and any(checkpoints.iterdir())):
+        assert running.poll() is None, running.communicate()[0]
+        time.sleep(0.1)
+    os.kill(other_rank(running.pid), signal.SIGKILL)
+    said, _ = running.communicate(timeout=60)
+    assert running.returncode == 4, said
+    assert re.search(r"process 1 of 2 ended", said.replace("\n", " ")), said
+    again = start(tmp_path, 60, 2)
+    said, _ = again.communicate(timeout=300)
+    assert again.returncode == 0, said
+    assert "goes on from step" in said
+
+
+def other_rank(leader: int) -> int:
+    """The process that the leader started."""
+    children = subprocess.run(["ps", "-o", "pid=", "--ppid", str(leader)], capture_output=True, text=True, check=True)
+    return int(children.stdout.split()[0])
