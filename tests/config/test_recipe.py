@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from heedful.config import PPOConfig, SFTConfig, load_recipe, load_stage
+from heedful.config import PPOConfig, RewardConfig, SFTConfig, load_recipe, load_stage
 from heedful.config.paths import given_paths, input_paths, resolve
 from heedful.errors import InputError
 
@@ -86,3 +86,10 @@ def test_a_stage_from_the_command_line_alone() -> None:
     assert (config.model, config.optim.lr) == ("m", 1e-5)
     with pytest.raises(InputError, match="'sft.model' is missing"):
         load_stage("sft", "")
+
+
+def test_a_section_given_in_part_keeps_the_stages_own_defaults() -> None:
+    stage = load_stage("reward", "", ["model=m", 'data=["r.jsonl"]', "optim.warmup=7"])
+    assert isinstance(stage, RewardConfig)
+    default = RewardConfig(model="m", data=["r.jsonl"]).optim
+    assert stage.optim == default.model_copy(update={"warmup": 7})

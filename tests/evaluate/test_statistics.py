@@ -13,7 +13,6 @@ from heedful.evaluate.statistics import (
     holm,
     newcombe,
     t_interval,
-    two_level_bootstrap,
     wilson,
 )
 
@@ -93,13 +92,6 @@ def test_t_interval_hand_worked() -> None:
     interval = t_interval([1.0, 2.0, 3.0])
     assert (interval.low, interval.high) == pytest.approx((2 - 2.4841, 2 + 2.4841), abs=1e-3)
     assert t_interval([1.0]).high == float("inf")
-
-
-def test_two_level_bootstrap_counts_seeds_as_units() -> None:
-    rng = np.random.default_rng(0)
-    runs = [rng.normal(shift, 0.1, 200).tolist() for shift in (0.0, 1.0, 2.0)]
-    low, high = two_level_bootstrap(runs, np.random.default_rng(1))
-    assert low < 0.4 and high > 1.6  # 600 prompts pooled would give 1 ± 0.07
 
 
 def test_holm_hand_worked() -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class IsPath:
@@ -18,6 +18,19 @@ class Section(BaseModel):
     """A part of a config: frozen, typos refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _keep_defaults(cls, given: Any) -> Any:
+        """A section that is given in part keeps, for the rest, the defaults of the stage that it stands in."""
+        if not isinstance(given, dict):
+            return given
+        defaults = {name: field.default for name, field in cls.model_fields.items()}
+        return given | {
+            name: defaults[name].model_dump() | part
+            for name, part in given.items()
+            if isinstance(part, dict) and isinstance(defaults.get(name), Section)
+        }
 
 
 class Architecture(Section):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from heedful.config.sections import Architecture, Generation, InputPath, KLControl, Optim, Section, Training
 
@@ -236,11 +236,20 @@ class PPOConfig(Section):
     kl: KLControl = KLControl()
     ptx: PTX = PTX()
     generation: Generation = Generation()
-    optim: Optim = Optim(lr=3e-4, warmup=3, betas=(0.9, 0.99), gain_rate=60)
+    optim: Optim = Optim(lr=3e-4, warmup=3, betas=(0.9, 0.99))
     """The policy's optimizer."""
     critic_optim: Optim = Optim(lr=1.5e-3, warmup=3)
     """The critic's optimizer."""
     training: Training = Training(checkpoint_every=40)
+    """`epochs` and `log_every` have no meaning here: see `algorithm`; a line is logged for each iteration."""
+
+    @model_validator(mode="after")
+    def _refuse_idle_settings(self) -> Self:
+        idle = Training.model_fields
+        for name, instead in (("epochs", "algorithm.iterations or algorithm.epochs"), ("log_every", "nothing")):
+            if getattr(self.training, name) != idle[name].default:
+                raise ValueError(f"training.{name} has no meaning for PPO; set {instead}")
+        return self
 
 
 class EvaluateConfig(Section):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from jinja2 import TemplateError
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
@@ -21,6 +22,7 @@ __all__ = ["Chat", "complete_tokenizer", "train_tokenizer"]
 
 QUESTION, ANSWER = "What is two and two?", "It is four."  # a sample conversation that shows how a template works
 ANCHOR = "\n"  # a character that tokenizers leave alone
+RECENT = 4096  # prompts remembered: the answers to one prompt come one after the other
 
 
 class Chat:
@@ -42,7 +44,11 @@ class Chat:
         longest_first = sorted(self._specials, key=len, reverse=True)
         self._splitter = re.compile("(" + "|".join(map(re.escape, longest_first)) + ")")
         self._shield = _Shield(longest_first)
+        if fast := getattr(tokenizer, "backend_tokenizer", None):
+            fast.no_truncation()
+            fast.no_padding()
         self._adds_bos = adds_bos(tokenizer)
+        self._asked = lru_cache(RECENT)(self._ask)
         self._anchor = self._find_anchor()
         self.notes = list(notes)
         self._lead, self._tail, self.eos_id = self._learn_turn()
@@ -62,6 +68,9 @@ class Chat:
 
     def prompt_ids(self, messages: Messages) -> tuple[int, ...]:
         """A conversation up to where the assistant speaks. Messages of the role "text" stand bare, to be continued."""
+        return self._asked(messages)
+
+    def _ask(self, messages: Messages) -> tuple[int, ...]:
         if _is_bare(messages):
             return self._with_bos(self._plain(_bare(messages)))
         return self._conversation_ids(messages, generation=True)
@@ -105,15 +114,21 @@ class Chat:
 
     # How it is done
 
-    def _encode(self, text: str) -> tuple[int, ...]:
-        """Special tokens' names become their ids."""
-        return tuple(self.tokenizer.encode(text, add_special_tokens=False))
+    def _encode(self, text: str, *, split_special_tokens: bool = False) -> tuple[int, ...]:
+        """Special tokens' names become their ids, unless they are to be split like other text."""
+        fast: Any = getattr(self.tokenizer, "backend_tokenizer", None)
+        if fast is None:
+            ids: Any = self.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=split_special_tokens)
+        else:  # past transformers' wrapper, which takes as long as the work itself
+            fast.encode_special_tokens = split_special_tokens
+            ids = fast.encode(text, add_special_tokens=False).ids
+        return tuple(ids)
 
     def _plain(self, text: str, *, inside: bool = False) -> tuple[int, ...]:
         """Special tokens' names stay text. inside: the text goes on from other text, so no "▁" is put before it."""
         anchor = self._anchor if inside else ()
         text = ANCHOR + text if anchor else text
-        return tuple(self.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True))[len(anchor) :]
+        return self._encode(text, split_special_tokens=True)[len(anchor) :]
 
     def _find_anchor(self) -> tuple[int, ...]:
         """The tokens of ANCHOR, for tokenizers that put "▁" before every text; empty for the others."""

@@ -153,17 +153,6 @@ def t_interval(values: Sequence[float]) -> Interval:
     return Interval(mean, mean - half, mean + half, se, df)
 
 
-def two_level_bootstrap(
-    runs: Sequence[Sequence[float]], rng: np.random.Generator, draws: int = DRAWS
-) -> tuple[float, float]:
-    """Percentile interval of the mean over seeds and prompts: seeds are resampled, then prompts within each."""
-    arrays = [np.asarray(run, dtype=np.float64) for run in runs]
-    inside = np.stack([a[rng.integers(len(a), size=(draws, len(a)))].mean(1) for a in arrays], axis=1)  # (draws, seeds)
-    chosen = rng.integers(len(arrays), size=(draws, len(arrays)))
-    low, high = np.quantile(np.take_along_axis(inside, chosen, axis=1).mean(1), TAILS)
-    return float(low), float(high)
-
-
 def holm(p_values: Sequence[float]) -> list[float]:
     """Holm's step-down adjusted p-values, in the order given (Holm 1979)."""
     order = sorted(range(len(p_values)), key=lambda i: p_values[i])

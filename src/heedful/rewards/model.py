@@ -44,8 +44,13 @@ class ModelReward:
 
     @torch.no_grad()
     def score_examples(self, examples: Sequence[Example]) -> list[float]:
-        """Log-odds of token sequences, in order. Sequences of like length share a batch."""
+        """Log-odds of token sequences, in order. Equal ones are read once, and like lengths share a batch."""
         self._refuse_overlong(examples)
+        place: dict[tuple[int, ...], int] = {}
+        where = [place.setdefault(tuple(example.ids), len(place)) for example in examples]
+        if len(place) < len(examples):
+            known = self.score_examples([Example(ids) for ids in place])
+            return [known[index] for index in where]
         order = sorted(range(len(examples)), key=lambda i: len(examples[i].ids))
         device = next(self.model.parameters()).device
         scores = [0.0] * len(examples)

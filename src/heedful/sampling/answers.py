@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from transformers import PretrainedConfig
 
 from heedful.errors import InputError
 from heedful.run import console
 from heedful.sampling.draw import Drawn, draw, uniforms
 from heedful.sampling.protocol import Sampled, SamplingParams
-
-
-def context_of(config: PretrainedConfig) -> int:
-    """The most tokens, prompt and answer together, that a model takes."""
-    return int(getattr(config, "max_position_embeddings", None) or sys.maxsize)
 
 
 @dataclass

@@ -14,8 +14,8 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from heedful.data.packing import Example, groups_by_tokens, pack
 from heedful.models.attention import Layout
-from heedful.models.heads import Policy
-from heedful.sampling.answers import Answers, Room, context_of
+from heedful.models.heads import Policy, context_of
+from heedful.sampling.answers import Answers, Room
 from heedful.sampling.cache import Cache
 from heedful.sampling.protocol import Sampled, SamplingParams
 from heedful.sampling.weights import Block, Weights, read_weights
@@ -29,11 +29,11 @@ class NativeSampler:
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
-        self._room = Room(context_of(policy.lm.config))
+        self._room = Room(context_of(policy.lm))
 
     def update(self, model: Policy) -> None:
         self._policy = model
-        self._room.context = context_of(model.lm.config)
+        self._room.context = context_of(model.lm)
 
     @torch.inference_mode()
     def sample(self, prompts: Sequence[Sequence[int]], params: SamplingParams, seeds: Sequence[int]) -> list[Sampled]:

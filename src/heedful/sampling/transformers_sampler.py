@@ -12,8 +12,8 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from heedful.models.attention import plain_attention
-from heedful.models.heads import Policy
-from heedful.sampling.answers import Answers, Room, context_of
+from heedful.models.heads import Policy, context_of
+from heedful.sampling.answers import Answers, Room
 from heedful.sampling.protocol import Sampled, SamplingParams
 
 THIN = 0.5  # finished rows leave when no more than this share is left
@@ -24,11 +24,11 @@ class TransformersSampler:
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
-        self._room = Room(context_of(policy.lm.config))
+        self._room = Room(context_of(policy.lm))
 
     def update(self, model: Policy) -> None:
         self._policy = model
-        self._room.context = context_of(model.lm.config)
+        self._room.context = context_of(model.lm)
 
     @torch.inference_mode()
     def sample(self, prompts: Sequence[Sequence[int]], params: SamplingParams, seeds: Sequence[int]) -> list[Sampled]:

@@ -11,10 +11,10 @@ import torch
 
 from heedful.data.chat import Chat
 from heedful.errors import InputError
+from heedful.models.heads import context_of
 from heedful.models.loading import load_policy
 from heedful.records import Messages
 from heedful.sampling import Sampled, Sampler, SamplingParams, make_sampler
-from heedful.sampling.answers import context_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Speaker:
         policy, chat = load_policy(folder, device="cuda" if torch.cuda.is_available() else "cpu")
         path = Path(folder).resolve()
         name = path.parent.name if path.name == "model" else path.name
-        return cls(name, chat, make_sampler(policy), context_of(policy.lm.config))
+        return cls(name, chat, make_sampler(policy), context_of(policy.lm))
 
     def answer(
         self, messages: Messages, seeds: Sequence[int], *, temperature: float, max_new_tokens: int

@@ -18,10 +18,9 @@ from heedful.data.packing import groups_by_tokens
 from heedful.data.pairs import RankedExamples, by_answers, fitting, pack_pairs, rank_examples
 from heedful.data.sources import read_rankings
 from heedful.errors import InputError
-from heedful.models.heads import Policy
+from heedful.models.heads import Policy, context_of
 from heedful.models.loading import load_policy, save_policy
 from heedful.run import Run, digest
-from heedful.sampling.answers import context_of
 from heedful.train import laws
 from heedful.train.loop import fit, make_accelerator
 from heedful.train.pair_source import PairSource
@@ -53,7 +52,7 @@ def dpo(config: DPOConfig, run: Run) -> None:
     """Read rankings, hold the policy to its own start, train, save, and say how it fares on held-out rankings."""
     accelerator = make_accelerator(config.training)
     policy, chat = load_policy(config.model, device=accelerator.device)
-    context = context_of(policy.lm.config)
+    context = context_of(policy.lm)
     training, heldout = _read(config.data, chat, context, run), _read(config.heldout, chat, context, run)
     if not training:
         raise InputError(

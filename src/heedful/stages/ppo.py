@@ -15,13 +15,12 @@ from heedful.config import PPOConfig
 from heedful.data.chat import Chat
 from heedful.data.sources import read_documents, read_prompts
 from heedful.errors import InputError
-from heedful.models.heads import ActorCritic, Policy
+from heedful.models.heads import ActorCritic, Policy, context_of
 from heedful.models.loading import Affine, critic_from_reward, load_policy, save_policy
 from heedful.records import Messages
 from heedful.rewards.model import ModelReward
 from heedful.run import Run
 from heedful.sampling import make_sampler
-from heedful.sampling.answers import context_of
 from heedful.train.loop import fit, make_accelerator
 from heedful.train.on_policy import OnPolicySource
 from heedful.train.rollout import Asked, Players
@@ -47,8 +46,8 @@ def ppo(config: PPOConfig, run: Run) -> None:
     _say_units(config, reward.affine, run)
     source = OnPolicySource(
         players,
-        _asked(config, chat, context_of(policy.lm.config)),
-        _text(config, chat, context_of(policy.lm.config)),
+        _asked(config, chat, context_of(policy.lm)),
+        _text(config, chat, context_of(policy.lm)),
         config,
         run,
         accelerator,

@@ -17,12 +17,11 @@ from heedful.data.chat import Chat
 from heedful.data.packing import groups_by_tokens, pack
 from heedful.data.sources import read_completions, read_prompts
 from heedful.errors import InputError
-from heedful.models.heads import Policy
+from heedful.models.heads import Policy, context_of
 from heedful.models.loading import load_policy
 from heedful.records import Completion, Prompt
 from heedful.run import Run, atomic_text
 from heedful.sampling import Sampler, SamplingParams, make_sampler
-from heedful.sampling.answers import context_of
 from heedful.train.laws import sampler_agrees
 
 CHUNK_BATCHES = 4  # a chunk holds about so many batches: few rows then wait for the longest answers
@@ -36,7 +35,7 @@ def sample(config: SampleConfig, run: Run) -> None:
     prompts = _drawn(read_prompts(config.prompts), config.limit, run)
     policy, chat = load_policy(config.model, device="cuda" if torch.cuda.is_available() else "cpu")
     asked = [chat.prompt_ids(prompt.messages) for prompt in prompts]
-    _check_lengths(config, prompts, asked, context_of(policy.lm.config))
+    _check_lengths(config, prompts, asked, context_of(policy.lm))
     if config.generation.temperature == 0 and config.completions > 1:
         run.say("generation.temperature = 0: all candidates of a prompt will be equal")
     writer = _Writer(config, run, chat, make_sampler(policy), prompts, asked)

@@ -23,7 +23,7 @@ def sampler_agrees(gap: float, precision: str) -> None:
     _hold(
         "the sampler's and the trainer's log-probabilities of the same tokens must agree",
         gap,
-        _tolerance(precision, 1e-3),
+        _tolerance(precision, 1e-4),
         "the two do not compute the same model: report the architecture, or use float32",
     )
 
