@@ -30,7 +30,8 @@ from heedful.doctor import memory_available
 from heedful.run import Manifest, console
 from heedful.run.folder import RunFolder
 
-PAGE, PROMPT, ANSWER = 60, 14, 22  # tokens, as in the built-in world
+PAGE, PROMPT, ANSWER = 59, 16, 24  # tokens, as in the built-in world
+CANDIDATES = 4  # answers to a prompt that is ranked
 OVERHEAD = 4e-6  # seconds a token costs in Python and small kernels, whatever the model's size
 EFFICIENCY = 0.35  # of the matrix rate, in training and scoring
 DECODE_EFFICIENCY = 0.08
@@ -51,6 +52,11 @@ def parameters_of(architecture: Architecture) -> float:
     head = a.hidden // a.heads
     attention = a.hidden * head * (2 * a.heads + 2 * a.kv_heads)
     return a.vocabulary * a.hidden + a.layers * (attention + 3 * a.hidden * a.feedforward)
+
+
+def _at_most(limit: float, count: float) -> float:
+    """0 is no limit."""
+    return min(limit, count) if limit else count
 
 
 class Estimator:
@@ -98,17 +104,18 @@ class Estimator:
                 tokens = self._count(config.data, 500) * (PROMPT + ANSWER) * config.training.epochs
                 return self._training(tokens, self.parameters[name])
             case SampleConfig():
-                rows = self._count(config.prompts) * config.completions
+                rows = _at_most(config.limit, self._count(config.prompts)) * config.completions
                 self.rows[f"@{name}/completions.jsonl"] = rows
                 size = self._model(config.model)
                 return Estimate(self._decode(rows * ANSWER, size) + 3, 5e8 + 4 * size)
             case LabelConfig():
-                answers = sum(self._count(path) for path in config.completions)
-                self.rows[f"@{name}/rankings.jsonl"] = answers / 4 * (1 - config.holdout)
+                answers = _at_most(CANDIDATES * config.prompts, sum(self._count(path) for path in config.completions))
+                self.rows[f"@{name}/rankings.jsonl"] = answers / CANDIDATES * (1 - config.holdout)
                 return Estimate(2 + answers * 3e-4, 3e8)
             case RewardConfig() | DPOConfig():
                 self.parameters[name] = self._model(config.model)
-                answers = sum(self._count(path, 5000) for path in config.data) * 4
+                sets = sum(self._count(path, 5000) for path in config.data)
+                answers = CANDIDATES * (_at_most(config.limit, sets) if isinstance(config, DPOConfig) else sets)
                 tokens = answers * (PROMPT + ANSWER) * config.training.epochs
                 return self._training(tokens, self.parameters[name])
             case PPOConfig():

@@ -16,17 +16,17 @@ class WorldConfig(Section):
 
     type: Literal["world"] = "world"
     name: Name = "world"
-    documents: int = Field(42_000, ge=100)
+    documents: int = Field(35_000, ge=100)
     """Pages in the corpus."""
     demonstrations: int = Field(500, ge=10)
     """Prompts with a written answer."""
-    preference_prompts: int = Field(5_000, ge=10)
+    preference_prompts: int = Field(4_500, ge=10)
     """Prompts whose candidates are ranked."""
     rl_prompts: int = Field(3_000, ge=10)
     """Prompts the policy practises on."""
     dev_prompts: int = Field(300, ge=10)
     """Held-out prompts for tuning."""
-    test_prompts: int = Field(600, ge=10)
+    test_prompts: int = Field(500, ge=10)
     """Held-out prompts that the report is about."""
 
 
