@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 
 .PHONY: demo evidence test lint types format bench lock clean setup docs
 
-demo: $(READY) ## the whole loop on the built-in world, ten to fifteen minutes on two cores
+demo: $(READY) ## the whole loop on the built-in world, about ten minutes on two cores
 	$(BIN)/heedful run demo
 
 evidence: $(READY) ## three seeds of the full-size world; hours, resumable

@@ -76,3 +76,15 @@ def other_rank(leader: int) -> int:
     """The process that the leader started."""
     children = subprocess.run(["ps", "-o", "pid=", "--ppid", str(leader)], capture_output=True, text=True, check=True)
     return int(children.stdout.split()[0])
+
+
+@pytest.mark.slow
+def test_a_fault_that_only_rank_0_meets_ends_all_with_its_own_code(tmp_path: Path) -> None:
+    (tmp_path / "bad.jsonl").write_text('{"prompt": "a"}\n')
+    recipe = '[[stages]]\ntype = "label"\ncompletions = ["$data"]\n'
+    (tmp_path / "bad.toml").write_text(f'name = "bad"\n[inputs]\ndata = "{tmp_path}/bad.jsonl"\n{recipe}')
+    command = [sys.executable, "-m", "heedful", "run", str(tmp_path / "bad.toml"), "--runs", str(tmp_path)]
+    begun = time.monotonic()
+    done = subprocess.run([*command, "--processes", "2"], env=ENVIRONMENT, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert time.monotonic() - begun < 60

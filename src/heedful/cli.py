@@ -71,7 +71,7 @@ def run_command(
         show_estimate(loaded, runs)
         return
     with together(processes):
-        from heedful.pipeline import run_recipe  # imports torch, which reads its rank's place from the environment
+        from heedful.pipeline import run_recipe  # imports torch, while the others do
 
         root = run_recipe(loaded, runs)
     if os.environ.get("RANK", "0") != "0":

@@ -71,14 +71,19 @@ class Estimator:
     def _model(self, path: str) -> float:
         if path.startswith("@"):
             return self.parameters.get(path[1:].split("/")[0], 1e6)
-        weights = sum(p.stat().st_size for p in Path(path).glob("*.safetensors")) if path else 0
+        weights = sum(p.stat().st_size for p in self._file(path).glob("*.safetensors")) if path else 0
         return weights / 4 or 1e6
 
     def _count(self, path: str, default: float = 1000) -> float:
         if path.startswith("@"):
             return self.rows.get(path, default)
-        file = Path(self.recipe.inputs.get(path[1:], "") if path.startswith("$") else path)
+        file = self._file(path)
         return float(sum(1 for _ in file.open("rb"))) if file.is_file() else default
+
+    def _file(self, path: str) -> Path:
+        """`$input/file` as the user gave it."""
+        first, *rest = Path(path).parts
+        return Path(self.recipe.inputs.get(first[1:], "") if first.startswith("$") else first, *rest)
 
     def _work(self, tokens: float, parameters: float, passes: float) -> float:
         """Seconds for `passes` forward passes' worth (training is three) of `tokens`."""

@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import tomli_w
-import torch
 
 from heedful.config import Recipe, StageConfig
 from heedful.config.paths import given_paths, input_paths, resolve
 from heedful.errors import InputError, ResourceError, ResumeError
+from heedful.processes import LEADER
 from heedful.run import Manifest, Run, RunFolder, Stopper, atomic_text, console, digest
 from heedful.run.manifest import environment, hash_outputs
 from heedful.stages import TRAINING, run_stage
 
-STARTED_BY = os.getppid()
+MANIFEST = "manifest.json"
 PUBLISHED = {"evaluate": "evaluation.json", "report": "report.html"}  # also at the run folder's top
 
 
@@ -86,7 +86,7 @@ def _run_one(config: StageConfig, portable: Any, run: Run, root: Path) -> None:
     _share_cores(config.type in TRAINING)
     run_stage(_settle_precision(config, run), run)
     if not run.main:
-        _wait_for_rank_zero(run.path)  # the next stage reads what rank 0 writes
+        _wait_for(run.path / MANIFEST, run.stopper)  # the next stage reads what rank 0 writes
     else:
         manifest = Manifest(
             stage=config.name,
@@ -128,18 +128,19 @@ def _settle_precision(config: StageConfig, run: Run) -> StageConfig:
         from heedful.ops.rates import faster_precision
 
         atomic_text(path, json.dumps({"precision": faster_precision()}) + "\n")
-    while not path.exists():
-        time.sleep(0.1)
+    _wait_for(path, run.stopper)
     precision = json.loads(path.read_text(encoding="utf-8"))["precision"]
     run.say(f"precision: {precision}, the faster here")
     return config.model_copy(update={"training": training.model_copy(update={"precision": precision})})
 
 
-def _wait_for_rank_zero(folder: Path) -> None:
-    """Ranks other than 0 wait for a stage that only rank 0 does; not for ever, should whoever started them be gone."""
-    while not (folder / "manifest.json").exists():
-        if os.getppid() != STARTED_BY:
-            raise ResourceError(f"{folder}: the process that leads this one is gone; run the command again to go on")
+def _wait_for(path: Path, stopper: Stopper) -> None:
+    """Ranks other than 0 wait for what only rank 0 writes: not for ever, should it be gone or be asked to stop."""
+    leader = int(os.environ.get(LEADER, os.getppid()))
+    while not path.exists():
+        stopper.stop_if_asked("stopped while it waited for rank 0")
+        if os.getppid() != leader:
+            raise ResourceError(f"{path}: the process that leads this one is gone; run the command again to go on")
         time.sleep(0.2)
 
 
@@ -148,6 +149,8 @@ def _share_cores(training: bool) -> None:
     here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     if here > 1 and "OMP_NUM_THREADS" not in os.environ:  # torchrun and users set it, and mean it
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        import torch
+
         torch.set_num_threads(max(1, cores // here) if training else cores)
 
 
@@ -174,7 +177,7 @@ def _run_stages(recipe: Recipe, folder: RunFolder, *, main: bool) -> None:
         for index, stage in enumerate(recipe.stages):
             path = folder.stage_folder(index, stage.name)
             if not main and stage.type not in TRAINING:
-                _wait_for_rank_zero(path)
+                _wait_for(path / MANIFEST, stopper)
             else:
                 run = Run(path, stage.name, recipe.seed, stopper, main=main)
                 _run_one(resolve(stage, folders, recipe.inputs), _plain(stage.model_dump()), run, folder.root)

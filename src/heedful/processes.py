@@ -14,7 +14,8 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import IO
 
 from rich.markup import escape
@@ -22,8 +23,41 @@ from rich.markup import escape
 from heedful.errors import ResourceError
 from heedful.run.progress import console
 
-GRACE = 15.0  # seconds in which rank 0 may say itself what ended another process
-STOPPED = (130, 143)  # a signal reached it too: everyone saves and ends
+LEADER = "HEEDFUL_LEADER"  # the environment's name for rank 0's process number
+GRACE = 15.0  # seconds in which rank 0 may say itself what ended another process, and others may end by themselves
+STOPPED = (130, 143)  # a signal that rank 0 shared: everyone saves and ends
+FAULTS = (2, 4, 5, 6, 7)  # exit codes that say what a process found
+
+
+@dataclass(frozen=True, slots=True)
+class _Other:
+    """A process that was started, and what it says."""
+
+    rank: int
+    process: subprocess.Popen[bytes]
+    said: IO[str]
+
+    @property
+    def fault(self) -> bool:
+        return self.process.poll() not in (None, 0, *STOPPED)
+
+    def obituary(self, count: int) -> ResourceError:
+        self.said.seek(0)
+        words = self.said.read().strip().splitlines()[-1:]
+        code = self.process.returncode
+        error = ResourceError(
+            f"process {self.rank} of {count} ended with code {code}{': ' + words[0] if words else ''}; "
+            "run the same command again: it goes on from the last checkpoint"
+        )
+        error.exit_code = code if code in FAULTS else ResourceError.exit_code
+        return error
+
+    def end(self) -> None:
+        try:
+            self.process.wait(timeout=GRACE)
+        except subprocess.TimeoutExpired:  # it hangs in a collective; only rank 0 writes, so nothing is lost
+            self.process.kill()
+            self.process.wait()
 
 
 @contextmanager
@@ -35,31 +69,39 @@ def together(count: int) -> Iterator[None]:
     if count == 1 or "RANK" in os.environ:
         yield
         return
-    place = {"WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1"}
-    place |= {"MASTER_PORT": str(_free_port())}
-    with tempfile.TemporaryFile("w+") as said:
-        others = [_start(rank, place, said) for rank in range(1, count)]
-        os.environ.update(place | {"RANK": "0", "LOCAL_RANK": "0"})
-        done = threading.Event()
-        threading.Thread(target=_watch, args=(others, said, done), daemon=True).start()
+    before = dict(os.environ)
+    os.environ |= {"WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count), "RANK": "0", "LOCAL_RANK": "0"}
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port()), LEADER: str(os.getpid())}
+    others: list[_Other] = []
+    done = threading.Event()
+    with ExitStack() as files:
         try:
+            for rank in range(1, count):
+                others.append(_start(rank, files.enter_context(tempfile.TemporaryFile("w+"))))
+            threading.Thread(target=_watch, args=(others, done), daemon=True).start()
             yield
         except RuntimeError as error:  # a collective whose other side is gone
-            if rank := _dead(others, wait=5.0):
-                raise ResourceError(_obituary(rank, others, said)) from error
+            if dead := _dead(others, wait=5.0):
+                raise dead.obituary(count) from error
             raise
         finally:
             done.set()
             for other in others:
-                other.terminate()
+                other.process.terminate()
             for other in others:
-                other.wait()
+                other.end()
+            os.environ.clear()
+            os.environ |= before
 
 
-def _start(rank: int, place: dict[str, str], said: IO[str]) -> subprocess.Popen[bytes]:
-    environment = os.environ | place | {"RANK": str(rank), "LOCAL_RANK": str(rank)}
+def _start(rank: int, said: IO[str]) -> _Other:
+    """In a process group of its own: Ctrl-C reaches rank 0 alone, which shares it at the next step."""
+    environment = os.environ | {"RANK": str(rank), "LOCAL_RANK": str(rank)}
     command = [sys.executable, "-m", "heedful", *sys.argv[1:]]
-    return subprocess.Popen(command, env=environment, stdout=said, stderr=said, stdin=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command, env=environment, stdout=said, stderr=said, stdin=subprocess.DEVNULL, process_group=0
+    )
+    return _Other(rank, process, said)
 
 
 def _free_port() -> int:
@@ -68,32 +110,24 @@ def _free_port() -> int:
         return int(free.getsockname()[1])
 
 
-def _dead(others: Sequence[subprocess.Popen[bytes]], wait: float) -> int:
-    """The rank of one that ended by a fault, within so many seconds; 0 for none."""
+def _dead(others: Sequence[_Other], wait: float) -> _Other | None:
+    """One that ended by a fault, within so many seconds."""
     until = time.monotonic() + wait
     while True:
-        for rank, other in enumerate(others, start=1):
-            if other.poll() not in (None, 0, *STOPPED):
-                return rank
+        for other in others:
+            if other.fault:
+                return other
         if time.monotonic() >= until:
-            return 0
+            return None
         time.sleep(0.1)
 
 
-def _obituary(rank: int, others: Sequence[subprocess.Popen[bytes]], said: IO[str]) -> str:
-    said.seek(0)
-    words = said.read().strip().splitlines()[-1:]
-    return (
-        f"process {rank} of {len(others) + 1} ended with code {others[rank - 1].returncode}"
-        f"{': ' + words[0] if words else ''}; run the same command again: it goes on from the last checkpoint"
-    )
-
-
-def _watch(others: Sequence[subprocess.Popen[bytes]], said: IO[str], done: threading.Event) -> None:
+def _watch(others: Sequence[_Other], done: threading.Event) -> None:
     """When one dies, rank 0 might wait for it for ever: unless it says so itself within the grace, all end here."""
     while not done.wait(0.5):
-        if (rank := _dead(others, wait=0.0)) and not done.wait(GRACE):
-            console.print(f"[bold red]heedful:[/bold red] {escape(_obituary(rank, others, said))}", soft_wrap=True)
-            for survivor in others:
-                survivor.kill()
-            os._exit(ResourceError.exit_code)
+        if (dead := _dead(others, wait=0.0)) and not done.wait(GRACE):
+            error = dead.obituary(len(others) + 1)
+            console.print(f"[bold red]heedful:[/bold red] {escape(str(error))}", soft_wrap=True)
+            for other in others:
+                other.process.kill()
+            os._exit(error.exit_code)

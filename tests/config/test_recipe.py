@@ -93,3 +93,11 @@ def test_a_section_given_in_part_keeps_the_stages_own_defaults() -> None:
     assert isinstance(stage, RewardConfig)
     default = RewardConfig(model="m", data=["r.jsonl"]).optim
     assert stage.optim == default.model_copy(update={"warmup": 7})
+
+
+@pytest.mark.parametrize("setting", ["training.epochs=3", "training.log_every=1"])
+def test_settings_that_ppo_would_not_read_are_refused(setting: str) -> None:
+    given = ["model=m", "prompts=p.jsonl", "rewards.model=r"]
+    assert isinstance(load_stage("ppo", "", [*given, "training.checkpoint_every=9"]), PPOConfig)
+    with pytest.raises(InputError, match="no meaning for PPO"):
+        load_stage("ppo", "", [*given, setting])

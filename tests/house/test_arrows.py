@@ -32,7 +32,7 @@ MAY_IMPORT = {
     "__main__": {"cli"},
 }
 MAY_IMPORT["stages"] = set(MAY_IMPORT) - {"doctor", "estimate", "runs", "serve"}
-MAY_IMPORT["pipeline"] = {"stages", "ops"}
+MAY_IMPORT["pipeline"] = {"stages", "ops", "processes"}
 MAY_IMPORT["cli"] = set(MAY_IMPORT) - {"__main__"}
 NO_TORCH = {"records", "config", "run", "errors", "world", "report"}
 

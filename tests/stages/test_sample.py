@@ -71,7 +71,7 @@ def test_candidates_stand_in_order_with_tokens_that_the_trainer_scores_alike(
     examples = [chat.example_ids(chat.prompt_ids(c.prompt.messages), c.token_ids) for c in completions]
     with torch.no_grad():
         trainer = policy(pack(examples), 0.7).tolist()
-    assert [value for c in completions for value in c.logprobs] == pytest.approx(trainer, abs=1e-5)
+    assert [value for c in completions for value in c.logprobs] == pytest.approx(trainer, abs=1e-4)
 
 
 def test_summary_counts_what_is_in_the_file(config: SampleConfig, tmp_path: Path) -> None:
@@ -146,7 +146,7 @@ def test_a_prompt_longer_than_the_context_is_refused_before_anything_is_written(
 ) -> None:
     path = write(tmp_path / "long.jsonl", prompts([*QUESTIONS, "how " * 100]))
     run = Run(tmp_path / "run", "sample", 7)
-    with pytest.raises(InputError, match=r"long.jsonl: prompt 8 \(id 7\) has \d+ tokens and the context of .* is 48"):
+    with pytest.raises(InputError, match=r"long.jsonl: prompt 7 has \d+ tokens and the context of .* is 48"):
         stage.sample(config.model_copy(update={"prompts": path}), run)
     assert list(run.path.iterdir()) == []
 

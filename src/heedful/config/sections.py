@@ -29,7 +29,9 @@ class Section(BaseModel):
         return given | {
             name: defaults[name].model_dump() | part
             for name, part in given.items()
-            if isinstance(part, dict) and isinstance(defaults.get(name), Section)
+            if isinstance(part, dict)
+            and isinstance(default := defaults.get(name), Section)
+            and part.get("type") in (None, getattr(default, "type", None))  # another kind has other fields
         }
 
 
@@ -74,8 +76,8 @@ class Optim(Section):
     clip: float = Field(1.0, gt=0)
     """Largest global gradient norm."""
     gain_rate: float = Field(1.0, gt=0)
-    """Multiplies the rate of norm gains and biases. Gains are near 1 and matrices near 1/√width, so that one rate moves
-    gains, and with them how sharp a policy is, by far less of their size."""
+    """Multiplies the rate of norm gains and biases. Gains are near 1 or 2 and matrix entries near 1/√width, so that one
+    rate moves gains, and with them how sharp a policy is, by far less of their size."""
 
 
 class Training(Section):

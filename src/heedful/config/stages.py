@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator
 
 from heedful.config.sections import Architecture, Generation, InputPath, KLControl, Optim, Section, Training
 
@@ -243,13 +243,15 @@ class PPOConfig(Section):
     training: Training = Training(checkpoint_every=40)
     """`epochs` and `log_every` have no meaning here: see `algorithm`; a line is logged for each iteration."""
 
-    @model_validator(mode="after")
-    def _refuse_idle_settings(self) -> Self:
-        idle = Training.model_fields
-        for name, instead in (("epochs", "algorithm.iterations or algorithm.epochs"), ("log_every", "nothing")):
-            if getattr(self.training, name) != idle[name].default:
-                raise ValueError(f"training.{name} has no meaning for PPO; set {instead}")
-        return self
+    @field_validator("training")
+    @classmethod
+    def _refuse_idle_settings(cls, training: Training) -> Training:
+        default = Training()
+        if training.epochs != default.epochs:
+            raise ValueError("epochs has no meaning for PPO: set algorithm.iterations or algorithm.epochs instead")
+        if training.log_every != default.log_every:
+            raise ValueError("log_every has no meaning for PPO, which logs a line each iteration: leave it out")
+        return training
 
 
 class EvaluateConfig(Section):
@@ -269,7 +271,7 @@ class EvaluateConfig(Section):
     """The truth of the built-in world or of the sentiment experiment; `none`: reward models only."""
     reward_models: dict[str, InputPath] = {}
     """Name → reward model folder, best one from other raters' labels; `reward` is the one the policy was trained on."""
-    rounds: dict[str, int] = {}
+    rounds: dict[str, Annotated[int, Field(ge=1)]] = {}
     """Model → the round of labels that it learned from, where it is not the first."""
     corpus: InputPath = ""
     """Held-out documents for bits per byte (the alignment tax); empty: not measured."""

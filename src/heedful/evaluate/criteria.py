@@ -62,7 +62,8 @@ def falls(
     sentences = []
     for name, row in differences.items():
         if row["mean"] < -ROUNDING:
-            surely = "clearly" if row["clear"] else "within noise"
+            noise = f"within noise (p = {row['p_holm']:.2f} among {len(differences)} criteria)"
+            surely = "clearly" if row["clear"] else noise
             fall = f"{-row['mean']:.3f} [{-row['high']:.3f}, {-row['low']:.3f}], {surely}"
             sentences.append((f"{model} ({decoding}): {name} falls against {reference} by {fall}", bool(row["clear"])))
     return sentences

@@ -83,7 +83,7 @@ def chunked_divergence(
     p = softmax(head(hidden)/temperature), q = softmax(other_head(other_hidden)/temperature).
     """
     rows = max(1, CHUNK_ELEMENTS // vocabulary)
-    columns: list[tuple[Tensor, ...]] = [(hidden.new_zeros(0, dtype=torch.float32),) * 4]
+    columns: list[tuple[Tensor, ...]] = []
     parts = (torch.split(states, rows) for states in (hidden, other_hidden, tokens))
     for part, other, part_tokens in zip(*parts, strict=True):
         log_p = _log_softmax(head(part), temperature)  # (n, V)

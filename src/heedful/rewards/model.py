@@ -48,18 +48,16 @@ class ModelReward:
         self._refuse_overlong(examples)
         place: dict[tuple[int, ...], int] = {}
         where = [place.setdefault(tuple(example.ids), len(place)) for example in examples]
-        if len(place) < len(examples):
-            known = self.score_examples([Example(ids) for ids in place])
-            return [known[index] for index in where]
-        order = sorted(range(len(examples)), key=lambda i: len(examples[i].ids))
+        texts = [Example(ids) for ids in place]
+        order = sorted(range(len(texts)), key=lambda i: len(texts[i].ids))
         device = next(self.model.parameters()).device
-        scores = [0.0] * len(examples)
-        for group in groups_by_tokens([len(examples[i].ids) for i in order], TOKENS_PER_BATCH):
+        scores = [0.0] * len(texts)
+        for group in groups_by_tokens([len(texts[i].ids) for i in order], TOKENS_PER_BATCH):
             members = [order[position] for position in group]
-            values = self.model(pack([examples[i] for i in members]).to(device)).tolist()
+            values = self.model(pack([texts[i] for i in members]).to(device)).tolist()
             for index, value in zip(members, values, strict=True):
                 scores[index] = value
-        return scores
+        return [scores[index] for index in where]
 
     @property
     def context(self) -> int:

@@ -7,11 +7,11 @@ import json
 import os
 import socket
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import numpy as np
 
@@ -22,6 +22,8 @@ from heedful.run.metrics import MetricsLog
 from heedful.run.progress import Progress, console
 from heedful.run.seeds import generator, seed_of
 from heedful.run.signals import Stopper
+
+Item = TypeVar("Item")
 
 
 @dataclass
@@ -78,6 +80,13 @@ class Run:
         if self.main:
             atomic_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
         return path
+
+    def drawn(self, items: Sequence[Item], limit: int, purpose: str) -> list[Item]:
+        """At most `limit` of the items, drawn at random, in their order; 0 is all. Says so where some are left."""
+        if not limit or limit >= len(items):
+            return list(items)
+        self.say(f"{limit:,} of {len(items):,} {purpose} drawn at random")
+        return [items[i] for i in sorted(int(i) for i in self.rng(purpose).permutation(len(items))[:limit])]
 
     def stop_if_asked(self) -> None:
         """End here when Ctrl-C or SIGTERM came; call it where what is on disk is complete."""

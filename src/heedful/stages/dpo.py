@@ -58,9 +58,7 @@ def dpo(config: DPOConfig, run: Run) -> None:
         raise InputError(
             f"{', '.join(config.data)}: no ranking prefers one answer to another: there is nothing to learn"
         )
-    if config.limit:
-        drawn = run.rng("limit").permutation(len(training))[: config.limit]
-        training = [training[i] for i in sorted(int(i) for i in drawn)]
+    training = run.drawn(training, config.limit, "rankings")
     preferences = _with_reference(training + heldout, policy, config, run, accelerator)
     source = PairSource(
         preferences.tokens[: len(training)],

@@ -42,9 +42,7 @@ def label(config: LabelConfig, run: Run) -> None:
             f"{', '.join(config.completions)}: no prompt has two different answers to rank; "
             "sample more completions at a higher temperature"
         )
-    if config.prompts and config.prompts < len(usable):
-        drawn = sorted(int(i) for i in run.rng("prompts").permutation(len(usable))[: config.prompts])
-        usable = [usable[i] for i in drawn]
+    usable = run.drawn(usable, config.prompts, "prompts")
     truth = _truth(config.by, run.seed, usable)
     held = held_out([candidates.prompt.id for candidates in usable], config.holdout, run.seed)
     training: list[Ranking] = []

@@ -32,7 +32,7 @@ DIGITS = 7  # of a log-probability on disk: what float32 holds
 
 def sample(config: SampleConfig, run: Run) -> None:
     """G candidates for each prompt, in order."""
-    prompts = _drawn(read_prompts(config.prompts), config.limit, run)
+    prompts = run.drawn(read_prompts(config.prompts), config.limit, "prompts")
     policy, chat = load_policy(config.model, device="cuda" if torch.cuda.is_available() else "cpu")
     asked = [chat.prompt_ids(prompt.messages) for prompt in prompts]
     _check_lengths(config, prompts, asked, context_of(policy.lm))
@@ -42,7 +42,7 @@ def sample(config: SampleConfig, run: Run) -> None:
     files = list(writer.chunks())
     completions = [completion for file in files for completion in read_completions(file)]
     gap = _gap(policy, chat, asked, completions, config)
-    sampler_agrees(gap, "float32")
+    sampler_agrees(gap * min(1.0, config.generation.temperature or 1.0), "float32")  # heat divides rounding as well
     atomic_text(run.path / "completions.jsonl", "".join(file.read_text(encoding="utf-8") for file in files))
     run.summary |= _summary(completions) | {"sampler_gap": gap, "time/tokens_per_second": round(writer.speed)}
     run.say(
@@ -51,19 +51,12 @@ def sample(config: SampleConfig, run: Run) -> None:
     )
 
 
-def _drawn(prompts: list[Prompt], limit: int, run: Run) -> list[Prompt]:
-    """At most `limit` of them, in their order; 0 is all."""
-    if not limit or limit >= len(prompts):
-        return prompts
-    return [prompts[i] for i in sorted(int(i) for i in run.rng("prompts").permutation(len(prompts))[:limit])]
-
-
 def _check_lengths(config: SampleConfig, prompts: Sequence[Prompt], asked: Sequence[Sequence[int]], room: int) -> None:
     """Every prompt leaves room for an answer, or nothing is sampled at all."""
-    for number, (prompt, ids) in enumerate(zip(prompts, asked, strict=True), start=1):
+    for prompt, ids in zip(prompts, asked, strict=True):
         if len(ids) >= room:
             raise InputError(
-                f"{config.prompts}: prompt {number} (id {prompt.id}) has {len(ids)} tokens and the context of "
+                f"{config.prompts}: prompt {prompt.id} has {len(ids)} tokens and the context of "
                 f"{config.model} is {room}: shorten or remove it, or take a model with a longer context"
             )
 
