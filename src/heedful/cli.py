@@ -112,7 +112,7 @@ for _kind, _about in {
 @app.command("report")
 def report_command(
     run: Annotated[Path, typer.Argument(help="A run folder.")],
-    title: Annotated[str, typer.Option(help="The page's heading.")] = "heedful report",
+    title: Annotated[str, typer.Option(help="The page's heading; by default the recipe's own.")] = "",
 ) -> None:
     """Write a run's report.html anew and print its verdict."""
     from heedful.errors import InputError

@@ -69,6 +69,39 @@ def test_bad_overrides_are_refused(recipe_file: Path, override: str) -> None:
         load_recipe(str(recipe_file), [override])
 
 
+@pytest.mark.parametrize(
+    ("override", "sentence"),
+    [
+        ("ppo.optim.lrr=1", "--set ppo.optim.lrr: unknown key 'stages.1.ppo.optim.lrr': did you mean 'lr'?"),
+        ("ppo.xyzzy.lr=1", "--set ppo.xyzzy.lr: unknown key 'stages.1.ppo.xyzzy': remove it or mend its spelling"),
+        ("sed=3", "--set sed: unknown key 'sed': did you mean 'seed'?"),
+        ("ppo.optim.lr=fast", "--set ppo.optim.lr: 'stages.1.ppo.optim.lr': Input should be a valid number"),
+    ],
+)
+def test_a_mistake_in_set_is_not_blamed_on_the_file(recipe_file: Path, override: str, sentence: str) -> None:
+    with pytest.raises(InputError) as error:
+        load_recipe(str(recipe_file), ["ppo.optim.warmup=3", override])
+    assert str(error.value).startswith(sentence)
+    assert str(recipe_file) not in str(error.value)
+
+
+def test_a_mistake_in_the_file_is_not_blamed_on_set(recipe_file: Path) -> None:
+    recipe_file.write_text(RECIPE.replace("prompts =", "promts ="))
+    with pytest.raises(InputError) as error:
+        load_recipe(str(recipe_file), ["ppo.optim.lr=1e-4", "sft.data=d.jsonl"])
+    assert f"{recipe_file}: unknown key 'stages.1.ppo.promts': did you mean 'prompts'?" in str(error.value)
+    assert "--set" not in str(error.value)
+
+
+def test_a_sections_fault_is_told_without_its_contents(recipe_file: Path) -> None:
+    recipe_file.write_text(RECIPE.replace("@sft/model", "@stf/model"))
+    with pytest.raises(InputError) as error:
+        load_recipe(str(recipe_file))
+    assert "Value error" not in str(error.value) and "found {" not in str(error.value)
+    with pytest.raises(InputError, match="--set modell: unknown key 'sft.modell': did you mean 'model'?"):
+        load_stage("sft", "", ["modell=m"])
+
+
 def test_paths_point_into_stage_folders_and_inputs(recipe_file: Path) -> None:
     recipe = load_recipe(str(recipe_file))
     ppo = resolve(recipe.stages[1], {"sft": Path("runs/small/01-sft")}, {})

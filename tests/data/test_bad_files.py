@@ -168,6 +168,31 @@ def test_a_file_of_the_wrong_kind_is_diagnosed(tmp_path: Path, name: str, conten
     assert "faults in" not in sentence, "one diagnosis, not one for each row"
 
 
+@pytest.mark.parametrize("broken_first", [True, False])
+@pytest.mark.parametrize(
+    ("broken", "says"),
+    [
+        ('{"prompt": "Ho", "chosen": "a"}\n', "field 'rejected': found no such field"),
+        ('{"prompt": "Ho", "rejected": "a"}\n', "field 'chosen': found no such field"),
+        ('{"prompt": "Ho", "chosen": "a", "reject": "b"}\n', "rename 'reject' to it"),
+        ('{"prompt": "Ho", "chosen": null, "rejected": "b"}\n', "field 'chosen': found nothing"),
+        ('{"prompt": "Ho", "chosen": 5, "rejected": "b"}\n', "field 'chosen': found the number 5"),
+        ('{"prompt": "Ho", "chosen": 5}\n', "field 'rejected': found no such field"),
+        ('{"prompt": "Ho"}\n', "field 'chosen': found no such field"),
+    ],
+)
+def test_a_broken_pair_is_no_prompt_wherever_it_stands(
+    tmp_path: Path, broken: str, says: str, broken_first: bool
+) -> None:
+    path = tmp_path / "pairs.jsonl"
+    path.write_text(broken + GOOD if broken_first else GOOD + broken)
+    sentence = raised(path)
+    assert sentence.startswith(f"{path}:{1 if broken_first else 2}: ")
+    assert says in sentence
+    with pytest.raises(InputError, match="preferences with a prompt|found the number 5"):
+        read_prompts(path)
+
+
 def test_a_missing_file_and_a_plain_folder(tmp_path: Path) -> None:
     assert "there is no such file" in raised(tmp_path / "none.jsonl")
     assert "none that datasets' save_to_disk wrote" in raised(tmp_path)

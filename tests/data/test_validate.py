@@ -93,6 +93,20 @@ def test_text_files_say_what_separates_their_documents(tmp_path: Path) -> None:
     assert (report.rows, report.container) == (2, "plain text, documents separated by <|endoftext|> lines")
 
 
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        ({"prompt": "p", "chosen": "a"}, "'rejected': found no such field"),
+        ({"prompt": "p", "chosen": "a", "reject": "b"}, "rename 'reject' to it"),
+        ({"conversations": [{"from": "human", "value": "p"}], "chosen": "a"}, "'rejected': found no such field"),
+    ],
+)
+def test_a_file_of_half_pairs_holds_no_prompts(tmp_path: Path, row: dict[str, Any], says: str) -> None:
+    report = check(tmp_path, row, row)
+    assert (report.sound, report.fault_count) == (0, 2)
+    assert says in report.faults[0]
+
+
 def test_nothing_and_no_file(tmp_path: Path) -> None:
     assert check(tmp_path).faults[0].endswith("holds no rows; check that the right file was written")
     with pytest.raises(InputError, match="there is no such file"):

@@ -214,6 +214,7 @@ def _remove_tokenizer(folder: Path) -> None:
         (lambda f: _edit(f / "config.json", attn_implementation="some/kernel"), "asks to run code"),
         (lambda f: _edit(f / "config.json", model_type="unheard-of"), "can't load this model"),
         (lambda f: _edit(f / "config.json", num_hidden_layers=2), "the weights lack model.layers.1"),
+        (lambda f: _edit(f / "config.json", architectures=["LlamaForTokenClassification"]), "is a reward model"),
     ],
 )
 def test_a_folder_that_is_no_sound_model_is_refused(folder: Path, spoil: Any, words: str) -> None:
@@ -229,6 +230,19 @@ def test_no_folder_and_no_reward_model(folder: Path, tmp_path: Path) -> None:
         load_policy(tmp_path / "nothing", device="cpu")
     with pytest.raises(InputError, match=r"the weights lack score\.weight"):
         load_reward_model(folder, device="cpu")
+
+
+def test_a_reward_model_is_no_policy(chat: Chat, folder: Path, tmp_path: Path) -> None:
+    model, _ = reward_from_policy(folder, seed=3)
+    save_reward_model(model, chat, Affine(mean=0.0, std=1.0), tmp_path / "reward")
+    with pytest.raises(InputError, match=r"reward: this is a reward model \(LlamaForSequenceClassification\)"):
+        load_policy(tmp_path / "reward", device="cpu")
+
+
+def test_a_stages_folder_is_not_its_models(folder: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        load_policy(folder.parent, device="cpu")
+    assert f"did you mean {folder}?" in str(caught.value)
 
 
 def test_a_model_that_mixes_tokens_otherwise_is_refused(chat: Chat, folder: Path, monkeypatch: Any) -> None:

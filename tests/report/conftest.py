@@ -90,7 +90,8 @@ def evaluation() -> dict[str, Any]:
             "id": str(i), "query": query, "family": FAMILIES[i],
             "answers": {
                 model: {
-                    "text": text, "gold": min(0.95, 0.05 + 0.3 * k), "criteria": {}, "flags": [] if k else ["rambled"],
+                    "text": text, "gold": min(0.95, 0.05 + 0.3 * k), "criteria": {},
+                    "flags": [] if k else ["agreed_with_falsehood"],
                 }
                 for k, (model, text) in enumerate(zip(MODELS, texts, strict=True))
             },
@@ -165,7 +166,7 @@ def write_run(root: Path) -> Path:
     folder = _stage(root, 2, "pretrain", "pretrain", {"tokens": 2_990_000, "loss": 0.482}, 201)
     for step in range(10, 1500, 10):
         MetricsLog(folder / "metrics.jsonl").write(step, {"loss": 0.45 + 5 * np.exp(-step / 150) + rng.normal(0, 0.02)})
-    folder = _stage(root, 3, "sft", "sft", {"tokens": 42_000, "loss": 0.61}, 6)
+    folder = _stage(root, 3, "sft", "sft", {"tokens": 42_000, "loss": 0.61, "stopped": ""}, 6)
     for step in range(50):
         MetricsLog(folder / "metrics.jsonl").write(step, {"loss": 0.6 + np.exp(-step / 10)})
     folder = _stage(root, 4, "reward", "reward", {"accuracy": 0.705, "ceiling": 0.752}, 81)
@@ -195,7 +196,8 @@ def write_run(root: Path) -> Path:
     folder = _stage(root, 6, "evaluate", "evaluate", {"warnings": 1}, 74)
     (folder / "evaluation.json").write_text(json.dumps(evaluation()))
     (root / "evaluation.json").write_text(json.dumps(evaluation()))
-    (root / "recipe.toml").write_text('name = "demo"\nseed = 0\n')
+    recipe = 'name = "demo"\nseed = 0\n[[stages]]\ntype = "report"\ntitle = "The whole loop"\n'
+    (root / "recipe.toml").write_text(recipe)
     return root
 
 

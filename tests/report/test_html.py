@@ -79,12 +79,44 @@ def test_text_of_models_and_users_is_escaped(page: str) -> None:
 
 
 def test_every_section_and_chart_is_there(page: str) -> None:
-    for section in ("verdict", "before", "rates", "criteria", "harm", "training", "run"):
+    for section in ("story", "verdict", "before", "rates", "criteria", "harm", "training", "run"):
         assert f'<section id="{section}">' in page
     charts = re.findall(r'<figure class="chart".*?<b>(.*?)</b>', page)
     assert {"Reward", "Reward over KL", "KL to the reference", "Truth over KL", "Calibration"} < set(charts)
     assert {"pretrain: loss", "sft: loss", "reward: reward/accuracy"} < set(charts)
+    assert "Leash" not in charts  # a fixed β says nothing
     assert "Primary: ppo against sft" in page and "8 min 22 s" in page
+    assert "<h2>Verdict <small>6 of 6 targets met</small></h2>" in page
+
+
+def test_falls_within_noise_stand_in_one_place(page: str) -> None:
+    assert page.count("within noise") == 1 and "1 fall that may be chance is named under “No harm done?”" in page
+
+
+def test_names_of_the_data_read_as_words_and_empty_values_are_left_out(page: str) -> None:
+    assert "agreed with falsehood" in page and "agreed_with_falsehood" not in page and "unseen_slot" not in page
+    assert "tokens 42,000 · loss 0.61</small>" in page and "stopped" not in page
+
+
+def test_the_final_reward_model_and_policy_come_first_and_the_others_are_folded(root: Path, tmp_path: Path) -> None:
+    run = tmp_path / "rounds"
+    shutil.copytree(root, run)
+    for kind, first, later in (("reward", "04-reward", "07-reward-audit"), ("ppo", "05-ppo", "08-ppo-audit")):
+        (run / first).rename(run / f"{first}-1")
+        for place in (first, later):
+            shutil.copytree(run / f"{first}-1", run / place)
+        for folder in run.glob(f"*-{kind}*"):
+            manifest = json.loads((folder / "manifest.json").read_text())
+            (folder / "manifest.json").write_text(json.dumps(manifest | {"stage": folder.name[3:]}))
+    write_report(run, tmp_path / "rounds.html")
+    text = (tmp_path / "rounds.html").read_text(encoding="utf-8")
+    assert text.count("<h3>Reward and its leash") == 1 and "<h3>Reward and its leash <small>ppo</small></h3>" in text
+    assert text.count("<h3>How good is") == 1 and "<h3>How good is the reward model? <small>reward</small></h3>" in text
+    for name in ("ppo-1", "ppo-audit"):
+        assert f'<details class="plain"><summary>Reward and its leash: {name}</summary>' in text
+    for name in ("reward-1", "reward-audit"):
+        assert f'<details class="plain"><summary>How good is the reward model: {name}</summary>' in text
+    assert text.index("reward: loss") < text.index("Loss curves of the other stages") < text.index("reward-1: loss")
 
 
 def test_the_same_run_gives_the_same_bytes(root: Path, page: str, tmp_path: Path) -> None:
@@ -106,7 +138,8 @@ def test_a_run_without_evaluation_shows_its_training(root: Path, tmp_path: Path)
 
 def test_an_empty_run_folder_gives_a_page(tmp_path: Path) -> None:
     write_report(tmp_path, tmp_path / "report.html", "nothing")
-    assert "0 stages" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "0 stages" in text and '<section id="story">' not in text
     assert read_run(tmp_path).stages == []
 
 
@@ -114,6 +147,24 @@ def test_the_stage_writes_the_page_of_its_run(root: Path, tmp_path: Path) -> Non
     shutil.copytree(root, tmp_path / "demo")
     report(ReportConfig(title="Mine"), Run(tmp_path / "demo" / "07-report", "report", 0))
     assert "<h1>Mine</h1>" in (tmp_path / "demo" / "07-report" / "report.html").read_text(encoding="utf-8")
+
+
+def test_the_page_has_the_recipes_title_and_says_nothing_about_itself(root: Path, tmp_path: Path) -> None:
+    shutil.copytree(root, tmp_path / "demo")
+    write_report(tmp_path / "demo", tmp_path / "before.html")
+    report(ReportConfig(title="The whole loop"), Run(tmp_path / "demo" / "07-report", "report", 0))
+    (tmp_path / "demo" / "07-report" / "begun.json").write_text(json.dumps({"config": {"type": "report"}}))
+    write_report(tmp_path / "demo", tmp_path / "after.html")
+    text = (tmp_path / "after.html").read_text(encoding="utf-8")
+    assert "<h1>The whole loop</h1>" in text and "not complete" not in text
+    assert text == (tmp_path / "before.html").read_text(encoding="utf-8")
+    assert text == (tmp_path / "demo" / "07-report" / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("recipe", ['[[stages]]\ntype = "report"\n', "not = = toml"])
+def test_a_recipe_without_a_title_leaves_the_default(tmp_path: Path, recipe: str) -> None:
+    (tmp_path / "recipe.toml").write_text(recipe)
+    assert read_run(tmp_path).title == ReportConfig().title
 
 
 def test_durations_read_well() -> None:

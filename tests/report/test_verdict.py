@@ -10,7 +10,7 @@ import pytest
 
 from heedful.errors import InputError
 from heedful.report.terminal import verdict
-from heedful.report.verdict import Finding, findings, headline_policy
+from heedful.report.verdict import Finding, findings, headline_policy, page_findings, tally
 from heedful.run import console
 
 
@@ -98,6 +98,24 @@ def test_clear_falls_count_and_falls_within_noise_are_named(result: dict[str, An
     assert [f.state for f in findings(result)[-2:]] == ["fail", "note"]
 
 
+def test_the_page_keeps_clear_falls_and_counts_the_others(result: dict[str, Any]) -> None:
+    result["warnings"] = ["ppo collapsed into 'I don't know'", "honesty falls", "the family 'sum' falls"]
+    result["clear_warnings"] = 1
+    fault, line = page_findings(result)[-2:]
+    assert fault == Finding("fail", "ppo collapsed into 'I don't know'")
+    assert line == Finding("note", "2 falls that may be chance are named under “No harm done?”")
+    result["warnings"] = []
+    result["clear_warnings"] = 0
+    assert page_findings(result) == findings(result)
+
+
+def test_targets_and_faults_beside_them_are_counted_apart(result: dict[str, Any]) -> None:
+    assert tally(findings(result)) == "6 of 6 targets met"
+    row(result, "ppo", "sft", "greedy")["low"] = 0.45  # one target missed, and the sharpening it shows
+    assert tally(findings(result)) == "5 of 6 targets met, 1 fault besides"
+    assert tally([Finding("note", "nothing to compare")]) == ""
+
+
 def test_the_last_round_of_ppo_is_the_headline(result: dict[str, Any]) -> None:
     assert headline_policy(result) == "ppo"
     result["models"] = ["pretrain", "sft", "ppo", "ppo-2", "dpo"]
@@ -114,7 +132,7 @@ def test_the_terminal_says_the_same(root: Path, tmp_path: Path) -> None:
     with console.capture() as captured:
         verdict(root)
     text = " ".join(captured.get().split())
-    assert "demo: 6 passed, 0 failed" in text and "✓ Primary: ppo against sft" in text
+    assert "demo: 6 of 6 targets met" in text and "✓ Primary: ppo against sft" in text
     with pytest.raises(InputError, match="run the recipe's evaluate stage first"):
         verdict(tmp_path)
 

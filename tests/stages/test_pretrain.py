@@ -30,7 +30,7 @@ def corpus(path: Path) -> Path:
 def config(data: Path, **changes: Any) -> PretrainConfig:
     training = {"epochs": 2, "checkpoint_every": 3, "tokens_per_batch": 256}
     settings = {"data": str(data), "architecture": SHAPE, "tokens_per_step": 300, "training": training}
-    settings["optim"] = {"lr": 0.05}
+    settings["optim"] = {"lr": 0.05, "warmup": 0}
     return PretrainConfig.model_validate(settings | changes)
 
 

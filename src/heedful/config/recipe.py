@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
@@ -41,6 +42,9 @@ StageConfig = Annotated[
     | ReportConfig,
     Field(discriminator="type"),
 ]
+KINDS: Mapping[str, type[Section]] = {
+    kind.model_fields["type"].default: kind for kind in get_args(get_args(StageConfig)[0])
+}
 
 
 class Recipe(Section):
@@ -147,21 +151,59 @@ def _override_recipe(table: dict[str, Any], overrides: Iterable[str]) -> None:
             raise InputError(f"--set {key}: no stage '{first}' in this recipe (stages: {', '.join(map(str, stages))})")
 
 
-def explain(error: ValidationError, source: str) -> str:
-    """One sentence for each fault: where, what was found, what was expected."""
+def explain(error: ValidationError, source: str, table: Mapping[str, Any], overrides: Iterable[str]) -> str:
+    """One sentence for each fault: whether the file or a --set is to blame, where, what was found and expected."""
+    settings = [override.partition("=")[0] for override in overrides]
     lines = []
     for fault in error.errors():
-        where = ".".join(str(part) for part in fault["loc"]) or "recipe"
+        loc, given = fault["loc"], fault["input"]
+        where = ".".join(map(str, loc)) or "recipe"
+        # a value error is a whole section's, and any of its keys may be to blame
+        setting = _setting(_as_set(loc, table), settings) if fault["type"] != "value_error" else ""
+        blamed = f"--set {setting}" if setting else source
         if fault["type"] == "extra_forbidden":
-            lines.append(f"{source}: unknown key '{where}': remove it or mend its spelling")
+            near = get_close_matches(str(loc[-1]), _known_keys(loc), n=1)
+            mend = f"did you mean '{near[0]}'?" if near else "remove it or mend its spelling"
+            lines.append(f"{blamed}: unknown key '{where}': {mend}")
         elif fault["type"] == "missing":
-            lines.append(f"{source}: '{where}' is missing: add it")
+            lines.append(f"{blamed}: '{where}' is missing: add it")
         else:
-            lines.append(f"{source}: '{where}': {fault['msg']} (found {fault['input']!r:.80})")
+            found = f" (found {given!r:.80})" if isinstance(given, str | int | float) else ""
+            lines.append(f"{blamed}: '{where}': {fault['msg'].removeprefix('Value error, ')}{found}")
     return "\n".join(lines)
 
 
-def load_recipe(name: str, overrides: Iterable[str] = ()) -> Recipe:
+def _as_set(loc: tuple[int | str, ...], table: Mapping[str, Any]) -> list[str]:
+    """A fault's place as --set writes it: without the stage's kind, and in a recipe with the stage's name."""
+    match loc:
+        case ("stages", int(index), _, *rest):
+            stage = table["stages"][index]
+            return [str(stage.get("name", stage["type"])), *map(str, rest)]
+        case (str(kind), *rest) if kind in KINDS and rest:
+            return [*map(str, rest)]
+    return [*map(str, loc)]
+
+
+def _setting(place: Sequence[str], settings: Iterable[str]) -> str:
+    """The --set key that gave what stands at this place, or a part of it; "" where none did."""
+    for setting in settings:
+        pairs = list(zip(place, setting.split("."), strict=False))
+        if pairs and all(one == other for one, other in pairs):
+            return setting
+    return ""
+
+
+def _known_keys(loc: tuple[int | str, ...]) -> list[str]:
+    """The keys of the section that a fault's last key stands in."""
+    section: type[Section] = Recipe
+    for part in map(str, loc[:-1]):
+        kind = section.model_fields[part].annotation if part in section.model_fields else KINDS.get(part)
+        if isinstance(kind, type) and issubclass(kind, Section):
+            section = kind
+    return list(section.model_fields)
+
+
+def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
     """Read a recipe file or a shipped recipe; `overrides` are `stage.section.key=value`."""
     path = recipe_path(name)
     table = _read_toml(path)
@@ -169,10 +211,10 @@ def load_recipe(name: str, overrides: Iterable[str] = ()) -> Recipe:
     try:
         return Recipe.model_validate(table)
     except ValidationError as error:
-        raise InputError(explain(error, str(path))) from None
+        raise InputError(explain(error, str(path), table, overrides)) from None
 
 
-def load_stage(kind: str, path: str, overrides: Iterable[str] = ()) -> StageConfig:
+def load_stage(kind: str, path: str, overrides: Sequence[str] = ()) -> StageConfig:
     """One stage's config from a TOML file (may be empty: '') and overrides `section.key=value`."""
     table = _read_toml(Path(path)) if path else {}
     table.setdefault("type", kind)
@@ -187,4 +229,4 @@ def load_stage(kind: str, path: str, overrides: Iterable[str] = ()) -> StageConf
         adapter: TypeAdapter[StageConfig] = TypeAdapter(StageConfig)
         return adapter.validate_python(table)
     except ValidationError as error:
-        raise InputError(explain(error, path or f"heedful {kind}")) from None
+        raise InputError(explain(error, path or f"heedful {kind}", table, overrides)) from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from difflib import get_close_matches
 from enum import StrEnum
 from typing import Any
 
@@ -63,6 +64,13 @@ SIGNS: tuple[tuple[Format, frozenset[str]], ...] = (
     (Format.TEXT, frozenset({"text"})),
 )
 
+# What waits for an answer, and what it is where one of two answers is there: a pair that lacks the other.
+ANSWERS = frozenset({"chosen", "rejected"})
+HALVED: Mapping[Format, Format] = {
+    Format.PROMPT: Format.PREFERENCE,
+    Format.SHAREGPT: Format.SHAREGPT_PREFERENCE,
+}
+
 JUDGEMENT = frozenset({"margin", "tie", "rater", "rater_kind"})
 OPTIONAL: Mapping[Format, frozenset[str]] = {
     Format.RANKING: frozenset({"rater", "rater_kind", "sources", "margins"}),
@@ -97,10 +105,10 @@ def recognise(row: Row) -> Format:
 
 
 def _told_by_value(known: Format, row: Row) -> Format:
-    """Two formats share the columns chosen and rejected."""
+    """Two formats share the columns chosen and rejected; a pair that lacks one of them is still a pair."""
     if known is Format.HH and not _is_hh(row["chosen"]):
         return Format.IMPLICIT
-    return known
+    return HALVED.get(known, known) if ANSWERS & columns_of(row) else known
 
 
 def _is_hh(value: Any) -> bool:
@@ -116,8 +124,10 @@ def require_columns(row: Row, kind: Format) -> None:
         return
     missing = min((sorted(sign - columns) for sign in signs), key=len)
     found = "nothing" if missing[0] in row else "no such field"
-    here = f"the file's other rows are {kind.value}"
-    raise RowFault(missing[0], found, f"a value ({here})", "add it or remove the row")
+    others = sorted(columns.difference(*signs))
+    misspelt = get_close_matches(missing[0], others, n=1, cutoff=0.85)
+    mend = f"rename '{misspelt[0]}' to it" if misspelt else "add it or remove the row"
+    raise RowFault(missing[0], found, f"a value (the file's rows are {kind.value})", mend)
 
 
 def extras(row: Row, kind: Format) -> Row:

@@ -11,14 +11,14 @@ from typing import NoReturn, TypeVar
 
 from heedful.data.convert import to_completion, to_demonstration, to_document, to_prompt, to_ranking
 from heedful.data.faults import SHOWN, Fault, RowFault, raise_faults
-from heedful.data.formats import PREFERENCES, Format, recognise, require_columns
+from heedful.data.formats import HALVED, PREFERENCES, Format, recognise, require_columns
 from heedful.data.json_rows import Located
 from heedful.data.rows import read_rows
 from heedful.errors import InputError
 from heedful.records import Completion, Demonstration, Messages, Prompt, Ranking, Row
 
 T = TypeVar("T")
-TELLING = 32  # first rows that tell a file's format
+TELLING = 100  # first rows that tell a file's format
 
 CONVERSATIONS = (
     Format.MESSAGES,
@@ -81,11 +81,14 @@ def located(path: Path) -> Iterator[tuple[str, Row, Format] | Fault]:
 
 
 def _most_common(rows: Sequence[Row]) -> Format | None:
-    """The format of most rows, so that one row that lacks a column doesn't speak for its file."""
+    """The format of most rows, so that one that lacks a column doesn't speak for its file; pairs outvote prompts."""
     found: Counter[Format] = Counter()
     for row in rows:
         with suppress(RowFault):
             found[recognise(row)] += 1
+    for waiting, pair in HALVED.items():
+        if pair in found:
+            del found[waiting]  # among pairs, a prompt alone is one that lost its answers
     return found.most_common(1)[0][0] if found else None
 
 

@@ -18,6 +18,7 @@ from heedful.errors import InputError
 from heedful.run import console
 
 CODE = {"auto_map", "trust_remote_code", "_attn_implementation_internal", "_experts_implementation_internal"}
+CLASSIFIERS = ("ForSequenceClassification", "ForTokenClassification")
 PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 
 Auto = type[AutoModelForCausalLM] | type[AutoModelForSequenceClassification]
@@ -39,6 +40,8 @@ def open_model(
     """
     folder = Path(folder)
     check_folder(folder)
+    if auto is AutoModelForCausalLM:
+        _refuse_reward_model(folder)  # with tied embeddings transformers would load it and babble
     try:
         with quiet():
             model, report = auto.from_pretrained(
@@ -65,7 +68,9 @@ def check_folder(folder: Path) -> None:
     if not folder.is_dir():
         raise InputError(f"{folder}: there is no such model folder")
     if not (folder / "config.json").exists():
-        raise InputError(f"{folder}: holds no config.json, so it is no model folder in transformers' layout")
+        meant = folder / "model"
+        told = f": did you mean {meant}?" if (meant / "config.json").exists() else " in transformers' layout"
+        raise InputError(f"{folder}: holds no config.json, so it is no model folder{told}")
     for name in ("config.json", "tokenizer_config.json"):
         if found := _code(_read_json(folder / name)):
             raise InputError(
@@ -78,6 +83,15 @@ def check_folder(folder: Path) -> None:
         raise InputError(f"{folder}: holds {found}: put model.safetensors beside config.json")
     if not any((folder / name).exists() for name in ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")):
         raise InputError(f"{folder}: holds no tokenizer: put tokenizer.json beside config.json")
+
+
+def _refuse_reward_model(folder: Path) -> None:
+    """A classifier scores answers and can't give any."""
+    config = _read_json(folder / "config.json")
+    names = config.get("architectures") if isinstance(config, dict) else None
+    for name in names if isinstance(names, list) else []:
+        if str(name).endswith(CLASSIFIERS):
+            raise InputError(f"{folder}: this is a reward model ({name}); give a policy's folder")
 
 
 def _read_json(path: Path) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 from markupsafe import Markup
 
 from heedful.report.read import RunView, Stage
+from heedful.report.story import final_first
 from heedful.report.svg import Series, line_chart
 
 MAIN, SECOND, THIRD, FOURTH = 3, 1, 4, 2  # tones of a chart's lines in the page's palette
@@ -16,7 +17,10 @@ MAIN, SECOND, THIRD, FOURTH = 3, 1, 4, 2  # tones of a chart's lines in the page
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """What one chart shows of a stage's metrics: a line for each (metric, name); all but the first are dashed."""
+    """What one chart shows of a stage's metrics: a line for each (metric, name); all but the first are dashed.
+
+    Where nothing changes, as a fixed β, there is no chart.
+    """
 
     title: str
     unit: str
@@ -25,7 +29,14 @@ class Chart:
     def draw(self, stage: Stage) -> Markup:
         tones = (MAIN, SECOND, THIRD, FOURTH)
         series = [Series(name, stage.series(key), tones[i], i > 0) for i, (key, name) in enumerate(self.lines)]
+        if not any(changes(line.points) for line in series):
+            return Markup()
         return line_chart(series, title=self.title, x_label="step", y_label=self.unit)
+
+
+def changes(points: Sequence[tuple[float, float]]) -> bool:
+    """Whether there are two different values to draw a line between."""
+    return len({y for _, y in points}) > 1
 
 
 PPO_CHARTS = (
@@ -76,7 +87,7 @@ def loss_charts(stages: Sequence[Stage]) -> list[Markup]:
             continue
         loss = next((key for key in LOSS if stage.series(key)), "")
         for key in (loss, *BESIDE_LOSS):
-            if key and (points := stage.series(key)):
+            if key and changes(points := stage.series(key)):
                 named = "loss" if key == loss else key
                 charts.append(line_chart([Series(named, points, MAIN)], title=f"{stage.name}: {named}", x_label="step"))
     return charts
@@ -112,5 +123,6 @@ def calibration_chart(reward: Mapping[str, Any]) -> Markup:
 
 
 def reward_stages(view: RunView) -> list[tuple[Stage, Markup]]:
-    """Each reward model's report with its calibration chart."""
-    return [(stage, calibration_chart(stage.reward)) for stage in view.stages if stage.reward.get("pairs")]
+    """Each reward model's report with its calibration chart, the final model first."""
+    measured = final_first([stage for stage in view.stages if stage.reward.get("pairs")], "reward")
+    return [(stage, calibration_chart(stage.reward)) for stage in measured]

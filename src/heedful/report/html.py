@@ -13,37 +13,55 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from heedful.report import figures
+from heedful.report import figures, story
 from heedful.report.read import RunView, read_run
 from heedful.report.svg import number
-from heedful.report.verdict import DECODING_NAMES, Finding, bounds, findings, headline_policy, judge_of, percent
+from heedful.report.verdict import (
+    DECODING_NAMES,
+    Finding,
+    bounds,
+    headline_policy,
+    judge_of,
+    page_findings,
+    percent,
+    tally,
+)
 from heedful.run import atomic_text
 
 TEMPLATES = files("heedful.report") / "templates"
 SUMMARY_FIGURES = 6  # of a stage's summary in the table
 
 
-def write_report(run: Path, path: Path, title: str) -> None:
-    """Read the run folder `run` and write its page to `path`."""
-    atomic_text(path, render(read_run(run), title))
+def write_report(run: Path, path: Path, title: str = "") -> None:
+    """Read the run folder `run` and write its page to `path`. Without a title the page has the recipe's."""
+    view = read_run(run)
+    atomic_text(path, render(view, title or view.title))
 
 
 def render(view: RunView, title: str) -> str:
     """The page as text: the same run gives the same bytes."""
     script, style = (TEMPLATES.joinpath(name).read_text(encoding="utf-8") for name in ("report.js", "report.css"))
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"percent": percent, "number": number, "minutes": minutes, "points": points}
+    environment.filters |= {"percent": percent, "number": number, "minutes": minutes, "points": points, "words": words}
     evaluation = view.evaluation
-    found = findings(evaluation) if evaluation else []
+    found = page_findings(evaluation) if evaluation else []
+    headline = headline_policy(evaluation) if evaluation else ""
+    finals = story.finals(view.stages, headline)
     return environment.from_string(TEMPLATES.joinpath("report.html").read_text(encoding="utf-8")).render(
         title=title,
         view=view,
         evaluation=evaluation,
         findings=found,
         tiles=tiles(found),
+        tally=tally(found),
+        chips=story.chips(view.stages),
+        showcase_line=story.showcase_line(evaluation) if evaluation else "",
+        ppo_stages=story.final_first(view.stages, "ppo", headline),
+        final_losses=figures.loss_charts(finals),
+        other_losses=figures.loss_charts([stage for stage in view.stages if stage not in finals]),
         base=evaluation.get("base", ""),
         reference=evaluation.get("reference", ""),
-        headline=headline_policy(evaluation) if evaluation else "",
+        headline=headline,
         judge=judge_of(evaluation) if evaluation else "",
         decodings=[d for d in DECODING_NAMES if any(r["decoding"] == d for r in evaluation.get("win_rate", []))],
         decoding_names=DECODING_NAMES,
@@ -78,6 +96,11 @@ def points(value: float) -> str:
     return f"{100 * value:+.1f}"
 
 
+def words(name: str) -> str:
+    """A name of the data as words: `agreed_with_falsehood` without its underscores."""
+    return name.replace("_", " ")
+
+
 def criteria_rows(evaluation: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """One row a criterion and decoding: every model's mean with its interval."""
     section = evaluation.get("criteria", {})
@@ -100,9 +123,11 @@ def family_rows(evaluation: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def summary(values: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The first plain figures of a stage's summary, as text."""
+    """The first plain figures of a stage's summary, as text; what is empty is left out."""
     shown = []
     for key, value in values.items():
+        if value == "":
+            continue
         if isinstance(value, bool | str):
             shown.append((key, str(value)[:40]))
         elif isinstance(value, int | float):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from heedful.config import ReportConfig
 from heedful.run import Manifest, read_metrics, stage_folders
 
 Rows = list[dict[str, Any]]
@@ -37,15 +39,13 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class RunView:
-    """A run as the page shows it."""
+    """A run as the page shows it: without its report stages, since the page says nothing about itself."""
 
     name: str
     stages: list[Stage]
     evaluation: Mapping[str, Any]
     recipe: str  # the recipe as TOML text, or empty
-
-    def of_kind(self, kind: str) -> list[Stage]:
-        return [stage for stage in self.stages if stage.kind == kind]
+    title: str  # the heading that the recipe's report stage asks for
 
     @property
     def seconds(self) -> float:
@@ -81,10 +81,22 @@ def read_run(run: Path) -> RunView:
         manifest = Manifest.read(folder)
         begun = _json(folder / "begun.json").get("config", {})
         kind = manifest.kind if manifest else str(begun.get("type", name))
+        if kind == "report":
+            continue
         metrics, samples = read_metrics(folder / "metrics.jsonl"), read_metrics(folder / "samples.jsonl")
         if any("iteration" not in row for row in samples):
             samples = []
         stages.append(Stage(name, kind, manifest, metrics, _json(folder / "reward.json"), samples))
     recipe = run / "recipe.toml"
     text = recipe.read_text(encoding="utf-8") if recipe.exists() else ""
-    return RunView(run.name, stages, _evaluation(run, folders), text)
+    return RunView(run.name, stages, _evaluation(run, folders), text, _title(text))
+
+
+def _title(recipe: str) -> str:
+    """The title of a recipe's last report stage, else that stage's default."""
+    try:
+        stages = tomllib.loads(recipe).get("stages", [])
+    except tomllib.TOMLDecodeError:  # the page is written all the same, and shows the recipe as it stands
+        stages = []
+    titles = [stage["title"] for stage in stages if stage.get("type") == "report" and "title" in stage]
+    return str(titles[-1]) if titles else ReportConfig().title

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from heedful.errors import InputError
-from heedful.report.verdict import Finding, findings
+from heedful.report.verdict import Finding, findings, tally
 from heedful.run import console
 
 NOTES = 6  # shown on the terminal; the page has them all
@@ -39,9 +39,8 @@ def verdict(run_folder: Path) -> None:
 
 
 def _title(run_folder: Path, found: list[Finding]) -> str:
-    passed = sum(finding.state == "pass" for finding in found)
-    failed = sum(finding.state == "fail" for finding in found)
-    return f"[bold]{escape(run_folder.name)}[/bold]: {passed} passed, {failed} failed"
+    name = f"[bold]{escape(run_folder.name)}[/bold]"
+    return f"{name}: {said}" if (said := tally(found)) else name
 
 
 def _border(found: list[Finding]) -> str:

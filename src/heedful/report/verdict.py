@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -67,6 +67,28 @@ def findings(evaluation: Row) -> list[Finding]:
         *_tax(evaluation),
         *_warnings(evaluation),
     ]
+
+
+def page_findings(evaluation: Row) -> list[Finding]:
+    """The findings with all falls that are not clear as one line: the page names each where it tells what fell."""
+    clear = evaluation.get("clear_warnings", 0)
+    warnings = evaluation.get("warnings", [])
+    found = findings({**evaluation, "warnings": warnings[:clear]})
+    small = len(warnings) - clear
+    if small and evaluation.get("win_rate"):
+        named = "1 fall that may be chance is named" if small == 1 else f"{small} falls that may be chance are named"
+        found.append(Finding("note", f"{named} under “No harm done?”"))
+    return found
+
+
+def tally(found: Sequence[Finding]) -> str:
+    """How many targets are met, and how many faults beside them count against the run; empty where none was set."""
+    targets = [finding for finding in found if finding.label and finding.state != "note"]
+    faults = sum(finding.state == "fail" and not finding.label for finding in found)
+    if not targets and not faults:
+        return ""
+    met = f"{sum(finding.state == 'pass' for finding in targets)} of {len(targets)} targets met"
+    return f"{met}, {faults} fault{'s' if faults > 1 else ''} besides" if faults else met
 
 
 def _warnings(evaluation: Row) -> Iterator[Finding]:
