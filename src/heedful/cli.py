@@ -67,8 +67,10 @@ def run_command(
     loaded = load_recipe(recipe, overrides)
     if dry_run:
         from heedful.estimate import show_estimate
+        from heedful.pipeline import refuse_missing
 
         show_estimate(loaded, runs)
+        refuse_missing(loaded)
         return
     with together(processes):
         from heedful.pipeline import run_recipe  # imports torch, while the others do

@@ -13,7 +13,7 @@ from typing import Any
 import tomli_w
 
 from heedful.config import Recipe, StageConfig
-from heedful.config.paths import given_paths, input_paths, resolve
+from heedful.config.paths import input_paths, missing, resolve
 from heedful.errors import InputError, ResourceError, ResumeError
 from heedful.processes import LEADER
 from heedful.run import Manifest, Run, RunFolder, Stopper, atomic_text, console, digest
@@ -154,12 +154,17 @@ def _share_cores(training: bool) -> None:
         torch.set_num_threads(max(1, cores // here) if training else cores)
 
 
+def refuse_missing(recipe: Recipe) -> None:
+    """A missing input is said before the first stage, not hours later: all of them at once."""
+    faults = (fault for stage in recipe.stages for fault in missing(stage, stage.name, recipe.inputs))
+    if sentences := list(dict.fromkeys(faults)):
+        raise InputError("\n".join(sentences))
+
+
 def run_recipe(recipe: Recipe, runs: Path) -> Path:
     """Run all stages of a recipe under `runs/<name>`. Returns the run folder."""
     root = runs / recipe.name
-    for stage in recipe.stages:  # a missing input is said before the first stage, not hours later
-        for path in given_paths(stage, recipe.inputs):
-            _must_exist(path, stage.name)
+    refuse_missing(recipe)
     rank = int(os.environ.get("RANK", "0"))
     folder = RunFolder(root)
     if rank:

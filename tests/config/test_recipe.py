@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from heedful.config import PPOConfig, RewardConfig, SFTConfig, load_recipe, load_stage
-from heedful.config.paths import given_paths, input_paths, resolve
+from heedful.config.paths import input_paths, missing, resolve
 from heedful.errors import InputError
 
 RECIPE = """
@@ -106,7 +106,8 @@ def test_paths_point_into_stage_folders_and_inputs(recipe_file: Path) -> None:
     recipe = load_recipe(str(recipe_file))
     ppo = resolve(recipe.stages[1], {"sft": Path("runs/small/01-sft")}, {})
     assert list(input_paths(ppo)) == [Path("runs/small/01-sft/model"), Path("p.jsonl")]
-    assert list(given_paths(recipe.stages[1], {})) == [Path("p.jsonl")]
+    assert list(missing(recipe.stages[1], "ppo", {})) == ["stage 'ppo': p.jsonl: there is no such file or folder"]
+    assert next(missing(recipe.stages[0], "sft", recipe.inputs)).startswith("inputs.model is not set")
     with pytest.raises(InputError, match="--set inputs.model=PATH"):
         resolve(recipe.stages[0], {}, recipe.inputs)
     sft = resolve(recipe.stages[0], {}, {"model": "/models/mine"})

@@ -67,12 +67,18 @@ def resolve(config: S, folders: Mapping[str, Path], inputs: Mapping[str, str]) -
     return type(config).model_validate(_map_paths(config, change))
 
 
-def given_paths(config: Section, inputs: Mapping[str, str]) -> Iterator[Path]:
-    """The paths of an unresolved config that must be there before the run begins: all but `@stage/file`."""
-    for path in input_paths(config):
-        value = str(path)
-        if not value.startswith("@"):
-            yield Path(_given(value, inputs) if value.startswith("$") else value)
+def missing(config: Section, stage: str, inputs: Mapping[str, str]) -> Iterator[str]:
+    """A sentence for each path of an unresolved config that must be there before the run begins, and is not."""
+    for path in map(str, input_paths(config)):
+        if path.startswith("@"):  # an earlier stage will write it
+            continue
+        try:
+            place = Path(_given(path, inputs) if path.startswith("$") else path)
+        except InputError as error:
+            yield str(error)
+        else:
+            if not place.exists():
+                yield f"stage '{stage}': {place}: there is no such file or folder"
 
 
 def input_paths(config: Section) -> Iterator[Path]:
