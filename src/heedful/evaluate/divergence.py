@@ -11,7 +11,7 @@ from heedful.data.chat import Chat
 from heedful.data.packing import groups_by_tokens, pack
 from heedful.evaluate.answers import AnswerSet
 from heedful.models.heads import Policy
-from heedful.ops.logprobs import chunked_divergence, sequence_sums
+from heedful.ops.logprobs import sequence_sums
 from heedful.records import Prompt
 
 
@@ -54,16 +54,7 @@ def drift(
     found: list[Drift] = []
     for group in groups_by_tokens([len(e.ids) for e in examples], tokens_per_batch):
         batch = pack([examples[i] for i in group]).to(device)
-        hidden, other = policy.hidden(batch), reference.hidden(batch)
-        read = chunked_divergence(
-            hidden,
-            policy.head,
-            other,
-            reference.head,
-            batch.target_ids,
-            vocabulary=policy.vocabulary,
-            temperature=heat,
-        )
+        read = policy.divergence(reference, batch, heat)
         columns = (read.kl, -read.logprobs, -read.other_logprobs)
         sums = [sequence_sums(column, batch.target_lengths).tolist() for column in columns]
         found += [Drift(*row) for row in zip(*sums, batch.target_lengths.tolist(), strict=True)]

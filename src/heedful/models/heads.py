@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 
 from heedful.batches import PackedBatch
 from heedful.models.attention import packed_hidden, use_packed_attention
-from heedful.ops.logprobs import chunked_logprobs
+from heedful.ops.logprobs import Divergence, chunked_divergence, chunked_logprobs
 
 
 def context_of(model: PreTrainedModel) -> int:
@@ -69,6 +69,19 @@ class Policy(nn.Module):
         hidden = self.hidden(batch)
         return chunked_logprobs(
             hidden, batch.target_ids, self.head, vocabulary=self.vocabulary, temperature=temperature
+        )
+
+    @torch.no_grad()
+    def divergence(self, reference: Policy, batch: PackedBatch, temperature: float = 1.0) -> Divergence:
+        """What this policy and another say about every target, each network run once. -> (N,) each"""
+        return chunked_divergence(
+            self.hidden(batch),
+            self.head,
+            reference.hidden(batch),
+            reference.head,
+            batch.target_ids,
+            vocabulary=self.vocabulary,
+            temperature=temperature,
         )
 
 

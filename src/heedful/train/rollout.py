@@ -20,7 +20,6 @@ from heedful.config.stages import PPORewards
 from heedful.data.chat import Chat
 from heedful.data.packing import Example, groups_by_tokens, pack
 from heedful.models.heads import Policy, ValueModel
-from heedful.ops.logprobs import chunked_divergence
 from heedful.records import Prompt
 from heedful.rewards import Reward, Score
 from heedful.sampling import Sampled, Sampler, SamplingParams
@@ -99,21 +98,11 @@ def read(
     players: Players, examples: Sequence[Example], *, temperature: float, limit: int, accelerator: Accelerator
 ) -> Reading:
     """Policy, reference and critic on packed answers, at most `limit` tokens in one forward pass."""
-    policy, reference = players.policy, players.reference
     parts: list[tuple[Tensor, ...]] = []
     for group in groups_by_tokens([len(example.ids) for example in examples], limit):
         batch = pack([examples[i] for i in group]).to(accelerator.device)
         with accelerator.autocast():
-            hidden, there = policy.hidden(batch), reference.hidden(batch)  # each network is run once
-            seen = chunked_divergence(
-                hidden,
-                policy.head,
-                there,
-                reference.head,
-                batch.target_ids,
-                vocabulary=policy.vocabulary,
-                temperature=temperature,
-            )
+            seen = players.policy.divergence(players.reference, batch, temperature)
             values = players.critic(batch)
         read_here = (seen.logprobs, seen.entropy, seen.other_logprobs, seen.kl, values)
         parts.append(tuple(value.float().cpu() for value in read_here))
