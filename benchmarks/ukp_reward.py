@@ -21,8 +21,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from heedful.algorithms.bradley_terry import bradley_terry_objective
 from heedful.algorithms.lm import lm_objective
+from heedful.algorithms.reward.bradley_terry import bradley_terry_objective
 from heedful.config import Architecture, Optim, Training
 from heedful.data.chat import Chat, train_tokenizer
 from heedful.data.lengths import cut

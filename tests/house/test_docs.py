@@ -10,22 +10,14 @@ import typer.main
 from pydantic import BaseModel
 
 import heedful.config.sections as sections
-import heedful.config.stages as stages
 from heedful.cli import app
 from heedful.config import load_recipe
-from heedful.config.reference import markdown
+from heedful.config.reference import markdown, stage_models
 
 ROOT = Path(__file__).parents[2]
 RECIPES = sorted((ROOT / "recipes").glob("*.toml"))
-MODELS = sorted(
-    {
-        item
-        for module in (sections, stages)
-        for item in vars(module).values()
-        if isinstance(item, type) and issubclass(item, BaseModel) and item is not BaseModel
-    },
-    key=lambda m: m.__name__,
-)
+SHARED = [item for item in vars(sections).values() if isinstance(item, type) and issubclass(item, BaseModel)]
+MODELS = [model for model in [*stage_models(), *SHARED] if model is not BaseModel]
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.stem)

@@ -14,7 +14,7 @@ from accelerate import Accelerator
 from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM, LlamaModel
 
-from heedful.algorithms.ppo import ppo_objective
+from heedful.algorithms.on_policy.ppo import ppo_objective
 from heedful.config import KLControl, PPOConfig
 from heedful.data.packing import Example
 from heedful.errors import DivergedError, InputError, ResumeError

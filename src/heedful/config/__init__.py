@@ -1,16 +1,16 @@
 """What a user may set: pydantic models, frozen, unknown keys refused. Imports no torch."""
 
+from heedful.config.direct import DPOConfig
+from heedful.config.on_policy import PPOConfig
 from heedful.config.recipe import Recipe, StageConfig, load_recipe, load_stage
+from heedful.config.reward import RewardConfig
 from heedful.config.sections import Architecture, Generation, KLControl, Optim, Section, Training
 from heedful.config.stages import (
-    DPOConfig,
     EvaluateConfig,
     LabelConfig,
     OpeningsConfig,
-    PPOConfig,
     PretrainConfig,
     ReportConfig,
-    RewardConfig,
     SampleConfig,
     SFTConfig,
     SimulatedLabels,

@@ -11,17 +11,16 @@ from typing import Annotated, Any, get_args
 
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
-from heedful.config.sections import Section
+from heedful.config.direct import DPOConfig
+from heedful.config.on_policy import PPOConfig
+from heedful.config.reward import RewardConfig
+from heedful.config.sections import Name, Section
 from heedful.config.stages import (
-    DPOConfig,
     EvaluateConfig,
     LabelConfig,
-    Name,
     OpeningsConfig,
-    PPOConfig,
     PretrainConfig,
     ReportConfig,
-    RewardConfig,
     SampleConfig,
     SFTConfig,
     WorldConfig,

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic_core import PydanticUndefined
 
-from heedful.config import sections, stages
+from heedful.config import direct, on_policy, reward, sections, stages
 from heedful.config.recipe import Recipe
 from heedful.config.sections import Section
 
@@ -42,9 +42,9 @@ def _table(model: type[Section]) -> list[str]:
 
 
 def stage_models() -> list[type[Section]]:
-    """Every stage's config model and its own sections, in the order of the file."""
-    models = [m for m in vars(stages).values() if isinstance(m, type) and issubclass(m, Section)]
-    return [m for m in models if m.__module__ == stages.__name__]
+    """Every stage's config model and its own sections, in the order of the files."""
+    files = (stages, reward, direct, on_policy)
+    return [m for file in files for m in vars(file).values() if isinstance(m, type) and m.__module__ == file.__name__]
 
 
 def markdown() -> str:

@@ -12,6 +12,7 @@ class IsPath:
 
 
 InputPath = Annotated[str, IsPath()]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 
 
 class Section(BaseModel):

@@ -1,14 +1,12 @@
-"""One small config for each stage. A path may be `@name/file`, which an earlier stage of the recipe wrote."""
+"""One small config for each stage with no file of its own. A path may be `@name/file`, of an earlier stage."""
 
 from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from heedful.config.sections import Architecture, Generation, InputPath, KLControl, Optim, Section, Training
-
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+from heedful.config.sections import Architecture, Generation, InputPath, Name, Optim, Section, Training
 
 
 class WorldConfig(Section):
@@ -124,134 +122,6 @@ class LabelConfig(Section):
     overlap: int = Field(1, ge=1, le=12)
     """Raters who rank each prompt that is trained on; the file keeps each one's ranking."""
     by: SimulatedLabels = SimulatedLabels()
-
-
-class RewardConfig(Section):
-    """Train a reward model on rankings or comparisons (Bradley-Terry)."""
-
-    type: Literal["reward"] = "reward"
-    name: Name = "reward"
-    model: InputPath
-    """Where the backbone comes from, usually the SFT model."""
-    data: list[InputPath]
-    """Rankings or comparisons to train on."""
-    heldout: list[InputPath] = []
-    """Rankings or comparisons to report accuracy on."""
-    calibration: list[InputPath] = []
-    """SFT samples (completions) whose scores set the affine: mean, and standard deviation within a prompt."""
-    prompts_per_step: int = Field(8, ge=1)
-    """Rankings in one optimizer step; a ranking's pairs stay together and weigh 1 in all."""
-    centering: float = Field(0.0, ge=0)
-    """Weight of the (score sum)² term that keeps scores near zero (Eisenstein 2023)."""
-    optim: Optim = Optim(lr=1e-3, warmup=20, betas=(0.9, 0.99))
-    training: Training = Training()
-
-
-class DPOConfig(Section):
-    """Direct preference optimisation on the same comparisons (Rafailov 2023)."""
-
-    type: Literal["dpo"] = "dpo"
-    name: Name = "dpo"
-    model: InputPath
-    """The SFT model: where the policy starts, and the frozen reference."""
-    data: list[InputPath]
-    """Rankings or comparisons to train on."""
-    heldout: list[InputPath] = []
-    """Rankings or comparisons to report accuracy on."""
-    limit: int = Field(0, ge=0)
-    """Most sets of answers to train on, drawn at random; 0: all. Less work than a part of an epoch, as the reference
-    then reads no others."""
-    beta: float = Field(0.1, gt=0)
-    """How strongly the policy is held to the reference."""
-    prompts_per_step: int = Field(8, ge=1)
-    """Rankings in one optimizer step."""
-    optim: Optim = Optim(lr=2e-4)
-    training: Training = Training()
-
-
-class PPOAlgorithm(Section):
-    """PPO's own knobs."""
-
-    iterations: int = Field(30, ge=1)
-    """Rollouts."""
-    prompts: int = Field(256, ge=1)
-    """Prompts in a rollout, one answer each."""
-    epochs: int = Field(1, ge=1)
-    """Passes over a rollout."""
-    minibatches: int = Field(8, ge=1)
-    """Optimizer steps in a pass."""
-    clip: float = Field(0.2, gt=0)
-    """How far the policy's ratio may move before its gradient stops."""
-    value_clip: float = Field(0.2, gt=0)
-    """How far the critic may move from its old value before its gradient stops."""
-    value_coefficient: float = Field(0.1, ge=0)
-    """Weight of the value loss."""
-    gamma: float = Field(1.0, gt=0, le=1)
-    """Discount of future rewards."""
-    lam: float = Field(0.95, ge=0, le=1)
-    """GAE's λ."""
-    whiten: bool = True
-    """Whiten advantages over the whole rollout."""
-    critic_warmup: int = Field(3, ge=0)
-    """Iterations in which only the critic learns."""
-
-
-class PPORewards(Section):
-    """What the policy is paid for."""
-
-    model: InputPath
-    """The reward model's folder."""
-    affine: bool = True
-    """Use the reward model's stored mean and standard deviation, so that β is in SFT-sample units."""
-    missing_eos_penalty: float = Field(1.0, ge=0)
-    """Taken from the score of an answer that was cut at the length limit."""
-    clip: float = Field(0.0, ge=0)
-    """Largest absolute score; 0 is off."""
-
-
-class PTX(Section):
-    """Pretraining text mixed into the policy's loss against forgetting (InstructGPT, eq. 2)."""
-
-    data: InputPath = ""
-    """Documents; empty: off."""
-    coefficient: float = Field(0.0, ge=0)
-    """γ: weight of the mean log-likelihood of the text."""
-    tokens: int = Field(1024, ge=64)
-    """Tokens of text in each optimizer step."""
-
-
-class PPOConfig(Section):
-    """Proximal policy optimisation against a reward model under a KL leash."""
-
-    type: Literal["ppo"] = "ppo"
-    name: Name = "ppo"
-    model: InputPath
-    """The policy to start from."""
-    reference: InputPath = ""
-    """The frozen reference; empty: `model`."""
-    prompts: InputPath
-    """Prompts to practise on."""
-    rewards: PPORewards
-    algorithm: PPOAlgorithm = PPOAlgorithm()
-    kl: KLControl = KLControl()
-    ptx: PTX = PTX()
-    generation: Generation = Generation()
-    optim: Optim = Optim(lr=3e-4, warmup=3, betas=(0.9, 0.99))
-    """The policy's optimizer."""
-    critic_optim: Optim = Optim(lr=1.5e-3, warmup=3)
-    """The critic's optimizer."""
-    training: Training = Training(checkpoint_every=40)
-    """`epochs` and `log_every` have no meaning here: see `algorithm`; a line is logged for each iteration."""
-
-    @field_validator("training")
-    @classmethod
-    def _refuse_idle_settings(cls, training: Training) -> Training:
-        default = Training()
-        if training.epochs != default.epochs:
-            raise ValueError("epochs has no meaning for PPO: set algorithm.iterations or algorithm.epochs instead")
-        if training.log_every != default.log_every:
-            raise ValueError("log_every has no meaning for PPO, which logs a line each iteration: leave it out")
-        return training
 
 
 class EvaluateConfig(Section):

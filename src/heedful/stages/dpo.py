@@ -10,7 +10,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from heedful.algorithms.dpo import dpo_objective
+from heedful.algorithms.direct.dpo import dpo_objective
 from heedful.batches import PreferenceBatch
 from heedful.config import DPOConfig
 from heedful.data.chat import Chat

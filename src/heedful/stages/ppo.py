@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator
 
-from heedful.algorithms.ppo import ppo_objective
+from heedful.algorithms.on_policy.ppo import ppo_objective
 from heedful.config import PPOConfig
 from heedful.data.chat import Chat
 from heedful.data.sources import read_documents, read_prompts

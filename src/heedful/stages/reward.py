@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from math import sqrt
 from typing import Any
 
-from heedful.algorithms.bradley_terry import bradley_terry_objective
+from heedful.algorithms.reward.bradley_terry import bradley_terry_objective
 from heedful.config import RewardConfig
 from heedful.data.lengths import fitting_groups
 from heedful.data.packing import Example

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from heedful.algorithms.ppo import Advantages
+from heedful.algorithms.on_policy.ppo import Advantages
 from heedful.batches import Rollout, RolloutBatch
 from heedful.data.packing import Example, groups_by_tokens, pack
 

@@ -15,7 +15,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from heedful.algorithms.ppo import Advantages, ppo_advantages
+from heedful.algorithms.on_policy.ppo import Advantages, ppo_advantages
 from heedful.batches import RolloutBatch
 from heedful.config import PPOConfig
 from heedful.errors import DivergedError, InputError, ResumeError

@@ -16,7 +16,7 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from heedful.batches import Rollout
-from heedful.config.stages import PPORewards
+from heedful.config.on_policy import PPORewards
 from heedful.data.chat import Chat
 from heedful.data.packing import Example, groups_by_tokens, pack
 from heedful.models.heads import Policy, ValueModel

@@ -11,8 +11,8 @@ from collections import Counter
 import torch
 from torch import Tensor
 
-from heedful.algorithms.ppo import Advantages
-from heedful.config.stages import PPORewards
+from heedful.algorithms.on_policy.ppo import Advantages
+from heedful.config.on_policy import PPORewards
 from heedful.ops.kl import k1, k3
 from heedful.ops.logprobs import sequence_sums
 from heedful.ops.reductions import Reduce, global_mean, mean_and_variance

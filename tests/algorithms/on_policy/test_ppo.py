@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from heedful.algorithms.ppo import (
+from heedful.algorithms.on_policy.ppo import (
     policy_loss,
     ppo_advantages,
     ppo_loss,
@@ -15,7 +15,7 @@ from heedful.algorithms.ppo import (
     value_loss,
 )
 from heedful.batches import PackedBatch, Rollout, RolloutBatch
-from heedful.config.stages import PPOAlgorithm
+from heedful.config.on_policy import PPOAlgorithm
 from heedful.data.packing import Example, pack
 
 NOTHING = pack([])

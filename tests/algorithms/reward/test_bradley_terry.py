@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from heedful.algorithms.bradley_terry import agreement, bradley_terry_loss, bradley_terry_objective
+from heedful.algorithms.reward.bradley_terry import agreement, bradley_terry_loss, bradley_terry_objective
 from heedful.batches import LossOutput, PackedBatch, PairBatch
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from heedful.batches import LossOutput, Rollout, RolloutBatch
-from heedful.config.stages import PPOAlgorithm
+from heedful.config.on_policy import PPOAlgorithm
 from heedful.ops.advantages import gae, last_tokens
 from heedful.ops.kl import k1
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from heedful.algorithms.dpo import dpo_loss, dpo_objective
+from heedful.algorithms.direct.dpo import dpo_loss, dpo_objective
 from heedful.batches import LossOutput, PackedBatch, PairBatch, PreferenceBatch
 from heedful.data.packing import Example, pack
 

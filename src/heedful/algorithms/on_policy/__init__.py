@@ -1,0 +1,1 @@
+"""The policy learns from what it samples: advantages and objectives, one file for a family."""

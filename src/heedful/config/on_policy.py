@@ -1,0 +1,94 @@
+"""The policy practises: what it samples, what it is paid, and how it learns from that."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from heedful.config.sections import Generation, InputPath, KLControl, Name, Optim, Section, Training
+
+
+class PPOAlgorithm(Section):
+    """PPO's own knobs."""
+
+    iterations: int = Field(30, ge=1)
+    """Rollouts."""
+    prompts: int = Field(256, ge=1)
+    """Prompts in a rollout, one answer each."""
+    epochs: int = Field(1, ge=1)
+    """Passes over a rollout."""
+    minibatches: int = Field(8, ge=1)
+    """Optimizer steps in a pass."""
+    clip: float = Field(0.2, gt=0)
+    """How far the policy's ratio may move before its gradient stops."""
+    value_clip: float = Field(0.2, gt=0)
+    """How far the critic may move from its old value before its gradient stops."""
+    value_coefficient: float = Field(0.1, ge=0)
+    """Weight of the value loss."""
+    gamma: float = Field(1.0, gt=0, le=1)
+    """Discount of future rewards."""
+    lam: float = Field(0.95, ge=0, le=1)
+    """GAE's λ."""
+    whiten: bool = True
+    """Whiten advantages over the whole rollout."""
+    critic_warmup: int = Field(3, ge=0)
+    """Iterations in which only the critic learns."""
+
+
+class PPORewards(Section):
+    """What the policy is paid for."""
+
+    model: InputPath
+    """The reward model's folder."""
+    affine: bool = True
+    """Use the reward model's stored mean and standard deviation, so that β is in SFT-sample units."""
+    missing_eos_penalty: float = Field(1.0, ge=0)
+    """Taken from the score of an answer that was cut at the length limit."""
+    clip: float = Field(0.0, ge=0)
+    """Largest absolute score; 0 is off."""
+
+
+class PTX(Section):
+    """Pretraining text mixed into the policy's loss against forgetting (InstructGPT, eq. 2)."""
+
+    data: InputPath = ""
+    """Documents; empty: off."""
+    coefficient: float = Field(0.0, ge=0)
+    """γ: weight of the mean log-likelihood of the text."""
+    tokens: int = Field(1024, ge=64)
+    """Tokens of text in each optimizer step."""
+
+
+class PPOConfig(Section):
+    """Proximal policy optimisation against a reward model under a KL leash."""
+
+    type: Literal["ppo"] = "ppo"
+    name: Name = "ppo"
+    model: InputPath
+    """The policy to start from."""
+    reference: InputPath = ""
+    """The frozen reference; empty: `model`."""
+    prompts: InputPath
+    """Prompts to practise on."""
+    rewards: PPORewards
+    algorithm: PPOAlgorithm = PPOAlgorithm()
+    kl: KLControl = KLControl()
+    ptx: PTX = PTX()
+    generation: Generation = Generation()
+    optim: Optim = Optim(lr=3e-4, warmup=3, betas=(0.9, 0.99))
+    """The policy's optimizer."""
+    critic_optim: Optim = Optim(lr=1.5e-3, warmup=3)
+    """The critic's optimizer."""
+    training: Training = Training(checkpoint_every=40)
+    """`epochs` and `log_every` have no meaning here: see `algorithm`; a line is logged for each iteration."""
+
+    @field_validator("training")
+    @classmethod
+    def _refuse_idle_settings(cls, training: Training) -> Training:
+        default = Training()
+        if training.epochs != default.epochs:
+            raise ValueError("epochs has no meaning for PPO: set algorithm.iterations or algorithm.epochs instead")
+        if training.log_every != default.log_every:
+            raise ValueError("log_every has no meaning for PPO, which logs a line each iteration: leave it out")
+        return training
