@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# Independent implementations that tests compare ours with.
+ORACLES := choix crowd-kit krippendorff statsmodels trl==1.16.0
 
 .PHONY: demo evidence test lint types format bench lock clean setup docs
 
@@ -45,7 +47,7 @@ $(READY): requirements.lock pyproject.toml
 lock: ## pin what a fresh install of pyproject.toml and the tools below resolves to
 	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
 	.venv-lock/bin/pip install --quiet torch==2.13.0
-	.venv-lock/bin/pip install --quiet -e . hatchling==1.33.0 editables hypothesis mypy pytest pytest-xdist ruff tomli-w
+	.venv-lock/bin/pip install --quiet -e ".[postgres]" hatchling==1.33.0 editables hypothesis mypy playwright pytest pytest-xdist ruff tomli-w $(ORACLES)
 	.venv-lock/bin/pip freeze --exclude-editable | sed 's/+cpu$$//' > requirements.lock
 	rm -rf .venv-lock
 
