@@ -76,7 +76,9 @@ def test_runs_are_listed_compared_and_pruned(a_run: Path) -> None:
     listed = command("runs", "list", cwd=a_run).stderr
     assert "one" in listed and "1.5 min" in listed and "70%" in listed
     compared = command("runs", "compare", "one", cwd=a_run).stderr
-    assert "70.0%" in compared and "60.0%" in compared and "ppo" in compared
+    assert "70.0 [60, 80]" in compared and "ppo" in compared
+    assert "given twice" in command("runs", "compare", "one", "one", cwd=a_run).stderr
+    assert "no such judge" in command("runs", "compare", "one", "--judge", "me", cwd=a_run).stderr
     assert "1.0 MB freed" in command("runs", "prune", "one", cwd=a_run).stderr
     assert not (a_run / "runs" / "one" / "01-sft" / "checkpoints").exists()
     assert (a_run / "runs" / "one" / "01-sft" / "manifest.json").exists()

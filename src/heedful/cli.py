@@ -191,11 +191,12 @@ def list_command(runs: Runs = RUNS) -> None:
 def compare_command(
     names: Annotated[list[str], typer.Argument(help="Run names.")],
     runs: Runs = RUNS,
+    judge: Annotated[str, typer.Option(help="Whose verdicts to show; by default the truth's.")] = "",
 ) -> None:
     """Win rates of several runs side by side, with their mean over seeds."""
     from heedful.runs import show_comparison
 
-    show_comparison(runs, names)
+    show_comparison(runs, names, judge)
 
 
 @runs_app.command("prune")

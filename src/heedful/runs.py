@@ -50,27 +50,43 @@ def show_list(runs: Path) -> None:
     console.print(table if table.row_count else f"no runs under {runs}")
 
 
-def show_comparison(runs: Path, names: list[str]) -> None:
-    """Rows: policy against policy, decoding, judge. Columns: runs, then the mean."""
-    evaluations = {name: _evaluation(_run_root(runs, name)) for name in names}
-    cells: dict[tuple[str, str, str], dict[str, dict[str, Any]]] = {}
-    for name, evaluation in evaluations.items():
-        for row in evaluation.get("win_rate", []):
-            key = (f"{row['policy']} vs {row['against']}", row["decoding"], row["judge"])
-            cells.setdefault(key, {})[name] = row
-    table = Table("win rate", "decoding", "judge", *names, f"mean over {len(names)} runs")
+def show_comparison(runs: Path, names: list[str], judge: str = "") -> None:
+    """Rows: policy against policy and decoding, by one judge (the truth where there is one). Columns: runs, mean."""
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise InputError(f"{', '.join(sorted(twice))} is given twice: a mean over runs counts each run once")
+    found = {name: _evaluation(_run_root(runs, name)).get("win_rate", []) for name in names}
+    judges = list(dict.fromkeys(row["judge"] for rows in found.values() for row in rows))
+    if not judges:
+        console.print("none of these runs holds an evaluation.json")
+        return
+    judge = judge or judges[0]
+    if judge not in judges:
+        raise InputError(f"--judge {judge}: no such judge in these runs ({', '.join(judges)})")
+    cells: dict[tuple[str, str], dict[str, dict[str, Any]]] = {}
+    for name, rows in found.items():
+        for row in rows:
+            if row["judge"] == judge:
+                cells.setdefault((f"{row['policy']} vs {row['against']}", row["decoding"]), {})[name] = row
+    table = Table(f"% won by {judge}", "decoding", *names, "mean")
     for key, by_run in cells.items():
-        shown = [f"{r['rate']:.1%} [{r['low']:.1%}, {r['high']:.1%}]" if (r := by_run.get(n)) else "–" for n in names]
+        shown = [_percent(r["rate"], r["low"], r["high"]) if (r := by_run.get(n)) else "–" for n in names]
         table.add_row(*key, *shown, _mean([r["rate"] for r in by_run.values()]))
-    console.print(table if table.row_count else "none of these runs holds an evaluation.json")
+    console.print(table)
+    if others := [name for name in judges if name != judge]:
+        console.print(f"other judges: {', '.join(f'--judge {name}' for name in others)}")
+
+
+def _percent(rate: float, low: float, high: float) -> str:
+    """A share and its interval, both within 0 and 100."""
+    return f"{rate:.1%} [{max(low, 0):.0%}, {min(high, 1):.0%}]".replace("%", "")
 
 
 def _mean(rates: list[float]) -> str:
     """Over runs, which are the unit of a claim about an algorithm: the mean with Student's interval."""
     interval = t_interval(rates)
     if len(rates) < 2:
-        return f"{interval.mean:.1%}"
-    return f"{interval.mean:.1%} [{interval.low:.1%}, {interval.high:.1%}]"
+        return f"{100 * interval.mean:.1f}"
+    return _percent(interval.mean, interval.low, interval.high)
 
 
 def prune(runs: Path, names: list[str]) -> None:
