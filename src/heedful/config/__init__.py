@@ -4,7 +4,7 @@ from heedful.config.direct import DPOConfig
 from heedful.config.on_policy import PPOConfig
 from heedful.config.recipe import Recipe, StageConfig, load_recipe, load_stage
 from heedful.config.reward import RewardConfig
-from heedful.config.sections import Architecture, Generation, KLControl, Optim, Section, Training
+from heedful.config.sections import Architecture, Generation, KLControl, Lora, Optim, Section, Training
 from heedful.config.stages import (
     EvaluateConfig,
     LabelConfig,
@@ -24,6 +24,7 @@ __all__ = [
     "Generation",
     "KLControl",
     "LabelConfig",
+    "Lora",
     "OpeningsConfig",
     "Optim",
     "PPOConfig",

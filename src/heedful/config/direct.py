@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from heedful.config.sections import InputPath, Name, Optim, Section, Training
+from heedful.config.sections import InputPath, Lora, Name, Optim, Section, Training
 
 
 class DPOConfig(Section):
@@ -28,4 +28,5 @@ class DPOConfig(Section):
     prompts_per_step: int = Field(8, ge=1)
     """Rankings in one optimizer step."""
     optim: Optim = Optim(lr=2e-4)
+    lora: Lora = Lora()
     training: Training = Training()

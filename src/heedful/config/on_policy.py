@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from heedful.config.sections import Generation, InputPath, KLControl, Name, Optim, Section, Training
+from heedful.config.sections import Generation, InputPath, KLControl, Lora, Name, Optim, Section, Training
 
 
 class PPOAlgorithm(Section):
@@ -80,6 +80,10 @@ class PPOConfig(Section):
     """The policy's optimizer."""
     critic_optim: Optim = Optim(lr=1.5e-3, warmup=3)
     """The critic's optimizer."""
+    lora: Lora = Lora()
+    """The policy's adapters; its reference is then the policy with the adapters off, no second copy."""
+    critic_lora: Lora = Lora()
+    """The critic's adapters; its head always learns whole."""
     training: Training = Training(checkpoint_every=40)
     """`epochs` and `log_every` have no meaning here: see `algorithm`; a line is logged for each iteration."""
 

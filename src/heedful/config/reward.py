@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from heedful.config.sections import InputPath, Name, Optim, Section, Training
+from heedful.config.sections import InputPath, Lora, Name, Optim, Section, Training
 
 
 class RewardConfig(Section):
@@ -27,4 +27,6 @@ class RewardConfig(Section):
     centering: float = Field(0.0, ge=0)
     """Weight of the (score sum)² term that keeps scores near zero (Eisenstein 2023)."""
     optim: Optim = Optim(lr=1e-3, warmup=20, betas=(0.9, 0.99))
+    lora: Lora = Lora()
+    """On the backbone; the new head always learns whole."""
     training: Training = Training()

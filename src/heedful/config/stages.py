@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from heedful.config.sections import Architecture, Generation, InputPath, Name, Optim, Section, Training
+from heedful.config.sections import Architecture, Generation, InputPath, Lora, Name, Optim, Section, Training
 
 
 class WorldConfig(Section):
@@ -75,6 +75,7 @@ class SFTConfig(Section):
     tokens_per_step: int = Field(1024, ge=64)
     """Tokens in one optimizer step, prompts included."""
     optim: Optim = Optim(lr=5e-4)
+    lora: Lora = Lora()
     training: Training = Training(epochs=3)
 
 

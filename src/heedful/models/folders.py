@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +14,8 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 from transformers.utils import logging
 
 from heedful.errors import InputError
+from heedful.models.adapters import base_of, is_adapter, work_in
+from heedful.models.files import read_json
 from heedful.run import console
 
 CODE = {"auto_map", "trust_remote_code", "_attn_implementation_internal", "_experts_implementation_internal"}
@@ -33,12 +34,14 @@ def say(sentence: str) -> None:
 def open_model(
     auto: Auto, folder: str | Path, *, new: frozenset[str] = frozenset(), **settings: Any
 ) -> PreTrainedModel:
-    """A model in float32, from a folder with config.json and safetensors weights.
+    """A model in float32, from a folder with config.json and safetensors weights, or from one with adapters alone.
 
     new: the parameters that the folder need not hold. settings: changes of the config.
     InputError: the folder is incomplete or damaged, wants to run code, or is of a kind that `auto` can't be.
     """
     folder = Path(folder)
+    if is_adapter(folder):
+        return work_in(open_model(auto, base_of(folder), new=new, **settings), folder)
     check_folder(folder)
     if auto is AutoModelForCausalLM:
         _refuse_reward_model(folder)  # with tied embeddings transformers would load it and babble
@@ -72,7 +75,7 @@ def check_folder(folder: Path) -> None:
         told = f": did you mean {meant}?" if (meant / "config.json").exists() else " in transformers' layout"
         raise InputError(f"{folder}: holds no config.json, so it is no model folder{told}")
     for name in ("config.json", "tokenizer_config.json"):
-        if found := _code(_read_json(folder / name)):
+        if found := _code(read_json(folder / name)):
             raise InputError(
                 f"{folder / name}: '{found}' asks to run code that comes with the model, which heedful never does; "
                 "use a model that transformers itself knows, or remove the key"
@@ -87,21 +90,11 @@ def check_folder(folder: Path) -> None:
 
 def _refuse_reward_model(folder: Path) -> None:
     """A classifier scores answers and can't give any."""
-    config = _read_json(folder / "config.json")
+    config = read_json(folder / "config.json")
     names = config.get("architectures") if isinstance(config, dict) else None
     for name in names if isinstance(names, list) else []:
         if str(name).endswith(CLASSIFIERS):
             raise InputError(f"{folder}: this is a reward model ({name}); give a policy's folder")
-
-
-def _read_json(path: Path) -> Any:
-    """What a JSON file holds, None where there is none."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except ValueError as error:
-        raise InputError(f"{path}: not valid JSON: {error}") from None
 
 
 def _code(value: Any) -> str:

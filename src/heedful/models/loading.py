@@ -21,9 +21,11 @@ from transformers import (
 from heedful.config import Architecture
 from heedful.data.chat import Chat
 from heedful.errors import InputError
+from heedful.models.adapters import base_of, is_adapter
 from heedful.models.agreement import check_policy, check_reward_model
 from heedful.models.folders import open_model, quiet, say
 from heedful.models.heads import Policy, RewardModel, ValueModel, init_score_head
+from heedful.models.lora import has_adapters, merge_adapters, write_adapters
 from heedful.run import atomic_folder
 
 Device = torch.device | str
@@ -88,7 +90,8 @@ def load_policy(folder: str | Path, *, device: Device) -> tuple[Policy, Chat]:
 
 
 def save_policy(policy: Policy, chat: Chat, folder: Path) -> None:
-    """A folder that plain transformers loads; there whole or not at all."""
+    """A folder that plain transformers loads; there whole or not at all. Adapters: see `_merged`."""
+    _merged(policy.lm, chat, folder)
     _save(policy.lm, chat, folder)
 
 
@@ -113,7 +116,8 @@ def load_reward_model(folder: str | Path, *, device: Device) -> tuple[RewardMode
 
 
 def save_reward_model(model: RewardModel, chat: Chat, affine: Affine, folder: Path) -> None:
-    """A classifier in log-odds that plain transformers loads; the affine stands in its config."""
+    """A classifier in log-odds that plain transformers loads, the affine in its config. Adapters: see `_merged`."""
+    _merged(model.classifier, chat, folder)
     model.classifier.config.heedful_score_mean = affine.mean
     model.classifier.config.heedful_score_std = affine.std
     _save(model.classifier, chat, folder)
@@ -151,7 +155,7 @@ def _score_head(classifier: PreTrainedModel, folder: str | Path) -> nn.Linear:
 
 def _join(model: PreTrainedModel, folder: str | Path) -> Chat:
     """The folder's tokenizer, and the model made to know all of its tokens."""
-    chat = Chat.load(folder)
+    chat = Chat.load(_with_tokenizer(Path(folder)))
     for note in chat.notes:
         say(f"{folder}: {note}")
     rows, tokens = model.get_input_embeddings().weight.shape[0], max(chat.tokenizer.get_vocab().values()) + 1
@@ -160,6 +164,12 @@ def _join(model: PreTrainedModel, folder: str | Path) -> Chat:
         say(f"{folder}: embeddings grew from {rows} to {tokens} tokens; the new ones begin at the mean of the old")
     _name_special_tokens(model, chat)
     return chat
+
+
+def _with_tokenizer(folder: Path) -> Path:
+    """Adapters that came without a tokenizer use their base's."""
+    bare = is_adapter(folder) and not (folder / "tokenizer_config.json").exists()
+    return _with_tokenizer(base_of(folder)) if bare else folder
 
 
 def _grow(model: PreTrainedModel, rows: int, tokens: int) -> None:
@@ -180,6 +190,18 @@ def _name_special_tokens(model: PreTrainedModel, chat: Chat) -> None:
         ends = list(dict.fromkeys([chat.eos_id, chat.document_end]))
         model.generation_config.pad_token_id = chat.pad_id
         model.generation_config.eos_token_id = ends if len(ends) > 1 else ends[0]
+
+
+def _merged(model: PreTrainedModel, chat: Chat, folder: Path) -> None:
+    """Training with adapters ends here: they are written to `adapter/` beside the folder, and merged into the model."""
+    if not has_adapters(model):
+        return
+    home = folder.with_name("adapter")
+    with atomic_folder(home) as scratch:
+        write_adapters(model, scratch, home)
+        chat.tokenizer.save_pretrained(scratch)
+    gap = merge_adapters(model)
+    say(f"{folder}: adapters merged, outputs equal within {gap:.1g}; the adapters alone are in {home}")
 
 
 def _save(model: PreTrainedModel, chat: Chat, folder: Path) -> None:

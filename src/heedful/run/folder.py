@@ -71,6 +71,11 @@ class Run:
         if self.main:
             console.print(f"{self.stage:>12} {text}", markup=False, soft_wrap=True)
 
+    def note(self, text: str) -> None:
+        """`say`, where there is something to say."""
+        if text:
+            self.say(text)
+
     def write_records(self, name: str, records: Iterable[Record]) -> Path:
         """A JSONL file in the stage's folder, there whole or not at all."""
         return self.write_rows(name, (to_row(record) for record in records))

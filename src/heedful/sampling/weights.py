@@ -16,6 +16,8 @@ from torch.nn.functional import linear, rms_norm
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
+from heedful.models.lora import plain_layer, whole_weight
+
 EVERYTHING = 1 << 30  # a window that no context fills
 ROPE_TYPES = ("default", "linear", "yarn", "llama3")  # those whose angles depend on the position alone
 
@@ -66,15 +68,15 @@ class Weights:
 
 
 def can_read(lm: PreTrainedModel) -> bool:
-    """Whether `read_weights` knows this model, and nothing (an adapter, a quantised layer) was put into it."""
+    """Whether `read_weights` knows this model, and nothing but LoRA (no quantised layer) was put into it."""
     match type(lm).__name__:  # a wrapper or a sharded model has another name
         case "LlamaForCausalLM" | "MistralForCausalLM" | "Qwen2ForCausalLM" | "Qwen3ForCausalLM":
             rope = (lm.config.rope_parameters or {}).get("rope_type", "default")
             layers = [module for name, module in lm.base_model.layers.named_modules() if name.endswith("_proj")]
-            return rope in ROPE_TYPES and all(type(layer) is nn.Linear for layer in layers)
+            return rope in ROPE_TYPES and all(type(plain_layer(layer)) is nn.Linear for layer in layers)
         case "GPT2LMHeadModel":
             layers = [module for name, module in lm.base_model.h.named_modules() if name.endswith(("c_attn", "c_proj"))]
-            return not lm.config.add_cross_attention and all(type(layer) is Conv1D for layer in layers)
+            return not lm.config.add_cross_attention and all(type(plain_layer(layer)) is Conv1D for layer in layers)
     return False
 
 
@@ -94,7 +96,7 @@ class _Linear:
     @classmethod
     def fuse(cls, *layers: Any) -> _Linear:
         """Several linear layers on the same input as one product."""
-        weight = torch.cat([layer.weight for layer in layers])
+        weight = torch.cat([whole_weight(layer) for layer in layers])
         if all(layer.bias is None for layer in layers):
             return cls(weight, None)
         zeros = (layer.weight.new_zeros(layer.out_features) for layer in layers)
@@ -182,11 +184,11 @@ def _read_llama(lm: PreTrainedModel, longest: int) -> Weights:
                 before_attention=_norm_of(layer.input_layernorm),
                 qkv=_Linear.fuse(attention.q_proj, attention.k_proj, attention.v_proj),
                 head_norm=_head_norm(attention, heads, kv_heads),
-                out=_Linear(attention.o_proj.weight, attention.o_proj.bias),
+                out=_Linear(whole_weight(attention.o_proj), attention.o_proj.bias),
                 before_feedforward=_norm_of(layer.post_attention_layernorm),
                 gate_up=_Linear.fuse(mlp.gate_proj, mlp.up_proj),
                 activation=mlp.act_fn,
-                down=_Linear(mlp.down_proj.weight, mlp.down_proj.bias),
+                down=_Linear(whole_weight(mlp.down_proj), mlp.down_proj.bias),
             )
         )
     return Weights(

@@ -20,6 +20,7 @@ from heedful.data.sources import read_rankings
 from heedful.errors import InputError
 from heedful.models.heads import Policy, context_of
 from heedful.models.loading import load_policy, save_policy
+from heedful.models.lora import add_lora
 from heedful.run import Run, digest
 from heedful.train import laws
 from heedful.train.loop import fit, make_accelerator
@@ -52,6 +53,7 @@ def dpo(config: DPOConfig, run: Run) -> None:
     """Read rankings, hold the policy to its own start, train, save, and say how it fares on held-out rankings."""
     accelerator = make_accelerator(config.training)
     policy, chat = load_policy(config.model, device=accelerator.device)
+    run.note(add_lora(policy.lm, config.lora, config.model, run.seed_for("lora")))
     context = context_of(policy.lm)
     training, heldout = _read(config.data, chat, context, run), _read(config.heldout, chat, context, run)
     if not training:

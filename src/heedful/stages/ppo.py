@@ -17,6 +17,7 @@ from heedful.data.sources import read_documents, read_prompts
 from heedful.errors import InputError
 from heedful.models.heads import ActorCritic, Policy, context_of
 from heedful.models.loading import Affine, critic_from_reward, load_policy, save_policy
+from heedful.models.lora import Underlying, add_lora
 from heedful.records import Messages
 from heedful.rewards.model import ModelReward
 from heedful.run import Run
@@ -34,11 +35,14 @@ def ppo(config: PPOConfig, run: Run) -> None:
         raise InputError("generation.temperature is 0: PPO learns from varied answers, set it above 0 (1 is usual)")
     accelerator = make_accelerator(config.training)
     policy, chat = load_policy(config.model, device=accelerator.device)
+    run.note(add_lora(policy.lm, config.lora, config.model, run.seed_for("lora")))
+    critic = critic_from_reward(config.rewards.model, device=accelerator.device, affine=config.rewards.affine)
+    run.note(add_lora(critic.backbone, config.critic_lora, config.rewards.model, run.seed_for("critic-lora")))
     reward = ModelReward.load(config.rewards.model, accelerator.device, affine=config.rewards.affine)
     players = Players(
         policy=policy,
-        reference=_reference(config, accelerator),
-        critic=critic_from_reward(config.rewards.model, device=accelerator.device, affine=config.rewards.affine),
+        reference=_reference(config, policy, accelerator),
+        critic=critic,
         sampler=make_sampler(policy),
         reward=reward,
         chat=chat,
@@ -97,8 +101,15 @@ def _starts_at_reference(config: PPOConfig) -> bool:
     return not config.reference or Path(config.reference).resolve() == Path(config.model).resolve()
 
 
-def _reference(config: PPOConfig, accelerator: Accelerator) -> Policy:
-    """A frozen copy of its own."""
+def _reference(config: PPOConfig, policy: Policy, accelerator: Accelerator) -> Policy:
+    """A frozen copy of its own, or what the policy's adapters stand on."""
+    if config.lora.rank:
+        if not _starts_at_reference(config):
+            raise InputError(
+                f"reference = {config.reference} is not model = {config.model}: with lora the reference is the model "
+                "with its adapters off; leave reference out, or train all weights by leaving lora out"
+            )
+        return Underlying(policy.lm)
     reference, _ = load_policy(config.reference or config.model, device=accelerator.device)
     reference.requires_grad_(False)
     return reference

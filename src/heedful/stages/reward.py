@@ -17,6 +17,7 @@ from heedful.data.sources import read_completions, read_rankings
 from heedful.errors import InputError
 from heedful.evaluate.reward_report import ladder_figures, reward_report, sentence
 from heedful.models.loading import Affine, reward_from_policy, save_reward_model
+from heedful.models.lora import add_lora
 from heedful.records import Completion, Ranking
 from heedful.rewards.model import RAW, ModelReward
 from heedful.run import Run, atomic_text
@@ -43,6 +44,7 @@ def reward(config: RewardConfig, run: Run) -> None:
     """Leaves model/ (a classifier with one label, scores in log-odds, the affine in its config) and reward.json."""
     accelerator = make_accelerator(config.training)
     model, chat = reward_from_policy(config.model, run.seed_for("head"))
+    run.note(add_lora(model.classifier, config.lora, config.model, run.seed_for("lora")))
     judge = ModelReward(model, chat)
     material = _read(judge, config, run)
     ranked = material.training

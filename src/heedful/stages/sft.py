@@ -8,6 +8,7 @@ from heedful.data.lengths import drop_overlong
 from heedful.data.sources import read_demonstrations
 from heedful.errors import InputError
 from heedful.models.loading import load_policy
+from heedful.models.lora import add_lora
 from heedful.run import Run
 from heedful.stages.pretrain import finish
 from heedful.train.loop import fit, make_accelerator
@@ -21,6 +22,7 @@ def sft(config: SFTConfig, run: Run) -> None:
         raise InputError(f"{config.data}: holds no demonstrations")
     accelerator = make_accelerator(config.training)
     policy, chat = load_policy(config.model, device=accelerator.device)
+    run.note(add_lora(policy.lm, config.lora, config.model, run.seed_for("lora")))
     examples = [chat.example(d.prompt.messages, d.completion) for d in demonstrations]
     kept, sentence = drop_overlong(examples, policy.context, "demonstrations")
     if sentence:

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from heedful.errors import DivergedError, ResourceError, ResumeError
 from heedful.run import Run, atomic_folder, digest
 from heedful.train.optimizer import Optimizer
+from heedful.train.weights import fits, put, weights
 
 MODEL, OPTIMIZER, STATE = "model.safetensors", "optimizer.safetensors", "state.json"
 State = dict[str, Any]
@@ -36,17 +37,17 @@ class Checkpoints:
 
     def save(self, model: nn.Module, optimizer: Optimizer, state: State) -> None:
         """Write the state of step `state["step"]`, then drop the oldest."""
-        weights, memory = _weights(model), optimizer.tensors()
+        tensors, memory = weights(model), optimizer.tensors()
         step = int(state["step"])
-        _refuse_non_finite(self.run.stage, step, weights)
+        _refuse_non_finite(self.run.stage, step, tensors)
         try:
             with atomic_folder(self.folder / f"step-{step:06d}") as folder:
-                save_file(weights, folder / MODEL)
+                save_file(tensors, folder / MODEL)
                 save_file({name: tensor.contiguous() for name, tensor in memory.items()}, folder / OPTIMIZER)
                 body = {"state": state, "files": {name: digest(folder / name) for name in (MODEL, OPTIMIZER)}}
                 (folder / STATE).write_text(json.dumps({"sha256": _hash(body)} | body, indent=1), encoding="utf-8")
         except (OSError, SafetensorError) as error:
-            size = sum(t.nbytes for group in (weights, memory) for t in group.values()) / 1e6
+            size = sum(t.nbytes for group in (tensors, memory) for t in group.values()) / 1e6
             raise ResourceError(
                 f"{self.folder}: no checkpoint of {size:.0f} MB could be written ({error}); the one before is kept: "
                 f"free some space, then {self.run.resume_command}"
@@ -78,13 +79,10 @@ class Checkpoints:
     def load(self, step: int, model: nn.Module, optimizer: Optimizer) -> State:
         """Put a sound checkpoint's weights and optimizer memory in place, and return its state."""
         folder = self.folder / f"step-{step:06d}"
-        weights = load_file(folder / MODEL)
-        places = _places(model)
-        if weights.keys() != places.keys() or any(weights[name].shape != places[name].shape for name in weights):
+        tensors = load_file(folder / MODEL)
+        if not fits(model, tensors):
             raise ResumeError(f"{folder}: was saved by another model; remove {self.folder} to begin the stage anew")
-        with torch.no_grad():
-            for name, place in places.items():
-                place.copy_(weights[name])
+        put(model, tensors)
         optimizer.load(load_file(folder / OPTIMIZER))
         state: State = json.loads((folder / STATE).read_text(encoding="utf-8"))["state"]
         return state
@@ -95,20 +93,9 @@ class Checkpoints:
         yield from sorted(found, key=_step_of, reverse=True)
 
 
-def _places(model: nn.Module) -> dict[str, Tensor]:
-    """Every tensor of a model once: tied weights under their first name."""
-    kept = dict(model.named_parameters())
-    saved = model.state_dict().keys()
-    return kept | {name: buffer for name, buffer in model.named_buffers() if name in saved}
-
-
-def _weights(model: nn.Module) -> dict[str, Tensor]:
-    return {name: tensor.detach().contiguous() for name, tensor in _places(model).items()}
-
-
-def _refuse_non_finite(stage: str, step: int, weights: Mapping[str, Tensor]) -> None:
+def _refuse_non_finite(stage: str, step: int, tensors: Mapping[str, Tensor]) -> None:
     """What is on disk is always good to go on from."""
-    for name, tensor in weights.items():
+    for name, tensor in tensors.items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise DivergedError(
                 f"{stage}: {name} is not finite after step {step}; no checkpoint was written, the last good one is "

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from safetensors.torch import load_model, save_model
+from safetensors.torch import load_file, save_file
 
 from heedful.models.heads import Policy
 from heedful.run import Run, atomic_folder
+from heedful.train.weights import put, weights
 
 
 class LastGood:
@@ -24,11 +25,11 @@ class LastGood:
         self.iteration, self.kl = iteration, kl
         if self.run.main:
             with atomic_folder(self.folder) as folder:
-                save_model(policy.lm, str(folder / "policy.safetensors"))
+                save_file(weights(policy.lm), folder / "policy.safetensors")
 
     def restore(self, policy: Policy) -> None:
         """Put the kept weights into the policy."""
-        load_model(policy.lm, str(self.folder / "policy.safetensors"), device=str(policy.lm.device))
+        put(policy.lm, load_file(self.folder / "policy.safetensors"))
 
     def state_dict(self) -> dict[str, float | int]:
         return {"kept_iteration": self.iteration, "kept_kl": self.kl}
