@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import heedful.pipeline as pipeline
-from heedful.config import Recipe, SampleConfig, SFTConfig, StageConfig
+from heedful.config import Recipe, SampleConfig, SFTConfig, StageConfig, Training
 from heedful.errors import InputError, ResumeError, Stopped
 from heedful.pipeline import run_recipe, run_single
 from heedful.run import Manifest, Run
@@ -105,3 +105,21 @@ def test_one_stage_by_itself(fakes: Fakes, recipe: Recipe, tmp_path: Path) -> No
     with pytest.raises(ResumeError, match="seed: 0 → 1"):
         run_single(config, tmp_path / "out", seed=1)
     assert json.loads((tmp_path / "out" / "manifest.json").read_text())["kind"] == "sft"
+
+
+def test_a_key_that_came_into_being_since_changes_nothing_at_its_default(
+    fakes: Fakes, recipe: Recipe, tmp_path: Path
+) -> None:
+    root = run_recipe(recipe, tmp_path / "runs")
+    for name in ("manifest.json", "begun.json"):
+        path = root / "01-sft" / name
+        table = json.loads(path.read_text())
+        del table["config"]["training"]["ema"], table["config"]["lora"]
+        path.write_text(json.dumps(table))
+    run_recipe(recipe, tmp_path / "runs")
+    assert fakes.calls == ["sft", "sample"]
+    (root / "01-sft" / "manifest.json").unlink()  # only begun, by the earlier version
+    run_recipe(recipe, tmp_path / "runs")
+    changed = [recipe.stages[0].model_copy(update={"training": Training(epochs=3, ema=0.5)}), recipe.stages[1]]
+    with pytest.raises(ResumeError, match="training.ema: 0.0 → 0.5"):
+        run_recipe(recipe.model_copy(update={"stages": changed}), tmp_path / "runs")

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from heedful.config import (
     Architecture,
+    AverageConfig,
     DPOConfig,
     EvaluateConfig,
     LabelConfig,
@@ -131,6 +132,9 @@ class Estimator:
                 return Estimate(
                     self._decode(answers * ANSWER, size) + self._work(tokens, size, passes), 7e8 + 40 * size
                 )
+            case AverageConfig():
+                self.parameters[name] = size = self._model(config.models[0])
+                return Estimate(5, 3e8 + 20 * size)
             case EvaluateConfig():
                 prompts = self._count(config.prompts, 600)
                 answers = prompts * (config.draws + 1) * len(config.models)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import tomli_w
+from pydantic import ValidationError
 
 from heedful.config import Recipe, StageConfig
 from heedful.config.paths import input_paths, missing, resolve
@@ -60,13 +61,25 @@ def _differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "
     return lines
 
 
+def _as_now(config: StageConfig, then: Mapping[str, Any]) -> Any:
+    """A stage's earlier config with the keys that came into being since: at their defaults nothing has changed."""
+    try:
+        return json.loads(json.dumps(_plain(type(config).model_validate(then).model_dump())))
+    except ValidationError:  # of another kind of stage, or with keys that are gone
+        return then
+
+
 def _is_complete(config: StageConfig, seed: int, inputs: Mapping[str, str], folder: Path, portable: Any) -> bool:
     """Whether this very stage is done here; refuses when something else was done here."""
     manifest = Manifest.read(folder)
     if manifest is None or config.type == "report":  # a report shows the whole run as it stands: always made anew
         return False
     now: dict[str, Any] = {"seed": seed, "config": portable, "inputs": dict(inputs)}
-    then: dict[str, Any] = {"seed": manifest.seed, "config": manifest.config, "inputs": manifest.inputs}
+    then: dict[str, Any] = {
+        "seed": manifest.seed,
+        "config": _as_now(config, manifest.config),
+        "inputs": manifest.inputs,
+    }
     if changed := _differences(then, now):
         raise ResumeError(
             f"{folder}: was completed under other conditions ({'; '.join(changed[:5])}). "
@@ -81,7 +94,7 @@ def _run_one(config: StageConfig, portable: Any, run: Run, root: Path) -> None:
     if _is_complete(config, run.seed, inputs, run.path, portable):
         run.say("is complete already")
         return
-    _refuse_changed_beginning(run, portable, inputs)
+    _refuse_changed_beginning(config, run, portable, inputs)
     begun = time.monotonic()
     _share_cores(config.type in TRAINING)
     run_stage(_settle_precision(config, run), run)
@@ -103,12 +116,14 @@ def _run_one(config: StageConfig, portable: Any, run: Run, root: Path) -> None:
         run.say(f"done in {manifest.seconds:.0f} s")
 
 
-def _refuse_changed_beginning(run: Run, portable: Any, inputs: Mapping[str, str]) -> None:
+def _refuse_changed_beginning(config: StageConfig, run: Run, portable: Any, inputs: Mapping[str, str]) -> None:
     """What a stage began with stands in begun.json: a broken stage goes on only under the same conditions."""
     path = run.path / "begun.json"
     now = {"seed": run.seed, "config": portable, "inputs": dict(inputs)}
     if path.exists():
-        if changed := _differences(json.loads(path.read_text(encoding="utf-8")), json.loads(json.dumps(now))):
+        then = json.loads(path.read_text(encoding="utf-8"))
+        then["config"] = _as_now(config, then["config"])
+        if changed := _differences(then, json.loads(json.dumps(now))):
             raise ResumeError(
                 f"{run.path}: was begun under other conditions ({'; '.join(changed[:5])}). "
                 f"Undo the change, or remove {run.path} to begin the stage anew"

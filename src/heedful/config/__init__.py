@@ -4,8 +4,9 @@ from heedful.config.direct import DPOConfig
 from heedful.config.on_policy import PPOConfig
 from heedful.config.recipe import Recipe, StageConfig, load_recipe, load_stage
 from heedful.config.reward import RewardConfig
-from heedful.config.sections import Architecture, Generation, KLControl, Lora, Optim, Section, Training
+from heedful.config.sections import Architecture, EarlyStop, Generation, KLControl, Lora, Optim, Section, Training
 from heedful.config.stages import (
+    AverageConfig,
     EvaluateConfig,
     LabelConfig,
     OpeningsConfig,
@@ -19,7 +20,9 @@ from heedful.config.stages import (
 
 __all__ = [
     "Architecture",
+    "AverageConfig",
     "DPOConfig",
+    "EarlyStop",
     "EvaluateConfig",
     "Generation",
     "KLControl",

@@ -16,6 +16,7 @@ from heedful.config.on_policy import PPOConfig
 from heedful.config.reward import RewardConfig
 from heedful.config.sections import Name, Section
 from heedful.config.stages import (
+    AverageConfig,
     EvaluateConfig,
     LabelConfig,
     OpeningsConfig,
@@ -37,6 +38,7 @@ StageConfig = Annotated[
     | RewardConfig
     | DPOConfig
     | PPOConfig
+    | AverageConfig
     | EvaluateConfig
     | ReportConfig,
     Field(discriminator="type"),

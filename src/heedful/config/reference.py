@@ -14,6 +14,7 @@ SHARED: list[type[Section]] = [
     sections.Architecture,
     sections.Optim,
     sections.Training,
+    sections.EarlyStop,
     sections.Lora,
     sections.Generation,
     sections.KLControl,

@@ -81,6 +81,28 @@ class Optim(Section):
     rate moves gains, and with them how sharp a policy is, by far less of their size."""
 
 
+class EarlyStop(Section):
+    """End training when a metric no longer gets better, and keep the weights of its best."""
+
+    metric: str = ""
+    """A logged metric: `heldout/loss` (or `heldout/` and any other metric of the stage's loss) is measured on held-out
+    data, all others are those of metrics.jsonl; empty: off."""
+    better: Literal["lower", "higher"] = "lower"
+    """Which way is better."""
+    patience: int = Field(3, ge=1)
+    """Looks without a better value before training ends."""
+    every: int = Field(50, ge=1)
+    """Steps between two looks at held-out data; other metrics are looked at whenever they are logged."""
+
+    @model_validator(mode="after")
+    def _is_a_result(self) -> Self:
+        if self.metric.startswith("time/"):
+            raise ValueError(f"metric {self.metric} differs from run to run: choose one that does not measure time")
+        if not self.metric and self != EarlyStop.model_construct():
+            raise ValueError("no metric is named, so nothing ends early: set metric, such as heldout/loss")
+        return self
+
+
 class Training(Section):
     """How a stage walks over its data."""
 
@@ -96,6 +118,11 @@ class Training(Section):
     """How many of the newest checkpoints to keep while the stage runs."""
     log_every: int = Field(10, ge=1)
     """Steps between lines in metrics.jsonl."""
+    gradient_checkpointing: bool = False
+    """Compute blocks again in the backward pass instead of keeping what they made: a third more time, less memory."""
+    ema: float = Field(0.0, ge=0, lt=1)
+    """Decay of a running average of the weights, 0.99 for example; the stage saves the average. 0: off."""
+    early_stop: EarlyStop = EarlyStop()
 
 
 class Lora(Section):

@@ -54,6 +54,8 @@ class PretrainConfig(Section):
     name: Name = "pretrain"
     data: InputPath
     """Documents: JSONL with `text` or `messages`, or a text file."""
+    heldout: InputPath = ""
+    """Documents that the loss is measured on, at the end and for `training.early_stop`; never trained on."""
     model: InputPath = ""
     """A model folder to continue; empty: a new model of `architecture`."""
     architecture: Architecture = Architecture()
@@ -72,6 +74,8 @@ class SFTConfig(Section):
     """The model folder to start from."""
     data: InputPath
     """Demonstrations: `prompt` and `completion`, or `messages`; foreign formats are recognised."""
+    heldout: InputPath = ""
+    """Demonstrations that the loss is measured on, at the end and for `training.early_stop`; never trained on."""
     tokens_per_step: int = Field(1024, ge=64)
     """Tokens in one optimizer step, prompts included."""
     optim: Optim = Optim(lr=5e-4)
@@ -123,6 +127,19 @@ class LabelConfig(Section):
     overlap: int = Field(1, ge=1, le=12)
     """Raters who rank each prompt that is trained on; the file keeps each one's ranking."""
     by: SimulatedLabels = SimulatedLabels()
+
+
+class AverageConfig(Section):
+    """Average the weights of several models that were trained from the same one: policies, or reward models."""
+
+    type: Literal["average"] = "average"
+    name: Name = "average"
+    models: list[InputPath] = Field(min_length=2)
+    """Model folders of one kind and shape."""
+    weights: list[float] = []
+    """One for each model, with sum 1; below 0 or above 1 goes beyond a model. Empty: equal ones."""
+    calibration: list[InputPath] = []
+    """For reward models: SFT samples (completions) whose scores set the average's own affine; none: log-odds."""
 
 
 class EvaluateConfig(Section):

@@ -14,6 +14,7 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 from transformers.utils import logging
 
 from heedful.errors import InputError
+from heedful.models.adapters import CONFIG as ADAPTER_CONFIG
 from heedful.models.adapters import base_of, is_adapter, work_in
 from heedful.models.files import read_json
 from heedful.run import console
@@ -88,13 +89,25 @@ def check_folder(folder: Path) -> None:
         raise InputError(f"{folder}: holds no tokenizer: put tokenizer.json beside config.json")
 
 
-def _refuse_reward_model(folder: Path) -> None:
-    """A classifier scores answers and can't give any."""
+def is_reward_model(folder: Path) -> bool:
+    """Whether a folder holds a classifier; one with adapters alone holds what its base and its task say."""
+    if is_adapter(folder):
+        return str((read_json(folder / ADAPTER_CONFIG) or {}).get("task_type")) in ("SEQ_CLS", "TOKEN_CLS")
+    return bool(_classifier(folder))
+
+
+def _classifier(folder: Path) -> str:
+    """The classifier's name where the folder holds one."""
     config = read_json(folder / "config.json")
     names = config.get("architectures") if isinstance(config, dict) else None
-    for name in names if isinstance(names, list) else []:
-        if str(name).endswith(CLASSIFIERS):
-            raise InputError(f"{folder}: this is a reward model ({name}); give a policy's folder")
+    found = (str(name) for name in (names if isinstance(names, list) else []))
+    return next((name for name in found if name.endswith(CLASSIFIERS)), "")
+
+
+def _refuse_reward_model(folder: Path) -> None:
+    """A classifier scores answers and can't give any."""
+    if name := _classifier(folder):
+        raise InputError(f"{folder}: this is a reward model ({name}); give a policy's folder")
 
 
 def _code(value: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from heedful.config import (
+    AverageConfig,
     DPOConfig,
     EvaluateConfig,
     LabelConfig,
@@ -60,6 +61,10 @@ def run_stage(config: StageConfig, run: Run) -> None:
             from heedful.stages.ppo import ppo
 
             ppo(config, run)
+        case AverageConfig():
+            from heedful.stages.average import average
+
+            average(config, run)
         case EvaluateConfig():
             from heedful.stages.evaluate import evaluate
 

@@ -80,11 +80,20 @@ def dpo(config: DPOConfig, run: Run) -> None:
         training=config.training,
         run=run,
         accelerator=accelerator,
+        heldout=_heldout_batches(preferences, len(training), config),
     )
     shown = range(len(training), len(preferences.ranked)) if heldout else range(min(len(training), SHOWN_TRAINING))
     _report(policy, preferences, list(shown), config, run, accelerator, held_out=bool(heldout))
     if run.main:
         save_policy(policy, chat, run.model)
+
+
+def _heldout_batches(preferences: Preferences, first: int, config: DPOConfig) -> list[PreferenceBatch]:
+    """What early stop looks at: the rankings from `first` on; without early stop nothing."""
+    if not config.training.early_stop.metric:
+        return []
+    groups = groups_by_tokens(preferences.tokens[first:], config.training.tokens_per_batch)
+    return [preferences.batch([first + place for place in group]) for group in groups]
 
 
 def _read(paths: list[str], chat: Chat, context: int, run: Run) -> list[RankedExamples]:

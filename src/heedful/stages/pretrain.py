@@ -15,7 +15,7 @@ from heedful.models.loading import load_policy, new_policy, save_policy
 from heedful.records import Messages
 from heedful.run import Run
 from heedful.train.loop import FitSummary, fit, make_accelerator
-from heedful.train.source import PackedSource
+from heedful.train.source import PackedSource, packed
 
 
 def pretrain(config: PretrainConfig, run: Run) -> None:
@@ -28,6 +28,7 @@ def pretrain(config: PretrainConfig, run: Run) -> None:
     examples = list(cut((chat.document(document) for document in documents), policy.context))
     parameters = sum(parameter.numel() for parameter in policy.parameters())
     run.say(f"{len(documents):,} documents, {sum(len(e.ids) for e in examples):,} tokens, {parameters:,} parameters")
+    heldout = cut((chat.document(d) for d in read_documents(config.heldout)), policy.context) if config.heldout else ()
     source = PackedSource(
         examples,
         run,
@@ -43,6 +44,7 @@ def pretrain(config: PretrainConfig, run: Run) -> None:
         training=config.training,
         run=run,
         accelerator=accelerator,
+        heldout=packed(list(heldout), config.training.tokens_per_batch),
     )
     finish(policy, chat, summary, run, accelerator)
     run.summary |= {"documents": len(documents), "parameters": parameters}
@@ -72,5 +74,6 @@ def finish(policy: Policy, chat: Chat, summary: FitSummary, run: Run, accelerato
             "tokens": summary.tokens,
             "loss": summary.metrics["loss"],
             "tokens_per_second": round(summary.tokens_per_second),
+            **summary.heldout,
         }
     accelerator.wait_for_everyone()

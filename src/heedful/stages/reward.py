@@ -9,9 +9,10 @@ from math import sqrt
 from typing import Any
 
 from heedful.algorithms.reward.bradley_terry import bradley_terry_objective
+from heedful.batches import PairBatch
 from heedful.config import RewardConfig
 from heedful.data.lengths import fitting_groups
-from heedful.data.packing import Example
+from heedful.data.packing import Example, groups_by_tokens
 from heedful.data.pairs import RankedExamples, apart, by_answers, fitting, pack_pairs, rank_examples
 from heedful.data.sources import read_completions, read_rankings
 from heedful.errors import InputError
@@ -65,10 +66,21 @@ def reward(config: RewardConfig, run: Run) -> None:
         training=config.training,
         run=run,
         accelerator=accelerator,
+        heldout=_heldout_batches(judge, material.heldout, config),
     )
     model.eval()
     if run.main:
         _finish(judge, material, run)
+
+
+def _heldout_batches(judge: ModelReward, heldout: Sequence[Ranking], config: RewardConfig) -> list[PairBatch]:
+    """What early stop looks at: the held-out rankings; without early stop nothing."""
+    if not config.training.early_stop.metric:
+        return []
+    ranked = [rank_examples(judge.chat, group) for group in by_answers(heldout)]
+    fit_in, _ = fitting([item for item in ranked if item.chosen], judge.context)
+    groups = groups_by_tokens([item.tokens for item in fit_in], config.training.tokens_per_batch)
+    return [pack_pairs([fit_in[i] for i in group]) for group in groups]
 
 
 def _finish(judge: ModelReward, material: Material, run: Run) -> None:

@@ -4,29 +4,27 @@ from __future__ import annotations
 
 from heedful.algorithms.lm import lm_objective
 from heedful.config import SFTConfig
+from heedful.data.chat import Chat
 from heedful.data.lengths import drop_overlong
+from heedful.data.packing import Example
 from heedful.data.sources import read_demonstrations
 from heedful.errors import InputError
+from heedful.models.heads import Policy
 from heedful.models.loading import load_policy
 from heedful.models.lora import add_lora
 from heedful.run import Run
 from heedful.stages.pretrain import finish
 from heedful.train.loop import fit, make_accelerator
-from heedful.train.source import PackedSource
+from heedful.train.source import PackedSource, packed
 
 
 def sft(config: SFTConfig, run: Run) -> None:
     """Leaves model/. The targets are the answers' tokens, the end of the turn among them."""
-    demonstrations = read_demonstrations(config.data)
-    if not demonstrations:
-        raise InputError(f"{config.data}: holds no demonstrations")
     accelerator = make_accelerator(config.training)
     policy, chat = load_policy(config.model, device=accelerator.device)
     run.note(add_lora(policy.lm, config.lora, config.model, run.seed_for("lora")))
-    examples = [chat.example(d.prompt.messages, d.completion) for d in demonstrations]
-    kept, sentence = drop_overlong(examples, policy.context, "demonstrations")
-    if sentence:
-        run.say(f"{config.data}: {sentence}")
+    kept, dropped = _examples(config.data, policy, chat, run)
+    heldout = _examples(config.heldout, policy, chat, run)[0] if config.heldout else []
     source = PackedSource(
         kept,
         run,
@@ -42,6 +40,18 @@ def sft(config: SFTConfig, run: Run) -> None:
         training=config.training,
         run=run,
         accelerator=accelerator,
+        heldout=packed(heldout, config.training.tokens_per_batch),
     )
     finish(policy, chat, summary, run, accelerator)
-    run.summary |= {"demonstrations": len(kept), "dropped": len(examples) - len(kept)}
+    run.summary |= {"demonstrations": len(kept), "dropped": dropped}
+
+
+def _examples(path: str, policy: Policy, chat: Chat, run: Run) -> tuple[list[Example], int]:
+    """A file's demonstrations as tokens without those that don't fit the context, and how many these are."""
+    demonstrations = read_demonstrations(path)
+    if not demonstrations:
+        raise InputError(f"{path}: holds no demonstrations")
+    examples = [chat.example(d.prompt.messages, d.completion) for d in demonstrations]
+    kept, sentence = drop_overlong(examples, policy.context, "demonstrations")
+    run.note(f"{path}: {sentence}" if sentence else "")
+    return kept, len(examples) - len(kept)

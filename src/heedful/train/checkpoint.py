@@ -1,6 +1,6 @@
 """Checkpoints that are there whole or not at all, each with the hashes of its files.
 
-    checkpoints/step-000200/  model.safetensors  optimizer.safetensors  state.json
+    checkpoints/step-000200/  model.safetensors  optimizer.safetensors  state.json  (average.safetensors)
 
 A checkpoint whose hashes do not fit is never loaded: it is renamed `.bad-…`, said aloud, and the one before is tried.
 """
@@ -26,7 +26,9 @@ from heedful.train.optimizer import Optimizer
 from heedful.train.weights import fits, put, weights
 
 MODEL, OPTIMIZER, STATE = "model.safetensors", "optimizer.safetensors", "state.json"
+AVERAGE = "average.safetensors"
 State = dict[str, Any]
+NO_AVERAGE: Mapping[str, Tensor] = {}
 
 
 class Checkpoints:
@@ -35,19 +37,23 @@ class Checkpoints:
     def __init__(self, run: Run, keep: int) -> None:
         self.run, self.keep, self.folder = run, keep, run.checkpoints
 
-    def save(self, model: nn.Module, optimizer: Optimizer, state: State) -> None:
-        """Write the state of step `state["step"]`, then drop the oldest."""
-        tensors, memory = weights(model), optimizer.tensors()
+    def save(
+        self, model: nn.Module, optimizer: Optimizer, state: State, average: Mapping[str, Tensor] = NO_AVERAGE
+    ) -> None:
+        """Write the state of step `state["step"]`, with an average of the weights if there is one; drop the oldest."""
+        tensors = weights(model)
+        memory = {name: tensor.contiguous() for name, tensor in optimizer.tensors().items()}
+        files = {MODEL: tensors, OPTIMIZER: memory} | ({AVERAGE: dict(average)} if average else {})
         step = int(state["step"])
         _refuse_non_finite(self.run.stage, step, tensors)
         try:
             with atomic_folder(self.folder / f"step-{step:06d}") as folder:
-                save_file(tensors, folder / MODEL)
-                save_file({name: tensor.contiguous() for name, tensor in memory.items()}, folder / OPTIMIZER)
-                body = {"state": state, "files": {name: digest(folder / name) for name in (MODEL, OPTIMIZER)}}
+                for name, group in files.items():
+                    save_file(group, folder / name)
+                body = {"state": state, "files": {name: digest(folder / name) for name in files}}
                 (folder / STATE).write_text(json.dumps({"sha256": _hash(body)} | body, indent=1), encoding="utf-8")
         except (OSError, SafetensorError) as error:
-            size = sum(t.nbytes for group in (tensors, memory) for t in group.values()) / 1e6
+            size = sum(t.nbytes for group in files.values() for t in group.values()) / 1e6
             raise ResourceError(
                 f"{self.folder}: no checkpoint of {size:.0f} MB could be written ({error}); the one before is kept: "
                 f"free some space, then {self.run.resume_command}"
@@ -86,6 +92,11 @@ class Checkpoints:
         optimizer.load(load_file(folder / OPTIMIZER))
         state: State = json.loads((folder / STATE).read_text(encoding="utf-8"))["state"]
         return state
+
+    def average(self, step: int) -> dict[str, Tensor]:
+        """The average of the weights in a sound checkpoint."""
+        tensors: dict[str, Tensor] = load_file(self.folder / f"step-{step:06d}" / AVERAGE)
+        return tensors
 
     def _all(self) -> Iterator[Path]:
         """From the newest to the oldest."""

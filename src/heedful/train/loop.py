@@ -22,11 +22,14 @@ from torch import Tensor, nn
 
 from heedful.batches import Batch, LossOutput, tokens_in
 from heedful.config import Optim, Training
-from heedful.errors import DivergedError, ResourceError
+from heedful.errors import DivergedError, InputError, ResourceError
 from heedful.run import Progress, Run, read_metrics
+from heedful.train.average import Average
 from heedful.train.checkpoint import Checkpoints
+from heedful.train.early_stop import HELDOUT, Watch
 from heedful.train.optimizer import Optimizer, metric_name
 from heedful.train.processes import make_accelerator
+from heedful.train.recompute import recomputing
 from heedful.train.tally import Tally
 
 __all__ = ["BatchSource", "FitSummary", "Objective", "Step", "fit", "make_accelerator"]
@@ -66,6 +69,7 @@ class FitSummary:
     tokens: int
     metrics: Mapping[str, float]  # the last line of the log
     tokens_per_second: float  # of this process's part; 0 where nothing was left to do
+    heldout: Mapping[str, float]  # of the weights that are kept, on the held-out data; empty where there are none
 
 
 def fit(
@@ -77,13 +81,17 @@ def fit(
     training: Training,
     run: Run,
     accelerator: Accelerator,
+    heldout: Sequence[Batch] = (),
 ) -> FitSummary:
     """Train `model` in place, from the newest sound checkpoint on where there is one.
 
-    `optim` has settings by the beginning of parameter names; "" stands for all others.
-    Raises DivergedError, ResourceError, ResumeError, or Stopped when a signal came and everything is saved.
+    `optim` has settings by the beginning of parameter names; "" stands for all others. `heldout`: what the
+    objective is measured on and never learns from, the same on every process. The model ends with the weights that are
+    to be saved: the last ones, their average (`training.ema`), or those of the best look (`training.early_stop`).
+    Raises DivergedError, ResourceError, ResumeError, InputError where early stop can't be, or Stopped when a signal
+    came and everything is saved.
     """
-    return _Trainer(model, source, objective, Optimizer(model, optim), training, run, accelerator).train()
+    return _Trainer(model, source, objective, Optimizer(model, optim), training, run, accelerator, heldout).train()
 
 
 class _Trainer:
@@ -96,24 +104,49 @@ class _Trainer:
         training: Training,
         run: Run,
         accelerator: Accelerator,
+        heldout: Sequence[Batch],
     ) -> None:
         self.model, self.source, self.objective, self.optimizer = model, source, objective, optimizer
         self.training, self.run, self.accelerator = training, run, accelerator
         self.checkpoints = Checkpoints(run, training.keep_checkpoints)
         self.tally = Tally()
+        self.heldout = heldout
+        self.average = Average(model, training.ema)
+        self.watch = Watch(training.early_stop, run)
         self.saved = 0  # the step of the newest checkpoint
         self.wrapped: nn.Module = accelerator.prepare_model(model)
 
     def train(self) -> FitSummary:
         done = self.resume()
         begun, tokens = time.monotonic(), self.tally.tokens
-        with self.run.progress(self.run.stage, self.source.total_steps, done) as progress:
+        if not self.watch.over:
+            done = self.walk(done)
+        if done > self.saved:
+            self.save(done)
+        if self.run.main:
+            self.checkpoints.prune(1)
+        self.accelerator.wait_for_everyone()
+        speed = (self.tally.tokens - tokens) / max(time.monotonic() - begun, 1e-9)
+        self.average.settle()
+        self.watch.settle(self.model, done)
+        self.accelerator.wait_for_everyone()  # all have read the best weights
+        rows = read_metrics(self.run.metrics.path)
+        heldout = self.measure_heldout() if self.heldout else {}
+        return FitSummary(done, self.tally.tokens, rows[-1] if rows else {}, speed, heldout)
+
+    def walk(self, done: int) -> int:
+        """Steps from `done` on, until the source or early stop ends them. Returns how many are done then."""
+        total = self.source.total_steps
+        with self.run.progress(self.run.stage, total, done) as progress:
             line = time.monotonic(), done
+            if not done:
+                self.look(0, {})
             for step in self.source.steps(done):
                 asked = self.update(done, step)
+                self.average.update(done)
                 done += 1
-                note = ""
-                if step.metrics or done % self.training.log_every == 0 or done in (1, self.source.total_steps):
+                note, measure = "", self.watch.due(done, total)
+                if step.metrics or measure or done % self.training.log_every == 0 or done in (1, total):
                     note = self.log(done, step, (time.monotonic() - line[0]) / (done - line[1]))
                     line = time.monotonic(), done
                 progress.advance(note=note)
@@ -121,14 +154,9 @@ class _Trainer:
                     self.save(done)
                 if step.last_of_boundary and asked:
                     self.stop(progress, asked)
-        if done > self.saved:
-            self.save(done)
-        if self.run.main:
-            self.checkpoints.prune(1)
-        self.accelerator.wait_for_everyone()
-        rows = read_metrics(self.run.metrics.path)
-        speed = (self.tally.tokens - tokens) / max(time.monotonic() - begun, 1e-9)
-        return FitSummary(done, self.tally.tokens, rows[-1] if rows else {}, speed)
+                if step.last_of_boundary and self.watch.over:
+                    break
+        return done
 
     def resume(self) -> int:
         """Go back to the newest sound checkpoint. Returns how many steps are done."""
@@ -141,14 +169,20 @@ class _Trainer:
             state = self.checkpoints.load(step, self.model, self.optimizer)
             self.source.load_state_dict(state["source"])
             self.tally = Tally.from_state(state["tally"])
+            if self.training.ema:
+                self.average.load(self.checkpoints.average(step))
+            if self.watch.on:
+                self.watch.load_state_dict(state["early_stop"])
             self.run.say(f"goes on from step {step} of {self.source.total_steps}")
         self.saved = step
         return step
 
     def save(self, done: int) -> None:
         state = {"step": done, "source": self.source.state_dict(), "tally": self.tally.state_dict()}
+        if self.watch.on:
+            state["early_stop"] = self.watch.state_dict()
         if self.run.main:
-            self.checkpoints.save(self.model, self.optimizer, state)
+            self.checkpoints.save(self.model, self.optimizer, state, self.average.tensors)
         self.saved = done
 
     def stop(self, progress: Progress, asked: int) -> None:
@@ -192,15 +226,47 @@ class _Trainer:
         scale = self.accelerator.num_processes / total  # data parallel averages over ranks: undo it
         sums: dict[str, Tensor] = {}
         for left, batch in zip(range(len(step.batches) - 1, -1, -1), step.batches, strict=True):
-            with self.accelerator.no_sync(self.wrapped) if left else nullcontext():
+            again = recomputing(self.model, self.training.gradient_checkpointing)
+            with self.accelerator.no_sync(self.wrapped) if left else nullcontext(), again:
                 with self.accelerator.autocast():
                     output = self.objective(self.wrapped, batch.to(self.accelerator.device))
                 self.accelerator.backward(output.loss * scale)
-            parts = {"loss": output.loss, "count": output.count} | dict(sorted(output.metrics.items()))
-            for name, value in parts.items():
-                value = value.detach().to(self.accelerator.device, torch.float64)
-                sums[name] = sums[name] + value if name in sums else value
+            self.add_up(output, sums)
         return dict(zip(sums, self.over_ranks(torch.stack(list(sums.values())).tolist()), strict=True))
+
+    def add_up(self, output: LossOutput, sums: dict[str, Tensor]) -> None:
+        """Sums of loss, count and metrics, in float64."""
+        for name, value in {"loss": output.loss, "count": output.count, **dict(sorted(output.metrics.items()))}.items():
+            value = value.detach().to(self.accelerator.device, torch.float64)
+            sums[name] = sums[name] + value if name in sums else value
+
+    @torch.no_grad()
+    def measure_heldout(self) -> dict[str, float]:
+        """The objective's loss and metrics on the held-out data of all ranks, by the weights as they are."""
+        sums: dict[str, Tensor] = {}
+        mine = self.heldout[self.accelerator.process_index :: self.accelerator.num_processes]
+        for batch in mine or self.heldout[:1]:
+            with self.accelerator.autocast():
+                self.add_up(self.objective(self.model, batch.to(self.accelerator.device)), sums)
+        if not mine:  # fewer batches than processes: this one only keeps the others company
+            sums = {name: torch.zeros_like(value) for name, value in sums.items()}
+        found = dict(zip(sums, self.over_ranks(torch.stack(list(sums.values())).tolist()), strict=True))
+        count = found.pop("count")
+        return {f"{HELDOUT}{name}": value / count for name, value in found.items()}
+
+    def look(self, done: int, row: dict[str, float], *, whole: bool = True) -> dict[str, float]:
+        """Early stop's look at a line of the log, with what it has measured for it on the held-out data."""
+        if self.watch.due(done, self.source.total_steps):
+            if not self.heldout:
+                raise InputError(
+                    f"training.early_stop.metric = {self.watch.config.metric} is measured on held-out data, "
+                    "and this stage has none: set heldout"
+                )
+            with self.average.shown():
+                row = row | self.measure_heldout()
+        if row:
+            self.watch.look(done, row, self.average.chosen, whole=whole)
+        return row
 
     def over_ranks(self, values: list[float]) -> list[float]:
         """Sums over all processes."""
@@ -214,6 +280,7 @@ class _Trainer:
         """Write a line; returns what the progress bar says."""
         row = self.tally.row() | dict(step.metrics) | {"time/step": seconds}
         row |= {metric_name(prefix, "lr"): value for prefix, value in self.optimizer.rates.items()}
+        row = self.look(done, row, whole=step.last_of_boundary)
         if self.run.main:
             self.run.metrics.write(done, row)
         return f"loss {row['loss']:.3f}"

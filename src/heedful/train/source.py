@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from heedful.batches import PackedBatch
 from heedful.config import Training
 from heedful.data.packing import Example, groups_by_tokens, pack
 from heedful.run import Run
@@ -25,6 +26,12 @@ def cut(lengths: Indices, tokens_per_step: int) -> list[Indices]:
     middle = lengths.cumsum() - lengths / 2
     step_of = (middle * steps / total).astype(np.int64)
     return np.split(np.arange(len(lengths)), np.flatnonzero(np.diff(step_of)) + 1)
+
+
+def packed(examples: Sequence[Example], tokens: int) -> list[PackedBatch]:
+    """Examples in batches of at most `tokens`, for measuring rather than learning."""
+    order = sorted(examples, key=lambda example: len(example.ids))
+    return [pack([order[i] for i in group]) for group in groups_by_tokens([len(e.ids) for e in order], tokens)]
 
 
 class PackedSource:
