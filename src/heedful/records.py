@@ -130,7 +130,29 @@ class Comparison:
         )
 
 
-Record = Prompt | Demonstration | Completion | Ranking | Comparison
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rating:
+    """What one rater gave one answer, criterion by criterion; one that was not rated is absent."""
+
+    prompt: Prompt
+    completion: str
+    ratings: Mapping[str, float]
+    rater: str = ""
+    rater_kind: RaterKind = "human"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepLabels:
+    """An answer in steps, and of each step the chance that it is right: 1 or 0 where a person said so."""
+
+    prompt: Prompt
+    steps: tuple[str, ...]
+    labels: tuple[float, ...]
+    rater: str = ""
+    rater_kind: RaterKind = "human"
+
+
+Record = Prompt | Demonstration | Completion | Ranking | Comparison | Rating | StepLabels
 
 
 def messages_to_rows(messages: Iterable[Message]) -> list[Row]:
@@ -183,6 +205,22 @@ def to_row(record: Record) -> Row:
                 "tie": record.tie,
                 "margin": record.margin,
                 "weight": record.weight,
+                "rater": record.rater,
+                "rater_kind": record.rater_kind,
+            }
+        case Rating():
+            return _prompt_row(record.prompt) | {
+                "completion": _answer(record.completion),
+                "ratings": dict(record.ratings),
+                "rater": record.rater,
+                "rater_kind": record.rater_kind,
+            }
+        case StepLabels():
+            return _prompt_row(record.prompt) | {
+                "completions": list(record.steps),
+                "labels": [
+                    bool(label) if label in (0, 1) else label for label in record.labels
+                ],  # TRL's are true/false
                 "rater": record.rater,
                 "rater_kind": record.rater_kind,
             }

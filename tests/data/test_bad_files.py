@@ -230,7 +230,7 @@ def test_files_of_another_kind_are_refused_whole_and_told_what_they_serve(tmp_pa
     with pytest.raises(InputError, match="holds unpaired labels, expected demonstrations"):
         read_demonstrations(path)
     path.write_text(json.dumps({"prompt": "p", "completions": ["s"], "labels": [True]}) + "\n")
-    assert "holds stepwise labels" in raised(path) and "doesn't train yet" in raised(path)
+    assert "holds stepwise labels" in raised(path) and 'loss.type = "process"' in raised(path)
     path.write_text(GOOD)
     with pytest.raises(InputError, match="judged answers serve reward, dpo"):
         read_demonstrations(path)

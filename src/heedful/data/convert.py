@@ -42,7 +42,7 @@ def to_prompt(row: Row, kind: Format) -> Prompt:
     match kind:
         case Format.TEXT:
             messages: Messages = (Message("text", words(row["text"], "text")),)
-        case Format.PROMPT | Format.RANKING:
+        case Format.PROMPT | Format.RANKING | Format.RATING | Format.STEPWISE:
             messages = prompt_messages(row["prompt"], "prompt")
         case Format.MESSAGES | Format.SHAREGPT:
             field = "messages" if kind is Format.MESSAGES else "conversations"
@@ -54,13 +54,13 @@ def to_prompt(row: Row, kind: Format) -> Prompt:
             messages = judged(row, kind)[0]
         case _:
             messages = conversation(row, kind)[0]
-    return _prompt(row, kind, messages)
+    return prompt_of(row, kind, messages)
 
 
 def to_demonstration(row: Row, kind: Format) -> Demonstration:
     """A prompt and its answer; of a conversation, its last answer."""
     messages, answer = conversation(row, kind)
-    return Demonstration(prompt=_prompt(row, kind, messages), completion=answer)
+    return Demonstration(prompt=prompt_of(row, kind, messages), completion=answer)
 
 
 def to_completion(row: Row, kind: Format) -> Completion:
@@ -76,7 +76,7 @@ def to_completion(row: Row, kind: Format) -> Completion:
         found, expected = describe(list(logprobs)), f"one for each of the {len(ids)} token_ids"
         raise RowFault("logprobs", found, expected, "write both or neither")
     return Completion(
-        prompt=_prompt(row, kind, messages),
+        prompt=prompt_of(row, kind, messages),
         text=answer,
         policy=str(row.get("policy") or "given"),
         finish=cast(Finish, choice(row, "finish", get_args(Finish), "given")),
@@ -98,16 +98,17 @@ def to_ranking(row: Row, kind: Format) -> Ranking:
     if not isinstance(tie, bool | None):
         raise RowFault("tie", describe(tie), "true or false", "write one of them")
     return Ranking(
-        prompt=_prompt(row, kind, messages),
+        prompt=prompt_of(row, kind, messages),
         completions=(chosen, rejected),
         ranks=(0, 0) if tie else (0, 1),
         rater=str(row.get("rater") or ""),
-        rater_kind=_rater_kind(row),
+        rater_kind=rater_kind(row),
         margins=(margin,) if margin else (),
     )
 
 
-def _prompt(row: Row, kind: Format, messages: Messages) -> Prompt:
+def prompt_of(row: Row, kind: Format, messages: Messages) -> Prompt:
+    """The prompt with its id, and as metadata what stands in the row beside its format's own columns."""
     meta = row.get("meta") or {}
     if not isinstance(meta, dict):
         raise RowFault("meta", describe(meta), "an object", "write {…} or leave it out")
@@ -120,7 +121,7 @@ def _prompt(row: Row, kind: Format, messages: Messages) -> Prompt:
 
 
 def _ranking(row: Row) -> Ranking:
-    prompt = _prompt(row, Format.RANKING, prompt_messages(row["prompt"], "prompt"))
+    prompt = prompt_of(row, Format.RANKING, prompt_messages(row["prompt"], "prompt"))
     given = row["completions"]
     if not isinstance(given, list) or len(given) < 2:
         raise RowFault("completions", describe(given), "a list of two answers or more", "remove the row")
@@ -143,7 +144,7 @@ def _ranking(row: Row) -> Ranking:
         completions=answers,
         ranks=tuple(rank - min(ranks) for rank in ranks),  # others count from 1
         rater=str(row.get("rater") or ""),
-        rater_kind=_rater_kind(row),
+        rater_kind=rater_kind(row),
         sources=tuple(list_of(row, "sources", str)),
         margins=margins,
     )
@@ -157,5 +158,6 @@ def _distinct(answers: tuple[str, ...]) -> None:
             raise RowFault(field, found, "different answers", "remove one of them and its rank")
 
 
-def _rater_kind(row: Row) -> RaterKind:
+def rater_kind(row: Row) -> RaterKind:
+    """Who judged: a person where the row doesn't say."""
     return cast(RaterKind, choice(row, "rater_kind", get_args(RaterKind), "human"))

@@ -15,6 +15,7 @@ class Format(StrEnum):
     """A row's shape; the value is what users are told."""
 
     STEPWISE = "stepwise labels"
+    RATING = "ratings by criterion"
     RANKING = "rankings"
     COMPLETION = "completions"
     PREFERENCE = "preferences with a prompt"
@@ -44,6 +45,7 @@ PREFERENCES = (
 SIGNS: tuple[tuple[Format, frozenset[str]], ...] = (
     (Format.STEPWISE, frozenset({"prompt", "completions", "labels"})),
     (Format.RANKING, frozenset({"prompt", "completions", "ranks"})),
+    (Format.RATING, frozenset({"prompt", "completion", "ratings"})),
     (Format.SHAREGPT_PREFERENCE, frozenset({"conversations", "chosen", "rejected"})),
     (Format.ALPACA_PREFERENCE, frozenset({"instruction", "chosen", "rejected"})),
     (Format.PREFERENCE, frozenset({"prompt", "chosen", "rejected"})),
@@ -60,6 +62,7 @@ SIGNS: tuple[tuple[Format, frozenset[str]], ...] = (
     (Format.SHAREGPT, frozenset({"conversations"})),
     (Format.ALPACA, frozenset({"instruction", "output"})),
     (Format.QUESTION, frozenset({"question", "answer"})),
+    (Format.RATING, frozenset({"prompt", "response"})),
     (Format.PROMPT, frozenset({"prompt"})),
     (Format.TEXT, frozenset({"text"})),
 )
@@ -74,6 +77,8 @@ HALVED: Mapping[Format, Format] = {
 JUDGEMENT = frozenset({"margin", "tie", "rater", "rater_kind"})
 OPTIONAL: Mapping[Format, frozenset[str]] = {
     Format.RANKING: frozenset({"rater", "rater_kind", "sources", "margins"}),
+    Format.RATING: frozenset({"rater", "rater_kind", "ratings", "response"}),
+    Format.STEPWISE: frozenset({"rater", "rater_kind"}),
     Format.COMPLETION: frozenset({"finish", "token_ids", "logprobs", "temperature"}),
     Format.PREFERENCE: JUDGEMENT,
     Format.SHAREGPT_PREFERENCE: JUDGEMENT | {"system"},
@@ -86,7 +91,8 @@ OPTIONAL: Mapping[Format, frozenset[str]] = {
 }
 
 KNOWN = "text; messages; prompt; prompt+completion; prompt+chosen+rejected; chosen+rejected; prompt+completion+label; \
-prompt+completions+ranks; conversations (ShareGPT); instruction+output (Alpaca); question+answer"
+prompt+completions+ranks; prompt+completion+ratings; prompt+response and a column for each rating; \
+prompt+completions+labels (steps); conversations (ShareGPT); instruction+output (Alpaca); question+answer"
 
 
 def columns_of(row: Row) -> frozenset[str]:
@@ -108,7 +114,15 @@ def _told_by_value(known: Format, row: Row) -> Format:
     """Two formats share the columns chosen and rejected; a pair that lacks one of them is still a pair."""
     if known is Format.HH and not _is_hh(row["chosen"]):
         return Format.IMPLICIT
+    if known is Format.RATING and "ratings" not in row and not rating_columns(row):
+        return Format.PROMPT  # a response that nobody rated
     return HALVED.get(known, known) if ANSWERS & columns_of(row) else known
+
+
+def rating_columns(row: Row) -> Row:
+    """HelpSteer's way to write ratings: one column with a number for each criterion."""
+    names = columns_of(row) - {"prompt", "response", "completion", "id", "meta", "rater", "rater_kind", "ratings"}
+    return {name: row[name] for name in row if name in names and type(row[name]) in (int, float)}
 
 
 def _is_hh(value: Any) -> bool:

@@ -12,10 +12,11 @@ from typing import NoReturn, TypeVar
 from heedful.data.convert import to_completion, to_demonstration, to_document, to_prompt, to_ranking
 from heedful.data.faults import SHOWN, Fault, RowFault, raise_faults
 from heedful.data.formats import HALVED, PREFERENCES, Format, recognise, require_columns
+from heedful.data.grades import to_rating, to_steps
 from heedful.data.json_rows import Located
 from heedful.data.rows import read_rows
 from heedful.errors import InputError
-from heedful.records import Completion, Demonstration, Messages, Prompt, Ranking, Row
+from heedful.records import Completion, Demonstration, Messages, Prompt, Ranking, Rating, Row, StepLabels
 
 T = TypeVar("T")
 TELLING = 100  # first rows that tell a file's format
@@ -29,7 +30,8 @@ CONVERSATIONS = (
     Format.COMPLETION,
 )
 DOCUMENTS = (Format.TEXT, *CONVERSATIONS)
-PROMPTS = (Format.PROMPT, Format.TEXT, *CONVERSATIONS, Format.UNPAIRED, Format.RANKING, *PREFERENCES)
+GRADES = (Format.RATING, Format.STEPWISE)
+PROMPTS = (Format.PROMPT, Format.TEXT, *CONVERSATIONS, Format.UNPAIRED, Format.RANKING, *PREFERENCES, *GRADES)
 COMPLETIONS = (*CONVERSATIONS, Format.UNPAIRED)
 RANKINGS = (Format.RANKING, *PREFERENCES)
 
@@ -57,6 +59,24 @@ def read_completions(path: str | Path) -> list[Completion]:
 def read_rankings(paths: Sequence[str | Path]) -> list[Ranking]:
     """Judgements of all files in order; one row is one Ranking, a preference a ranking of two."""
     return [ranking for path in paths for ranking in _read(path, RANKINGS, to_ranking, "rankings or preferences")]
+
+
+def read_ratings(paths: Sequence[str | Path]) -> list[Rating]:
+    """Ratings of all files in order, one row an answer."""
+    return [
+        rating
+        for path in paths
+        for rating in _read(path, (Format.RATING,), lambda row, _: to_rating(row), "ratings by criterion")
+    ]
+
+
+def read_steps(paths: Sequence[str | Path]) -> list[StepLabels]:
+    """Answers in steps with a label for each, of all files in order."""
+    return [
+        steps
+        for path in paths
+        for steps in _read(path, (Format.STEPWISE,), lambda row, _: to_steps(row), "stepwise labels")
+    ]
 
 
 def located(path: Path) -> Iterator[tuple[str, Row, Format] | Fault]:
@@ -110,7 +130,7 @@ def _read(path: str | Path, accepted: tuple[Format, ...], convert: Callable[[Row
 
     def accept(row: Row, kind: Format) -> T:
         if kind not in accepted:
-            _refuse(path, kind, what)
+            _refuse(path, kind, what, grades=accepted in ((Format.RATING,), (Format.STEPWISE,)))
         return convert(row, kind)
 
     records: list[T] = []
@@ -128,11 +148,15 @@ def _read(path: str | Path, accepted: tuple[Format, ...], convert: Callable[[Row
     return records
 
 
-def _refuse(path: Path, kind: Format, what: str) -> NoReturn:
+def _refuse(path: Path, kind: Format, what: str, *, grades: bool) -> NoReturn:
     """The whole file is of another kind than the stage needs."""
     match kind:
+        case _ if grades and kind not in GRADES:
+            mend = _other_loss(kind)
         case Format.STEPWISE:
-            mend = "labels of single steps train process reward models, which heedful doesn't train yet"
+            mend = 'labels of single steps train a process reward model: heedful reward with loss.type = "process"'
+        case Format.RATING:
+            mend = 'ratings train a reward model by regression: heedful reward with loss.type = "regression"'
         case Format.UNPAIRED:
             mend = "a single labelled answer has no rival to be ranked against, and may be one to avoid; give pairs"
         case Format.PROMPT:
@@ -144,3 +168,12 @@ def _refuse(path: Path, kind: Format, what: str) -> NoReturn:
         case _:
             mend = "one answer alone can't be ranked; name a file with chosen and rejected, or with rankings"
     raise InputError(f"{path}: holds {kind.value}, expected {what}; {mend}")
+
+
+def _other_loss(kind: Format) -> str:
+    """Which of the reward models a file serves that was given to one for ratings or steps."""
+    if kind in RANKINGS:
+        return 'judgements between answers train a reward model with loss.type = "bradley_terry" or "plackett_luce"'
+    if kind is Format.UNPAIRED:
+        return 'answers that are right or wrong as a whole train one with loss.type = "outcome"'
+    return "nobody has judged these answers; name a file with their judgements"

@@ -6,9 +6,9 @@ import hashlib
 from dataclasses import dataclass, field
 
 from heedful.data.formats import Format
-from heedful.records import Completion, Demonstration, Messages, Prompt, Ranking
+from heedful.records import Completion, Demonstration, Messages, Prompt, Ranking, Rating, StepLabels
 
-Checked = Prompt | Demonstration | Completion | Ranking | Messages | str
+Checked = Prompt | Demonstration | Completion | Ranking | Rating | StepLabels | Messages | str
 
 
 @dataclass(slots=True)
@@ -44,6 +44,12 @@ class Tally:
                 self.prompts.add(_hash(record.prompt.messages))
                 self.lengths += map(len, record.completions)
                 self._add_pairs(record)
+            case Rating():
+                self.prompts.add(_hash(record.prompt.messages))
+                self.lengths.append(len(record.completion))
+            case StepLabels():
+                self.prompts.add(_hash(record.prompt.messages))
+                self.lengths.append(sum(map(len, record.steps)))
             case str():
                 self.lengths.append(len(record))
 

@@ -11,6 +11,7 @@ from statistics import median
 from heedful.data.convert import to_completion, to_demonstration, to_document, to_prompt, to_ranking
 from heedful.data.faults import Fault, RowFault
 from heedful.data.formats import PREFERENCES, Format
+from heedful.data.grades import to_rating, to_steps
 from heedful.data.rows import Container, container_of, page_separator
 from heedful.data.sources import located
 from heedful.data.tally import Checked, Tally
@@ -46,7 +47,9 @@ def _check(row: Row, kind: Format) -> Checked:
     """The record that a row of this format stands for. RowFault: it is unsound."""
     match kind:
         case Format.STEPWISE:
-            return ""  # recognised only: nothing of ours reads it yet
+            return to_steps(row)
+        case Format.RATING:
+            return to_rating(row)
         case Format.TEXT:
             return to_document(row, kind)
         case Format.PROMPT:
@@ -122,7 +125,9 @@ def _serves(kind: Format, tally: Tally) -> str:
     """Which stages can read the file."""
     match kind:
         case Format.STEPWISE:
-            return "nothing yet: labels of single steps are recognised, but no stage trains on them"
+            return 'reward with loss.type = "process"; its prompts serve sample and ppo'
+        case Format.RATING:
+            return 'reward with loss.type = "regression"; its prompts serve sample and ppo'
         case Format.UNPAIRED:
             return "its prompts serve sample and ppo; single labelled answers can't be ranked or imitated"
         case Format.TEXT:
