@@ -61,6 +61,36 @@ class PairBatch(_OnDevice):
 
 
 @dataclass(frozen=True, slots=True)
+class ChoiceBatch(_OnDevice):
+    """Rankings as choices: the best of all answers, then the best of the rest. M members of C choices in all."""
+
+    pairs: PairBatch  # the same rankings as pairs
+    member: Tensor  # (M,) int64, sequence of an answer that could be chosen
+    choice: Tensor  # (M,) int64, which choice that was, counting up
+    target: Tensor  # (M,) float, chance that it was the one; sums to 1 over a choice
+    weight: Tensor  # (C,) float
+
+
+@dataclass(frozen=True, slots=True)
+class RatingBatch(_OnDevice):
+    """Answers with their ratings by K criteria."""
+
+    packed: PackedBatch
+    ratings: Tensor  # (B, K) float, standardised; 0 where nobody rated
+    known: Tensor  # (B, K) float, 1 where somebody did
+
+
+@dataclass(frozen=True, slots=True)
+class LabelBatch(_OnDevice):
+    """Answers with labels, right or wrong, at S of their tokens: the last one of each answer, or of each step."""
+
+    packed: PackedBatch
+    at: Tensor  # (S,) int64, positions in (T,)
+    label: Tensor  # (S,) float, chance that what ends there is right
+    weight: Tensor  # (S,) float; an answer's labels sum to 1
+
+
+@dataclass(frozen=True, slots=True)
 class PreferenceBatch(_OnDevice):
     """Pairs with the reference's log-probability of each answer, computed once before training."""
 
@@ -102,7 +132,7 @@ class LossOutput:
     metrics: Mapping[str, Tensor]  # sums over the same items, divided the same way when logged
 
 
-Batch = PackedBatch | PairBatch | PreferenceBatch | RolloutBatch
+Batch = PackedBatch | PairBatch | ChoiceBatch | RatingBatch | LabelBatch | PreferenceBatch | RolloutBatch
 
 
 def tokens_in(batch: Batch) -> int:
@@ -110,9 +140,9 @@ def tokens_in(batch: Batch) -> int:
     match batch:
         case PackedBatch():
             return len(batch.input_ids)
-        case PairBatch():
+        case PairBatch() | RatingBatch() | LabelBatch():
             return len(batch.packed.input_ids)
-        case PreferenceBatch():
+        case ChoiceBatch() | PreferenceBatch():
             return len(batch.pairs.packed.input_ids)
         case RolloutBatch():
             return len(batch.packed.input_ids) + len(batch.pretraining.input_ids)
