@@ -81,7 +81,7 @@ class RatingBatch(_OnDevice):
 
 
 @dataclass(frozen=True, slots=True)
-class LabelBatch(_OnDevice):
+class CorrectnessBatch(_OnDevice):
     """Answers with labels, right or wrong, at S of their tokens: the last one of each answer, or of each step."""
 
     packed: PackedBatch
@@ -132,7 +132,7 @@ class LossOutput:
     metrics: Mapping[str, Tensor]  # sums over the same items, divided the same way when logged
 
 
-Batch = PackedBatch | PairBatch | ChoiceBatch | RatingBatch | LabelBatch | PreferenceBatch | RolloutBatch
+Batch = PackedBatch | PairBatch | ChoiceBatch | RatingBatch | CorrectnessBatch | PreferenceBatch | RolloutBatch
 
 
 def tokens_in(batch: Batch) -> int:
@@ -140,7 +140,7 @@ def tokens_in(batch: Batch) -> int:
     match batch:
         case PackedBatch():
             return len(batch.input_ids)
-        case PairBatch() | RatingBatch() | LabelBatch():
+        case PairBatch() | RatingBatch() | CorrectnessBatch():
             return len(batch.packed.input_ids)
         case ChoiceBatch() | PreferenceBatch():
             return len(batch.pairs.packed.input_ids)

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import torch
 
 from heedful.batches import PairBatch
 from heedful.data.lengths import fitting_groups
 from heedful.data.packing import Example, pack
-from heedful.records import Messages, Ranking
+from heedful.records import Messages, Prompt, Ranking
 
 
 class Tokenises(Protocol):
@@ -55,13 +55,23 @@ class RankedExamples:
         )
 
 
-def apart(training: Sequence[Ranking], heldout: Sequence[Ranking]) -> tuple[list[Ranking], str]:
-    """The training rankings of prompts that are not held out, and a sentence about the others ("" for none)."""
-    kept_out = {ranking.prompt.id for ranking in heldout}
-    kept = [ranking for ranking in training if ranking.prompt.id not in kept_out]
+class Asked(Protocol):
+    """A judgement of answers to a prompt."""
+
+    @property
+    def prompt(self) -> Prompt: ...
+
+
+J = TypeVar("J", bound=Asked)
+
+
+def apart(training: Sequence[J], heldout: Sequence[J], what: str = "rankings") -> tuple[list[J], str]:
+    """The training judgements of prompts that are not held out, and a sentence about the others ("" for none)."""
+    kept_out = {judgement.prompt.id for judgement in heldout}
+    kept = [judgement for judgement in training if judgement.prompt.id not in kept_out]
     if len(kept) == len(training):
         return kept, ""
-    return kept, f"{len(training) - len(kept)} rankings left out of training: their prompts are among the held-out ones"
+    return kept, f"{len(training) - len(kept)} {what} left out of training: their prompts are among the held-out ones"
 
 
 def by_answers(rankings: Sequence[Ranking]) -> list[list[Ranking]]:
@@ -110,6 +120,11 @@ def fitting(ranked: Sequence[RankedExamples], context: int) -> tuple[list[Ranked
     """
     kept, sentence = fitting_groups([item.examples for item in ranked], context, "rankings")
     return [ranked[index] for index in kept], sentence
+
+
+def fits(item: RankedExamples, context: int) -> bool:
+    """Whether every text of a ranking fits the context."""
+    return all(len(example.ids) <= context for example in item.examples)
 
 
 def pack_pairs(ranked: Sequence[RankedExamples]) -> PairBatch:

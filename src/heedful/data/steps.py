@@ -10,7 +10,7 @@ from typing import Literal
 
 import torch
 
-from heedful.batches import LabelBatch
+from heedful.batches import CorrectnessBatch
 from heedful.data.chat import Chat
 from heedful.data.packing import Example, pack
 from heedful.errors import InputError
@@ -70,14 +70,14 @@ def up_to_first_error(labels: Sequence[float]) -> int:
     return next((place + 1 for place, label in enumerate(labels) if label < 0.5), len(labels))
 
 
-def pack_labels(items: Sequence[LabelledExample]) -> LabelBatch:
+def pack_correctness(items: Sequence[LabelledExample]) -> CorrectnessBatch:
     """Several labelled answers as one batch; an answer's labels weigh 1 in all."""
     at: list[int] = []
     first = 0
     for item in items:
         at += [first + position for position in item.at]
         first += len(item.example.ids)
-    return LabelBatch(
+    return CorrectnessBatch(
         packed=pack([item.example for item in items]),
         at=torch.tensor(at, dtype=torch.long),
         label=torch.tensor([label for item in items for label in item.labels], dtype=torch.float32),

@@ -152,7 +152,11 @@ def reward_report(
     """
     pairs = judged_pairs(rankings)
     values = np.asarray(scores, dtype=float)
-    gap = values[pairs.first] - values[pairs.second]
+    return gap_report(pairs, values[pairs.first] - values[pairs.second], rng, draws=draws)
+
+
+def gap_report(pairs: Judged, gap: Floats, rng: np.random.Generator, *, draws: int = DRAWS) -> dict[str, Any]:
+    """The same of a model that need not score single answers. `gap` (P,): log-odds that the winner is the better."""
     report = model_figures(pairs, gap)
     if len(gap):
         report["low"], report["high"] = _interval(agreement(gap, pairs.target), pairs.prompt, rng, draws)

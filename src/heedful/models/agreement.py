@@ -8,7 +8,7 @@ from torch import Tensor
 from heedful.data.packing import Example, pack
 from heedful.errors import InputError
 from heedful.models.attention import packed_hidden, plain_attention
-from heedful.models.heads import Policy, RewardModel
+from heedful.models.heads import Heads, Policy, RewardModel
 
 LENGTHS = (7, 3, 5)
 TOLERANCE = 1e-3  # of the largest output, in float32
@@ -33,6 +33,19 @@ def check_reward_model(model: RewardModel) -> None:
     with plain_attention(model.classifier) as classifier:
         alone = [classifier(torch.tensor([e.ids], device=device), use_cache=False).logits[0] for e in examples]
     _compare(model.classifier, packed, torch.cat(alone))
+
+
+@torch.no_grad()
+def check_heads(model: Heads) -> None:
+    """Compare what the heads say at each sequence's end, or at every token; InputError where they differ."""
+    config, device = model.classifier.config, model.classifier.device
+    examples = _sequences(config.vocab_size, config.pad_token_id)
+    batch = pack(examples).to(device)
+    with plain_attention(model.classifier) as classifier:
+        alone = [classifier(torch.tensor([e.ids], device=device), use_cache=False).logits[0] for e in examples]
+    each_token = alone[0].dim() == 2
+    at = torch.arange(len(batch.input_ids), device=device) if each_token else batch.ends
+    _compare(model.classifier, model(batch, at), torch.cat(alone) if each_token else torch.stack(alone))
 
 
 def _sequences(vocabulary: int, pad_id: int) -> list[Example]:

@@ -10,7 +10,12 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, PreTrainedModel
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
+    PreTrainedModel,
+)
 from transformers.utils import logging
 
 from heedful.errors import InputError
@@ -23,7 +28,7 @@ CODE = {"auto_map", "trust_remote_code", "_attn_implementation_internal", "_expe
 CLASSIFIERS = ("ForSequenceClassification", "ForTokenClassification")
 PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 
-Auto = type[AutoModelForCausalLM] | type[AutoModelForSequenceClassification]
+Auto = type[AutoModelForCausalLM] | type[AutoModelForSequenceClassification] | type[AutoModelForTokenClassification]
 
 
 def say(sentence: str) -> None:

@@ -105,6 +105,32 @@ class RewardModel(nn.Module):
         return scores.squeeze(-1).float()
 
 
+class Heads(nn.Module):
+    """A sequence or token classifier with K labels on packed batches: K numbers at each position asked for."""
+
+    def __init__(self, classifier: PreTrainedModel) -> None:
+        super().__init__()
+        self.classifier = classifier
+        disable_dropout(classifier)
+        use_packed_attention(classifier)
+
+    @property
+    def context(self) -> int:
+        return context_of(self.classifier)
+
+    @property
+    def head(self) -> nn.Linear:
+        """(K, H)"""
+        head: nn.Linear = self.classifier.score  # type: ignore[assignment]
+        return head
+
+    def forward(self, batch: PackedBatch, at: Tensor) -> Tensor:
+        """What the heads say behind each token of `at`, positions in (T,). (S,) -> (S, K)"""
+        hidden = packed_hidden(self.classifier.base_model, batch).index_select(0, at)
+        scores: Tensor = self.head(hidden)
+        return scores.float()
+
+
 class ValueModel(nn.Module):
     """The critic: one value for the state before each target."""
 
@@ -140,7 +166,7 @@ class ActorCritic(nn.Module):
 
 
 def init_score_head(score: nn.Linear, generator: torch.Generator) -> None:
-    """Draw a scalar head with standard deviation 1/√(h+1) (Stiennon 2020; Huang 2024, detail 7)."""
+    """Draw scalar heads with standard deviation 1/√(h+1) (Stiennon 2020; Huang 2024, detail 7)."""
     with torch.no_grad():
         score.weight.normal_(0.0, 1.0 / sqrt(score.in_features + 1), generator=generator)
         if score.bias is not None:

@@ -7,7 +7,7 @@ from math import sqrt
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from transformers import (
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
@@ -20,6 +20,7 @@ from transformers import (
 
 from heedful.config import Architecture
 from heedful.data.chat import Chat
+from heedful.data.ratings import Criterion
 from heedful.errors import InputError
 from heedful.models.adapters import base_of, is_adapter
 from heedful.models.agreement import check_policy, check_reward_model
@@ -84,22 +85,21 @@ def load_policy(folder: str | Path, *, device: Device) -> tuple[Policy, Chat]:
     InputError: see `open_model`; also where packed sequences would change what the model says.
     """
     policy = Policy(open_model(AutoModelForCausalLM, folder))
-    chat = _join(policy.lm, folder)
+    chat = join(policy.lm, folder)
     check_policy(policy)
     return policy.to(device), chat
 
 
 def save_policy(policy: Policy, chat: Chat, folder: Path) -> None:
     """A folder that plain transformers loads; there whole or not at all. Adapters: see `_merged`."""
-    _merged(policy.lm, chat, folder)
-    _save(policy.lm, chat, folder)
+    save(policy.lm, chat, folder)
 
 
 def reward_from_policy(policy_folder: str | Path, seed: int) -> tuple[RewardModel, Chat]:
     """A policy's backbone under a new scalar head, drawn from the seed."""
     classifier = open_model(AutoModelForSequenceClassification, policy_folder, new=frozenset({HEAD}), num_labels=1)
     init_score_head(_score_head(classifier, policy_folder), torch.Generator().manual_seed(seed))
-    chat = _join(classifier, policy_folder)
+    chat = join(classifier, policy_folder)
     model = RewardModel(classifier)
     check_reward_model(model)
     return model, chat
@@ -109,18 +109,17 @@ def load_reward_model(folder: str | Path, *, device: Device) -> tuple[RewardMode
     """A sequence classifier with one label, its tokenizer, and the scale of its scores (0 and 1 where none is)."""
     classifier = open_model(AutoModelForSequenceClassification, folder)
     _score_head(classifier, folder)
-    chat = _join(classifier, folder)
+    chat = join(classifier, folder)
     model = RewardModel(classifier)
     check_reward_model(model)
-    return model.to(device), chat, _affine(classifier)
+    return model.to(device), chat, affine_of(classifier)
 
 
 def save_reward_model(model: RewardModel, chat: Chat, affine: Affine, folder: Path) -> None:
     """A classifier in log-odds that plain transformers loads, the affine in its config. Adapters: see `_merged`."""
-    _merged(model.classifier, chat, folder)
     model.classifier.config.heedful_score_mean = affine.mean
     model.classifier.config.heedful_score_std = affine.std
-    _save(model.classifier, chat, folder)
+    save(model.classifier, chat, folder)
 
 
 def critic_from_reward(folder: str | Path, *, device: Device, affine: bool = True) -> ValueModel:
@@ -129,16 +128,17 @@ def critic_from_reward(folder: str | Path, *, device: Device, affine: bool = Tru
     affine: scores are paid as (score − mean)/std, so the head is scaled the same way.
     """
     classifier = open_model(AutoModelForSequenceClassification, folder)
-    old = _score_head(classifier, folder)
-    scale = _affine(classifier) if affine else Affine(0.0, 1.0)
-    score = nn.Linear(old.in_features, 1)
+    weight, bias = scalar_head(classifier, folder)
+    scale = affine_of(classifier) if affine else Affine(0.0, 1.0)
+    score = nn.Linear(weight.shape[1], 1)
     with torch.no_grad():
-        score.weight.copy_(old.weight / scale.std)
-        score.bias.copy_(((old.bias if old.bias is not None else torch.zeros(1)) - scale.mean) / scale.std)
+        score.weight.copy_(weight / scale.std)
+        score.bias.copy_((bias - scale.mean) / scale.std)
     return ValueModel(classifier.base_model, score).to(device)
 
 
-def _affine(classifier: PreTrainedModel) -> Affine:
+def affine_of(classifier: PreTrainedModel) -> Affine:
+    """The scale that a classifier's config holds; 0 and 1 where it holds none."""
     config = classifier.config
     return Affine(float(getattr(config, "heedful_score_mean", 0.0)), float(getattr(config, "heedful_score_std", 1.0)))
 
@@ -153,7 +153,21 @@ def _score_head(classifier: PreTrainedModel, folder: str | Path) -> nn.Linear:
     return head
 
 
-def _join(model: PreTrainedModel, folder: str | Path) -> Chat:
+def criteria_in(classifier: PreTrainedModel) -> tuple[Criterion, ...]:
+    """The heads' names, scales and weights that a classifier's config holds; none where it has one head."""
+    return tuple(Criterion(**row) for row in getattr(classifier.config, "heedful_criteria", None) or ())
+
+
+def scalar_head(classifier: PreTrainedModel, folder: str | Path) -> tuple[Tensor, Tensor]:
+    """The linear map from a hidden state to the reward; of several heads, their weighted sum. (1, H), (1,)"""
+    criteria = criteria_in(classifier)
+    head = classifier.score if criteria else _score_head(classifier, folder)
+    mix = torch.tensor([[c.weight * c.std for c in criteria] or [1.0]])
+    bias = head.bias.detach() if head.bias is not None else torch.zeros(head.out_features)
+    return mix @ head.weight.detach(), mix @ bias + sum(c.weight * c.mean for c in criteria)
+
+
+def join(model: PreTrainedModel, folder: str | Path) -> Chat:
     """The folder's tokenizer, and the model made to know all of its tokens."""
     chat = Chat.load(_with_tokenizer(Path(folder)))
     for note in chat.notes:
@@ -204,7 +218,9 @@ def _merged(model: PreTrainedModel, chat: Chat, folder: Path) -> None:
     say(f"{folder}: adapters merged, outputs equal within {gap:.1g}; the adapters alone are in {home}")
 
 
-def _save(model: PreTrainedModel, chat: Chat, folder: Path) -> None:
+def save(model: PreTrainedModel, chat: Chat, folder: Path) -> None:
+    """A model as transformers writes it, with its tokenizer. Adapters: see `_merged`."""
+    _merged(model, chat, folder)
     with atomic_folder(folder) as scratch, quiet():
         model.save_pretrained(scratch)
         chat.tokenizer.save_pretrained(scratch)

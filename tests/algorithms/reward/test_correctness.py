@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from heedful.algorithms.reward.correctness import correctness_loss, outcome_objective, process_objective
 from heedful.batches import LossOutput, PackedBatch
 from heedful.data.packing import Example
-from heedful.data.steps import LabelledExample, pack_labels, up_to_first_error
+from heedful.data.steps import LabelledExample, pack_correctness, up_to_first_error
 
 
 def loss(z: list[float] | Tensor, labels: list[float], weight: list[float] | None = None) -> LossOutput:
@@ -61,7 +61,7 @@ ITEMS = [
 
 def test_a_process_head_is_the_usual_cross_entropy_each_answer_weighing_one() -> None:
     table = torch.randn(5, 2, generator=torch.Generator().manual_seed(0))
-    out = process_objective(ByToken(table), pack_labels(ITEMS))
+    out = process_objective(ByToken(table), pack_correctness(ITEMS))
     cross = nn.functional.cross_entropy(table[[1, 3, 4]], torch.tensor([1, 0, 1]), reduction="none")
     assert out.loss.item() == pytest.approx(((cross[0] + cross[1]) / 2 + cross[2]).item(), abs=1e-6)
     assert out.count.item() == pytest.approx(2.0)
@@ -69,8 +69,8 @@ def test_a_process_head_is_the_usual_cross_entropy_each_answer_weighing_one() ->
 
 def test_a_step_in_parts_is_the_whole_step() -> None:
     model = ByToken(torch.randn(5, 1, generator=torch.Generator().manual_seed(1)))
-    whole = outcome_objective(model, pack_labels(ITEMS))
-    parts = [outcome_objective(model, pack_labels([item])) for item in ITEMS]
+    whole = outcome_objective(model, pack_correctness(ITEMS))
+    parts = [outcome_objective(model, pack_correctness([item])) for item in ITEMS]
     assert whole.loss.item() == pytest.approx(sum(part.loss.item() for part in parts), abs=1e-6)
 
 

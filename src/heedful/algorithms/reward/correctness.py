@@ -10,7 +10,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
-from heedful.batches import LabelBatch, LossOutput
+from heedful.batches import CorrectnessBatch, LossOutput
 
 
 def correctness_loss(log_odds: Tensor, label: Tensor, weight: Tensor) -> LossOutput:
@@ -22,12 +22,12 @@ def correctness_loss(log_odds: Tensor, label: Tensor, weight: Tensor) -> LossOut
     )
 
 
-def outcome_objective(model: nn.Module, batch: LabelBatch) -> LossOutput:
+def outcome_objective(model: nn.Module, batch: CorrectnessBatch) -> LossOutput:
     """One logit: the log-odds that the answer is right."""
     return correctness_loss(model(batch.packed, batch.at).squeeze(-1), batch.label, batch.weight)
 
 
-def process_objective(model: nn.Module, batch: LabelBatch) -> LossOutput:
+def process_objective(model: nn.Module, batch: CorrectnessBatch) -> LossOutput:
     """Two logits a step, wrong and right."""
     logits = model(batch.packed, batch.at)  # (S, 2)
     return correctness_loss(logits[:, 1] - logits[:, 0], batch.label, batch.weight)

@@ -1,0 +1,12 @@
+"""Train a reward model of any kind, set its scale on SFT samples, and report how far it can be trusted.
+
+stage      the walk: train one model, or the members of an ensemble and their mean
+lesson     what a kind of reward model must bring: batches, an objective, and what to do when it is trained
+rankings, side_by_side, ratings, correctness   the kinds, by what they learn from
+scale      SFT samples and the unit of β
+"""
+
+from heedful.stages.reward.scale import CALIBRATION, sample_affine
+from heedful.stages.reward.stage import reward
+
+__all__ = ["CALIBRATION", "reward", "sample_affine"]
