@@ -22,6 +22,7 @@ MAY_IMPORT = {
     "rewards": {"judges", "data", "models", "ops", "batches"},
     "train": {"algorithms", "rewards", "judges", "sampling", "data", "models", "ops", "batches"},
     "evaluate": {"algorithms", "rewards", "judges", "sampling", "data", "models", "ops", "batches"},
+    "feedback": {"evaluate", "data"},
     "report": set(),
     "world": set(),
     "serve": {"sampling", "data", "models", "ops", "batches"},
@@ -34,7 +35,7 @@ MAY_IMPORT = {
 MAY_IMPORT["stages"] = set(MAY_IMPORT) - {"doctor", "estimate", "runs", "serve"}
 MAY_IMPORT["pipeline"] = {"stages", "ops", "processes"}
 MAY_IMPORT["cli"] = set(MAY_IMPORT) - {"__main__"}
-NO_TORCH = {"records", "config", "run", "errors", "world", "report"}
+NO_TORCH = {"records", "config", "run", "errors", "feedback", "world", "report"}
 
 
 def imports_of(path: Path) -> set[str]:

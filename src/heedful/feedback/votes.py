@@ -1,0 +1,125 @@
+"""Judgements as arrays of votes on pairs: what agreement, reliability and diagnosis compute on."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heedful.feedback.judgements import Judgement
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+FIRST, SECOND, TIE = 0, 1, 2
+
+
+@dataclass(frozen=True, slots=True)
+class Votes:
+    """V votes by R raters on I pairs of A answers.
+
+    A pair's first and second answer are told apart by a hash of their texts: an order that knows nothing of who wrote
+    them, which is longer, or which was preferred, so that "first" is no category that raters could lean to.
+    """
+
+    item: Ints  # (V,) 0..I-1
+    rater: Ints  # (V,) 0..R-1
+    choice: Ints  # (V,) FIRST, SECOND or TIE
+    left: Ints  # (V,) FIRST or SECOND: which one lay left (or above) on the screen; -1: not known
+    at: Floats  # (V,) seconds since 1970; 0: not known
+    strength: Floats  # (V,) 0: not said
+    first: Ints  # (I,) 0..A-1
+    second: Ints  # (I,)
+    group: Ints  # (I,) the set of answers that were judged together: the unit of resampling
+    length: Floats  # (A,) characters
+    raters: tuple[str, ...]
+    kinds: tuple[str, ...]  # of the raters: human, ai, simulated
+    prompts: tuple[str, ...]  # (I,) ids
+    texts: tuple[str, ...]  # (A,)
+
+    @property
+    def items(self) -> int:
+        return len(self.first)
+
+    @property
+    def answers(self) -> int:
+        return len(self.length)
+
+    def counts(self) -> Floats:
+        """How many chose the first, the second, neither. (I, 3)"""
+        flat = np.bincount(self.item * 3 + self.choice, minlength=self.items * 3)
+        return flat.reshape(self.items, 3).astype(np.float64)
+
+    def only(self, keep: NDArray[np.bool_]) -> Votes:
+        """Some of the votes; items, raters and answers keep their numbers."""
+        return replace(
+            self,
+            item=self.item[keep],
+            rater=self.rater[keep],
+            choice=self.choice[keep],
+            left=self.left[keep],
+            at=self.at[keep],
+            strength=self.strength[keep],
+        )
+
+
+def collect_votes(judgements: Iterable[Judgement]) -> Votes:
+    """Every pair of every judgement as one vote. A rater who is not named counts as a rater of each judgement's own.
+
+    Of several revisions by one rater on one pair the last one counts.
+    """
+    pairs: dict[tuple[str, int, int], int] = {}
+    answers: dict[tuple[str, str], int] = {}
+    raters: dict[tuple[str, str], int] = {}
+    groups: dict[tuple[str, frozenset[int]], int] = {}
+    item_rows: list[tuple[int, int, int, str]] = []
+    votes: dict[tuple[int, int], tuple[int, int, float, float]] = {}
+    for number, judgement in enumerate(judgements):
+        ranks = judgement.ranks
+        if len(ranks) < 2:
+            continue
+        name = judgement.rater or f"(unnamed {number + 1})"
+        rater = raters.setdefault((name, judgement.rater_kind), len(raters))
+        prompt = judgement.prompt.id
+        place = {p: answers.setdefault((prompt, judgement.completions[p]), len(answers)) for p in ranks}
+        group = groups.setdefault((prompt, frozenset(place.values())), len(groups))
+        screen = {p: n for n, p in enumerate(judgement.shown)}
+        for a, b in combinations(sorted(ranks), 2):
+            if place[a] == place[b]:
+                continue  # equal texts can't be told apart
+            if _hash(judgement.completions[a]) > _hash(judgement.completions[b]):
+                a, b = b, a
+            key = (prompt, place[a], place[b])
+            if key not in pairs:
+                pairs[key] = len(pairs)
+                item_rows.append((place[a], place[b], group, prompt))
+            choice = TIE if ranks[a] == ranks[b] else FIRST if ranks[a] < ranks[b] else SECOND
+            left = -1 if not {a, b} <= screen.keys() else FIRST if screen[a] < screen[b] else SECOND
+            strength = judgement.strength if len(ranks) == 2 else 0.0
+            votes[pairs[key], rater] = (choice, left, judgement.at, strength)
+    ints = [np.array(column, dtype=np.int64) for column in zip(*votes, strict=True)] or [np.zeros(0, np.int64)] * 2
+    said = list(zip(*votes.values(), strict=True)) or [()] * 4
+    items = list(zip(*item_rows, strict=True)) or [()] * 4
+    return Votes(
+        item=ints[0],
+        rater=ints[1],
+        choice=np.array(said[0], dtype=np.int64),
+        left=np.array(said[1], dtype=np.int64),
+        at=np.array(said[2], dtype=np.float64),
+        strength=np.array(said[3], dtype=np.float64),
+        first=np.array(items[0], dtype=np.int64),
+        second=np.array(items[1], dtype=np.int64),
+        group=np.array(items[2], dtype=np.int64),
+        length=np.array([len(text) for _, text in answers], dtype=np.float64),
+        raters=tuple(name for name, _ in raters),
+        kinds=tuple(kind for _, kind in raters),
+        prompts=tuple(str(prompt) for prompt in items[3]),
+        texts=tuple(text for _, text in answers),
+    )
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,0 +1,90 @@
+"""The crowd's Bradley-Terry: its gradient, its symmetries, and planted raters found."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.optimize import approx_fprime
+
+from heedful.feedback.crowd import SKILL, _problem, fit_crowd
+from heedful.feedback.orders import bradley_terry
+from heedful.feedback.votes import FIRST, SECOND, TIE
+
+sys.path.insert(0, str(Path(__file__).parent))
+from crowds import majority, planted
+
+HONEST = ("honest",) * 7
+
+
+@pytest.mark.parametrize("ties", [False, True], ids=["decided", "with ties"])
+def test_gradient_equals_differences(ties: bool) -> None:
+    """At a point away from every zero, with ties, weights and places on the screen unknown."""
+    votes = planted(0, roles=("honest", "left", "careless"), prompts=3, overlap=2).votes
+    rng = np.random.default_rng(0)
+    left = np.where(rng.random(len(votes.left)) < 0.2, -1, votes.left)
+    choice = np.where(rng.random(len(votes.choice)) < 0.3, TIE, votes.choice) if ties else votes.choice
+    problem = _problem(replace(votes, left=left, choice=choice), rng.uniform(0.5, 2, len(left)))
+    x = rng.normal(0, 0.7, votes.answers + 6 + 1 + ties)
+    value, grad = problem.loss(x)
+    numeric = approx_fprime(x, lambda point: problem.loss(point)[0], 1e-6)
+    assert np.isfinite(value) and len(grad) == len(x)
+    assert np.abs(grad - numeric).max() < 1e-4 and np.abs(grad).min() > 1e-6
+
+
+def test_swapping_an_items_sides_changes_nothing() -> None:
+    votes = planted(1, roles=("honest", "left", "careless"), prompts=8, overlap=2).votes
+    mirror = np.array([SECOND, FIRST, TIE])
+    swapped = replace(
+        votes, first=votes.second, second=votes.first, choice=mirror[votes.choice], left=mirror[votes.left]
+    )
+    one, two = fit_crowd(votes), fit_crowd(swapped)
+    assert one.score == pytest.approx(two.score, abs=1e-4) and one.skill == pytest.approx(two.skill, abs=1e-4)
+    assert one.lean == pytest.approx(two.lean, abs=1e-4)
+
+
+def test_a_preference_has_the_right_sign() -> None:
+    votes = planted(2, roles=HONEST, prompts=20).votes
+    crowd = fit_crowd(votes)
+    plain = bradley_terry(votes.first, votes.second, votes.counts(), votes.answers, ridge=0.25)
+    assert crowd.converged
+    assert np.corrcoef(crowd.score, plain.score)[0, 1] > 0.98, "honest raters: nearly the plain model"
+    p = crowd.probabilities(votes.first, votes.second)
+    assert (
+        np.allclose(p.sum(1), 1)
+        and ((p[:, 0] > p[:, 1]) == (crowd.score[votes.first] > crowd.score[votes.second])).all()
+    )
+
+
+@pytest.mark.parametrize("spoilers", [("careless",) * 4, ("left",) * 4, ("length",) * 3], ids=lambda s: s[0])
+def test_finds_planted_raters_and_beats_the_majority(spoilers: tuple[str, ...]) -> None:
+    gains, found = [], []
+    for seed in range(8):
+        crowd = planted(seed, roles=(*HONEST, *spoilers))
+        model = fit_crowd(crowd.votes)
+        p = model.probabilities(crowd.votes.first, crowd.votes.second)[:, 0]
+        ours = np.where(crowd.truth == FIRST, p > 0.5, p < 0.5).mean()
+        share = majority(crowd.votes)
+        plain = np.where(crowd.truth == FIRST, share, 1 - share).mean()
+        gains.append(ours - plain)
+        found.append(model.skill[:7].min() > model.skill[7:].max())
+        if spoilers[0] == "left":
+            assert model.lean[7:].min() > 0.75
+            assert model.skill[7:].max() < 0.4
+    assert np.mean(found) >= 0.85, "every honest rater stands above every planted one"
+    low = np.mean(gains) - 2.36 * np.std(gains, ddof=1) / np.sqrt(len(gains))
+    assert low > 0.0, f"gain {np.mean(gains):.3f}, from {low:.3f}"
+
+
+def test_few_votes_leave_a_rater_as_good_as_the_others() -> None:
+    crowd = planted(3, roles=(*HONEST, "honest"), prompts=40)
+    votes = crowd.votes
+    rare = votes.only((votes.rater != 7) | (np.cumsum(votes.rater == 7) <= 2))
+    model = fit_crowd(rare)
+    assert model.skill[7] == pytest.approx(np.median(model.skill[:7]), abs=0.2)
+    assert model.skill_high[7] - model.skill_low[7] > 1.4 * (model.skill_high - model.skill_low)[:7].mean()
+    none = fit_crowd(votes.only(votes.rater < 0))
+    assert none.skill == pytest.approx(1 / (1 + np.exp(-SKILL))), "without votes there is the prior alone"
