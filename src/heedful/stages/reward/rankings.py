@@ -15,7 +15,7 @@ from heedful.algorithms.reward.plackett_luce import plackett_luce_objective
 from heedful.config import RewardConfig
 from heedful.config.reward import BradleyTerry, Odin, PlackettLuce
 from heedful.data.chat import Chat
-from heedful.data.choices import choose_examples, pack_choices
+from heedful.data.choices import ChosenExamples, choose_examples, pack_choices
 from heedful.data.lengths import fitting_groups
 from heedful.data.packing import Example
 from heedful.data.pairs import RankedExamples, apart, by_answers, fits, pack_pairs, rank_examples
