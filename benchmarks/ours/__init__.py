@@ -1,0 +1,1 @@
+"""Our side: what users run, timed by what it logs. Runs in heedful's environment."""

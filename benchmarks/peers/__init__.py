@@ -1,0 +1,1 @@
+"""The peers' side. Runs in their own environments, and imports nothing of heedful."""

@@ -1,0 +1,51 @@
+"""vLLM on the processor, in process, with token ids in and out."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from benchmarks.worker import Task
+
+FOLDER = Path(__file__).parents[2] / "build" / "bench"
+
+
+def task(settings: dict[str, Any]) -> Task:
+    """Settings: size, lengths, rows, answer, precision, compiled."""
+    os.environ |= {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_CPU_KVCACHE_SPACE": "2", "VLLM_NO_USAGE_STATS": "1"}
+    import json
+    from itertools import islice
+
+    import vllm
+    from transformers import AutoTokenizer
+
+    folder = FOLDER / settings["size"]
+    words = AutoTokenizer.from_pretrained(folder / "skewed")
+    with (folder / "prompts.jsonl").open() as file:
+        prompts = [json.loads(line)["prompt"] for line in islice(file, settings["rows"])]
+    asked = [
+        {"prompt_token_ids": words.apply_chat_template(p, add_generation_prompt=True)["input_ids"]} for p in prompts
+    ]
+    begun = time.perf_counter()
+    engine = vllm.LLM(
+        str(folder / settings["lengths"]),
+        dtype=settings["precision"],
+        enforce_eager=not settings["compiled"],
+        max_num_seqs=settings["rows"],
+        max_model_len=256,
+        disable_log_stats=True,
+    )
+    start = time.perf_counter() - begun
+
+    def repeat(number: int) -> Mapping[str, Any]:
+        params = vllm.SamplingParams(temperature=1.0, max_tokens=settings["answer"], seed=number + 2, detokenize=False)
+        begun = time.perf_counter()
+        outputs = engine.generate(asked, params, use_tqdm=False)
+        seconds = time.perf_counter() - begun
+        return {"work": sum(len(output.outputs[0].token_ids) for output in outputs), "seconds": seconds}
+
+    repeat(-1)
+    return Task(repeat, {"vllm": vllm.__version__, "start_seconds": round(start, 1)})

@@ -1,0 +1,133 @@
+"""The list of results, merged by name, and the tables and figures made of it."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.catalogue import BENCHMARKS
+from heedful.report.svg import number
+from heedful.run import atomic_text
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "results.json"
+PAGE = ROOT / "docs" / "performance.md"
+BEGIN, END = "<!-- results: written by `python -m benchmarks` -->", "<!-- end of results -->"
+Line = Mapping[str, Any]
+
+
+def machine() -> str:
+    """The processor, its cores and what it can do, in words."""
+    info = Path("/proc/cpuinfo")
+    text = info.read_text() if info.exists() else ""
+    fields = dict(line.split(":", 1) for line in text.split("\n\n")[0].splitlines() if ":" in line)
+    fields = {key.strip(): value.strip() for key, value in fields.items()}
+    names = ("amx_tile", "avx512_bf16", "avx512f", "avx2")
+    can = next((name for name in names if name in fields.get("flags", "").split()), "")
+    memory = Path("/proc/meminfo")
+    size = f", {int(memory.read_text().split()[1]) / 2**20:.0f} GiB" if memory.exists() else ""
+    model = fields.get("model name", platform.processor() or platform.machine())
+    return f"{model}, {text.count('processor')} cores{size}{f', {can}' if can else ''}"
+
+
+def read() -> list[dict[str, Any]]:
+    """What was measured so far."""
+    lines: list[dict[str, Any]] = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
+    return lines
+
+
+def merge(lines: Sequence[Line], line: Line) -> list[Line]:
+    """The list with one line new or in its old place's stead, in the catalogue's order."""
+    order = {benchmark.name: place for place, benchmark in enumerate(BENCHMARKS)}
+    kept = [old for old in lines if old["name"] != line["name"]]
+    return sorted([*kept, line], key=lambda item: order.get(item["name"], len(order)))
+
+
+def write(lines: Sequence[Line]) -> None:
+    """results.json, the page's table, and the figures."""
+    from benchmarks.figures import figures
+
+    atomic_text(RESULTS, json.dumps(lines, indent=1, ensure_ascii=False) + "\n")
+    links = []
+    for name, svg in figures(lines).items():
+        path = PAGE.parent / "performance" / f"{name}.svg"
+        path.parent.mkdir(exist_ok=True)
+        atomic_text(path, svg)
+        links.append(f"![{name}](performance/{path.name})")
+    atomic_text(PAGE, with_table(PAGE.read_text(encoding="utf-8"), "\n\n".join([table(lines), *links])))
+
+
+def with_table(page: str, made: str) -> str:
+    """The page with what is made between its two marks. ValueError: the marks are gone."""
+    head, begin, rest = page.partition(BEGIN)
+    _, end, tail = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"{PAGE}: lacks the marks between which the table stands: {BEGIN} and {END}")
+    return f"{head}{BEGIN}\n{made}\n{END}{tail}"
+
+
+def table(lines: Sequence[Line]) -> str:
+    """Markdown: one row a benchmark; who measured with what stands below."""
+    if not lines:
+        return "Nothing is measured on this machine yet: run `make bench`."
+    rows = ["| benchmark | ours | peer | | ratio | goal | repeats |", "|---|--:|--:|---|--:|--:|---|"]
+    rows += [row(line) for line in lines]
+    return "\n".join([*rows, "", *notes(lines)])
+
+
+def row(line: Line) -> str:
+    ours = f"{number(line['ours'])} {_spread(line, 'ours')}".strip()
+    peer = f"{number(line['peer'])} {_spread(line, 'peer')}".strip() if line["peer"] is not None else "—"
+    ratio = f"{line['ratio']:.2f}" if line["ratio"] is not None else "—"
+    if line["ratio"] is not None and line["goal"]:
+        ratio = f"**{ratio}**" if line["ratio"] >= line["goal"] else f"{ratio} (short)"
+    goal = f"{line['goal']:g}" if line["goal"] else ""
+    side = line["sides"]["ours"]
+    repeats = f"{side['repeats']}{', disturbed' if line['noisy'] else ''}"
+    opponent = line.get("opponent", "")
+    if "failed" in line:
+        opponent += f" (failed: {line['failed'][:80]})"
+    return f"| `{line['name']}` | {ours} | {peer} | {line['unit']}; {opponent} | {ratio} | {goal} | {repeats} |"
+
+
+def _spread(line: Line, side: str) -> str:
+    """Half the range of the repeats, in per cent of the median."""
+    found = line["sides"].get(side)
+    if not found or found["repeats"] < 2 or "points" in line:
+        return ""
+    return f"±{50 * (found['high'] - found['low']) / found['median']:.0f} %"
+
+
+def notes(lines: Sequence[Line]) -> list[str]:
+    """The machines and versions that the figures come from, each once; the settings that the pilots chose."""
+    said = dict.fromkeys(f"Machine: {line['machine']}; {line['threads']} threads a side." for line in lines)
+    versions: dict[str, None] = {}
+    for line in lines:
+        for side in line["sides"].values():
+            info = {k: v for k, v in side["info"].items() if k in ("python", "torch", "transformers", "trl", "vllm")}
+            versions |= {f"{package} {version}": None for package, version in info.items()}
+    chosen = [_chosen(line) for line in lines]
+    return [
+        *said,
+        f"Versions: {', '.join(sorted(versions))}." if versions else "",
+        "Values are medians, ± half the range. A ratio in bold reaches its goal. *disturbed*: other processes used "
+        "more than 0.15 core, so the figure is worth little.",
+        "",
+        *(["Settings that each side's pilot chose: " + "; ".join(c for c in chosen if c) + "."] if any(chosen) else []),
+    ]
+
+
+def _chosen(line: Line) -> str:
+    """`sft/1m` float32 against bfloat16."""
+    words = []
+    for side in line["sides"].values():
+        keys = {key for name in side["pilot"] for key in (part.split(" ")[0] for part in name.split(", "))}
+        words.append(", ".join(_setting(k, side["settings"][k]) for k in sorted(keys) if k in side["settings"]))
+    return f"`{line['name']}` {' against '.join(words)}" if any(words) else ""
+
+
+def _setting(key: str, value: Any) -> str:
+    return str(value) if key == "precision" else f"{key} {value}"

@@ -1,0 +1,68 @@
+"""Processes that measure: the line protocol, failures in their own words, and what others use."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from benchmarks.load import Watch
+from benchmarks.process import SideFailed, Worker
+
+from benchmarks import material
+from heedful.data.chat import Chat, train_tokenizer
+
+
+def worker(task: str, tmp_path: Path) -> Worker:
+    return Worker("ours", task, {"size": "tiny", "precision": "float32"}, 1, tmp_path / "log")
+
+
+def test_a_worker_gets_ready_and_repeats(tmp_path: Path) -> None:
+    with worker("worker:count", tmp_path) as process:
+        assert process.ready(60) == {"threads": "1"}
+        rows = [process.repeat(60) for _ in range(2)]
+    assert [row["work"] for row in rows] == [0, 1]
+    assert rows[0]["peak_gib"] > 0
+
+
+def test_a_worker_that_fails_says_why(tmp_path: Path) -> None:
+    with worker("worker:nothing", tmp_path) as process, pytest.raises(SideFailed, match="no attribute 'nothing'"):
+        process.ready(60)
+
+
+def test_a_missing_environment_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmarks.process.PYTHON", {"vllm": tmp_path / ".vllm-venv/bin/python"})
+    with pytest.raises(SideFailed, match=r"\.vllm-venv is not installed"):
+        Worker("vllm", "t", {}, 1, tmp_path / "log")
+
+
+def test_ones_own_work_is_not_counted_as_others() -> None:
+    with subprocess.Popen(["sleep", "60"]) as idle:
+        with Watch(os.getpid()) as mine, Watch(idle.pid) as anothers:
+            end = time.process_time() + 0.3
+            while time.process_time() < end:
+                pass
+        idle.kill()
+    assert mine.others < anothers.others
+
+
+def test_the_end_of_an_answer_is_as_likely_as_asked() -> None:
+    words = material.made_up_words(700, np.random.default_rng(0))
+    chat = Chat(train_tokenizer([" ".join(words)] * 2, 1024))
+    lm = material.new_model("tiny", chat.tokenizer)
+    for rate in material.END_RATE.values():
+        material.set_end_rate(lm, chat.eos_id, rate)
+        with torch.no_grad():
+            logits = lm(torch.randint(300, 1024, (4, 32))).logits
+        found = logits.softmax(-1)[..., chat.eos_id]
+        assert 0.5 * rate < float(found.median()) < 2 * rate
+
+
+def test_lengths_are_skewed_and_cut() -> None:
+    drawn = material.lengths(np.random.default_rng(0), 2000)
+    assert min(drawn) >= 8 and max(drawn) == 128
+    assert np.mean(drawn) > np.median(drawn)
