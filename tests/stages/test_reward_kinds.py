@@ -67,8 +67,15 @@ def steps(index: int) -> StepLabels:
     return StepLabels(prompt=prompt(index), steps=lines, labels=tuple(map(float, right)))
 
 
+def outcome(index: int) -> dict[str, Any]:
+    good = bool(np.random.default_rng(index).integers(0, 2))
+    text = f"{'true' if good else 'false'} {PAD}{index % 9}"
+    return {"id": str(index), "prompt": f"Bring the bread {index}", "completion": text, "label": good}
+
+
 def write(path: Path, records: list[Any]) -> str:
-    path.write_text("".join(json.dumps(to_row(record)) + "\n" for record in records))
+    rows = [record if isinstance(record, dict) else to_row(record) for record in records]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return str(path)
 
 
@@ -79,7 +86,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     chat = Chat(train_tokenizer(texts * 3, 300))
     shape = Architecture(vocabulary=300, hidden=32, layers=2, heads=2, kv_heads=2, feedforward=48, context=192)
     save_policy(new_policy(shape, chat, 0), chat, home / "policy")
-    for name, make in (("rankings", ranking), ("lengthy", lengthy), ("ratings", rating), ("steps", steps)):
+    kinds = {"rankings": ranking, "lengthy": lengthy, "ratings": rating, "steps": steps, "outcomes": outcome}
+    for name, make in kinds.items():
         write(home / f"{name}.jsonl", [make(i) for i in range(160)])
         write(home / f"{name}-held.jsonl", [make(i) for i in range(300, 360)])
     samples: list[Record] = [
@@ -205,6 +213,15 @@ def test_a_process_model_finds_the_first_wrong_step(home: Path) -> None:
     assert score.parts["raw"] == pytest.approx(min(right[i].item() for i in ends), abs=1e-5)
     whole = judge.score([prompt(1)] * 2, ["true 1. true 4. true 3.", text])
     assert whole[0].value > whole[1].value
+
+
+@pytest.mark.parametrize("every_token", [False, True])
+def test_an_outcome_model_tells_right_from_wrong(home: Path, every_token: bool) -> None:
+    loss, longer = {"type": "outcome", "every_token": every_token}, Training(epochs=3)
+    run, report = trained(home, f"out-{every_token}", config(home, "outcomes", loss=loss, training=longer))
+    assert report["accuracy"] > 0.9 > report["commoner"] and report["area"] > 0.95
+    scores = load_reward(run.model, affine=False).score([prompt(1)] * 2, ["true and so on 1", "false and so on 1"])
+    assert scores[0].value > 0 > scores[1].value
 
 
 def test_an_ensembles_members_are_models_of_their_own_and_their_mean_is_one(home: Path) -> None:

@@ -49,6 +49,14 @@ class Regression(Section):
     """Criterion → its weight in the one reward, in the ratings' own units; empty: all alike, summing to 1."""
 
 
+class Outcome(Section):
+    """From answers that are right or wrong (`label`): the log-odds that an answer is right."""
+
+    type: Literal["outcome"] = "outcome"
+    every_token: bool = False
+    """Learn the label at every token of the answer, not at its last alone (Cobbe 2021)."""
+
+
 class Process(Section):
     """From answers whose steps are labelled: the chance that each step is right."""
 
@@ -62,7 +70,7 @@ class Process(Section):
 
 
 RewardLoss = Annotated[
-    BradleyTerry | PlackettLuce | Odin | Pairwise | Regression | Process, Field(discriminator="type")
+    BradleyTerry | PlackettLuce | Odin | Pairwise | Regression | Outcome | Process, Field(discriminator="type")
 ]
 
 
@@ -84,7 +92,7 @@ class RewardConfig(Section):
     loss: RewardLoss = BradleyTerry()
     """What is learnt from which kind of judgement; `loss.type` is one of the sections above."""
     members: int = Field(1, ge=1, le=16)
-    """Above 1: an ensemble, each with its own head and data order, in `members/K/model`; `model` is their mean."""
+    """Above 1: an ensemble, each with a data order of its own, in `members/K/model`; `model` has their mean weights."""
     optim: Optim = Optim(lr=1e-3, warmup=20, betas=(0.9, 0.99))
     lora: Lora = Lora()
     """On the backbone; the new head always learns whole."""

@@ -10,6 +10,7 @@ from heedful.data.convert import prompt_of, rater_kind
 from heedful.data.dialogues import answer_to, prompt_messages, words
 from heedful.data.faults import RowFault, describe
 from heedful.data.formats import Format, rating_columns
+from heedful.data.parts import conversation
 from heedful.records import Rating, Row, StepLabels
 
 
@@ -43,6 +44,21 @@ def _numbers(value: Any) -> dict[str, float]:
         if type(number) not in (int, float):
             raise RowFault(f"ratings.{name}", describe(number), "a number", "write one or leave it out")
     return {name: float(number) for name, number in given.items()}
+
+
+def to_outcome(row: Row, kind: Format) -> StepLabels:
+    """An answer that is right or wrong as a whole (TRL's `label`): an answer in one step."""
+    field = "label" if row.get("label") is not None else "kto_tag"
+    if not isinstance(row[field], bool):
+        raise RowFault(field, describe(row[field]), "true or false", "write one of them")
+    messages, answer = conversation(row, kind)
+    return StepLabels(
+        prompt=prompt_of(row, kind, messages),
+        steps=(answer,),
+        labels=(float(row[field]),),
+        rater=str(row.get("rater") or ""),
+        rater_kind=rater_kind(row),
+    )
 
 
 def to_steps(row: Row) -> StepLabels:

@@ -12,7 +12,7 @@ from typing import NoReturn, TypeVar
 from heedful.data.convert import to_completion, to_demonstration, to_document, to_prompt, to_ranking
 from heedful.data.faults import SHOWN, Fault, RowFault, raise_faults
 from heedful.data.formats import HALVED, PREFERENCES, Format, recognise, require_columns
-from heedful.data.grades import to_rating, to_steps
+from heedful.data.grades import to_outcome, to_rating, to_steps
 from heedful.data.json_rows import Located
 from heedful.data.rows import read_rows
 from heedful.errors import InputError
@@ -68,6 +68,11 @@ def read_ratings(paths: Sequence[str | Path]) -> list[Rating]:
         for path in paths
         for rating in _read(path, (Format.RATING,), lambda row, _: to_rating(row), "ratings by criterion")
     ]
+
+
+def read_outcomes(paths: Sequence[str | Path]) -> list[StepLabels]:
+    """Answers that are right or wrong as a whole, of all files in order: one step each."""
+    return [outcome for path in paths for outcome in _read(path, (Format.UNPAIRED,), to_outcome, "labelled answers")]
 
 
 def read_steps(paths: Sequence[str | Path]) -> list[StepLabels]:
@@ -130,7 +135,7 @@ def _read(path: str | Path, accepted: tuple[Format, ...], convert: Callable[[Row
 
     def accept(row: Row, kind: Format) -> T:
         if kind not in accepted:
-            _refuse(path, kind, what, grades=accepted in ((Format.RATING,), (Format.STEPWISE,)))
+            _refuse(path, kind, what, grades=accepted in ((Format.RATING,), (Format.STEPWISE,), (Format.UNPAIRED,)))
         return convert(row, kind)
 
     records: list[T] = []

@@ -129,7 +129,7 @@ def _serves(kind: Format, tally: Tally) -> str:
         case Format.RATING:
             return 'reward with loss.type = "regression"; its prompts serve sample and ppo'
         case Format.UNPAIRED:
-            return "its prompts serve sample and ppo; single labelled answers can't be ranked or imitated"
+            return 'reward with loss.type = "outcome"; its prompts serve sample and ppo'
         case Format.TEXT:
             return "pretrain; as beginnings to be continued, sample and ppo"
         case Format.PROMPT:

@@ -6,20 +6,22 @@ from collections.abc import Sequence
 
 from transformers import PreTrainedModel
 
-from heedful.algorithms.reward.correctness import process_objective
+from heedful.algorithms.reward.correctness import outcome_objective, process_objective
 from heedful.config import RewardConfig
-from heedful.config.reward import Process
+from heedful.config.reward import Outcome, Process
 from heedful.data.chat import Chat
 from heedful.data.lengths import fitting_groups
 from heedful.data.pairs import apart
-from heedful.data.sources import read_steps
+from heedful.data.sources import read_outcomes, read_steps
 from heedful.data.steps import JOINT, LabelledExample, StepExample, pack_correctness, step_example, up_to_first_error
 from heedful.errors import InputError
-from heedful.evaluate.correctness_report import sentence, step_report
+from heedful.evaluate.correctness_report import outcome_report, sentence, step_report
 from heedful.models.classifiers import STEP_LABELS, draw_heads, new_heads, save_heads
+from heedful.models.heads import RewardModel
+from heedful.models.loading import save_reward_model
 from heedful.models.lora import add_lora
 from heedful.records import StepLabels
-from heedful.rewards.model import RAW
+from heedful.rewards.model import RAW, ModelReward
 from heedful.rewards.process import ProcessReward
 from heedful.run import Run
 from heedful.stages.reward.lesson import Lesson, Report, shown
@@ -64,14 +66,81 @@ class JudgedSteps:
         return {}
 
 
-def process_lesson(config: RewardConfig, loss: Process, run: Run) -> Lesson:
+class JudgedAnswers:
+    """A trained model that says how likely an answer is right, in log-odds."""
+
+    def __init__(self, judge: ModelReward, trained_on: int, heldout: list[LabelledExample], samples: Samples) -> None:
+        self.judge, self.trained_on, self.heldout, self.samples = judge, trained_on, heldout, samples
+        self.affine = RAW
+
+    @property
+    def classifier(self) -> PreTrainedModel:
+        return self.judge.model.classifier
+
+    def save(self, run: Run) -> None:
+        self.affine = scale_of(self.samples, self.judge.score_examples(self.samples.examples), run)
+        save_reward_model(self.judge.model, self.judge.chat, self.affine, run.model)
+
+    def report(self, run: Run) -> tuple[Report, str]:
+        said = self.judge.score_examples([item.example for item in self.heldout])
+        report = outcome_report(said, [item.labels[-1] for item in self.heldout])
+        line = sentence(report)
+        report |= {"trained_on": {"labels": self.trained_on}}
+        return report | {"affine": {"mean": self.affine.mean, "std": self.affine.std}}, line
+
+    def heldout_scores(self) -> list[float]:
+        return []
+
+    def ensemble_report(self, scores: Sequence[Sequence[float]]) -> Report:
+        return {}
+
+
+def outcome_lesson(config: RewardConfig, loss: Outcome, run: Run, head: int) -> Lesson:
+    """One logit, learnt at the answer's last token or at each of them, and read at the last."""
+    held_all = read_outcomes(config.heldout)
+    labelled, overlap = apart(read_outcomes(config.data), held_all, "labels")
+    if not labelled:
+        raise InputError(f"{', '.join(config.data)}: every prompt is held out: nothing is left to train on")
+    model, chat = new_heads(config.model, ("right",))
+    draw_heads(model, head)
+    run.note(add_lora(model.classifier, config.lora, config.model, run.seed_for("lora")))
+    items, left_out = _outcomes(chat, labelled, loss, model.context, "labels")
+    heldout, also_left_out = _outcomes(chat, held_all, loss, model.context, "held-out labels")
+    for note in (overlap, left_out, also_left_out):
+        run.note(note)
+    samples = read_samples(config, chat, model.context, run)
+    return Lesson(
+        model,
+        [len(item.example.ids) for item in items],
+        lambda chosen: pack_correctness([items[i] for i in chosen]),
+        outcome_objective,
+        lambda: JudgedAnswers(ModelReward(RewardModel(model.classifier), chat), len(items), heldout, samples),
+        shown(heldout, lambda item: len(item.example.ids), pack_correctness, config.training),
+    )
+
+
+def _outcomes(
+    chat: Chat, labelled: Sequence[StepLabels], loss: Outcome, context: int, what: str
+) -> tuple[list[LabelledExample], str]:
+    """Answers as tokens with their label at the last one, or at each; and a sentence about those that don't fit."""
+    texts = [[chat.example(item.prompt.messages, item.steps[0])] for item in labelled]
+    kept, left_out = fitting_groups(texts, context, what)
+    items = []
+    for example, item in ((texts[i][0], labelled[i]) for i in kept):
+        last = len(example.ids)
+        at = range(example.answer if loss.every_token else last - 1, last)
+        items.append(LabelledExample(example, tuple(at), (item.labels[0],) * len(at)))
+    return items, left_out
+
+
+def process_lesson(config: RewardConfig, loss: Process, run: Run, head: int) -> Lesson:
     """Two logits at the end of each step."""
     held_all = read_steps(config.heldout)
     labelled, overlap = apart(read_steps(config.data), held_all, "answers in steps")
     if not labelled:
         raise InputError(f"{', '.join(config.data)}: every prompt is held out: nothing is left to train on")
     model, chat = new_heads(config.model, STEP_LABELS, tokens=True)
-    draw_heads(model, run.seed_for("head"))
+    draw_heads(model, head)
     run.note(add_lora(model.classifier, config.lora, config.model, run.seed_for("lora")))
     joint = JOINT[loss.steps]
     texts = [_in_steps(chat, item, joint) for item in labelled]

@@ -113,9 +113,9 @@ class ScoredAnswers:
         return self.judge.score_examples(self.material.heldout_examples)
 
 
-def scalar_lesson(config: RewardConfig, loss: BradleyTerry | PlackettLuce, run: Run) -> Lesson:
+def scalar_lesson(config: RewardConfig, loss: BradleyTerry | PlackettLuce, run: Run, head: int) -> Lesson:
     """One head, one score."""
-    model, chat = reward_from_policy(config.model, run.seed_for("head"))
+    model, chat = reward_from_policy(config.model, head)
     run.note(add_lora(model.classifier, config.lora, config.model, run.seed_for("lora")))
     judge = ModelReward(model, chat)
     material = read_material(config, chat, judge.context, run)
@@ -147,10 +147,10 @@ def scalar_lesson(config: RewardConfig, loss: BradleyTerry | PlackettLuce, run: 
             )
 
 
-def odin_lesson(config: RewardConfig, loss: Odin, run: Run) -> Lesson:
+def odin_lesson(config: RewardConfig, loss: Odin, run: Run, head: int) -> Lesson:
     """Two heads in training; afterwards the quality head alone is an ordinary reward model."""
     model, chat = new_heads(config.model, ("quality", "length"))
-    draw_heads(model, run.seed_for("head"))
+    draw_heads(model, head)
     run.note(add_lora(model.classifier, config.lora, config.model, run.seed_for("lora")))
     material = read_material(config, chat, model.context, run)
     held = material.heldout_choices(chat, model.context) if config.training.early_stop.metric else []

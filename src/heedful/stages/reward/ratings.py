@@ -61,7 +61,7 @@ class RatedAnswers:
         return {}
 
 
-def regression_lesson(config: RewardConfig, loss: Regression, run: Run) -> Lesson:
+def regression_lesson(config: RewardConfig, loss: Regression, run: Run, head: int) -> Lesson:
     """Ratings standardised over the training answers; the heads' names and scales are kept with the model."""
     held_all = read_ratings(config.heldout)
     ratings, overlap = apart(read_ratings(config.data), held_all, "ratings")
@@ -69,7 +69,7 @@ def regression_lesson(config: RewardConfig, loss: Regression, run: Run) -> Lesso
         raise InputError(f"{', '.join(config.data)}: every rated prompt is held out: nothing is left to train on")
     criteria = criteria_of(ratings, loss.weights)
     model, chat = new_heads(config.model, [criterion.name for criterion in criteria])
-    draw_heads(model, run.seed_for("head"))
+    draw_heads(model, head)
     run.note(add_lora(model.classifier, config.lora, config.model, run.seed_for("lora")))
     texts = [[chat.example(r.prompt.messages, r.completion)] for r in ratings]
     kept, left_out = fitting_groups(texts, model.context, "ratings")

@@ -52,13 +52,13 @@ class ComparedAnswers:
         return {}
 
 
-def pairwise_lesson(config: RewardConfig, run: Run) -> Lesson:
+def pairwise_lesson(config: RewardConfig, run: Run, head: int) -> Lesson:
     """One head at the end of a text with both answers."""
     if config.calibration:
         raise InputError(
             "a pairwise model scores no answer by itself, so samples can't set its scale: leave calibration out"
         )
-    model, chat = reward_from_policy(config.model, run.seed_for("head"))
+    model, chat = reward_from_policy(config.model, head)
     run.note(add_lora(model.classifier, config.lora, config.model, run.seed_for("lora")))
     heldout = read_rankings(config.heldout)
     rankings, overlap = apart(read_rankings(config.data), heldout)

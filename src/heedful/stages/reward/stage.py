@@ -11,10 +11,10 @@ from transformers import PreTrainedModel
 
 from heedful.batches import Batch
 from heedful.config import RewardConfig
-from heedful.config.reward import BradleyTerry, Odin, Pairwise, PlackettLuce, Process, Regression
+from heedful.config.reward import BradleyTerry, Odin, Outcome, Pairwise, PlackettLuce, Process, Regression
 from heedful.errors import InputError
 from heedful.run import Run, atomic_text
-from heedful.stages.reward.correctness import process_lesson
+from heedful.stages.reward.correctness import outcome_lesson, process_lesson
 from heedful.stages.reward.lesson import Lesson, Report, Trained
 from heedful.stages.reward.rankings import odin_lesson, scalar_lesson
 from heedful.stages.reward.ratings import regression_lesson
@@ -35,7 +35,7 @@ def reward(config: RewardConfig, run: Run) -> None:
     """
     accelerator = make_accelerator(config.training)
     if config.members == 1:
-        trained, figures = _train(_lesson(config, run), config, run, accelerator), Report()
+        trained, figures = _train(_lesson(config, run, run.seed_for("head")), config, run, accelerator), Report()
     else:
         trained, figures = _train_members(config, run, accelerator)
     if run.main:
@@ -49,18 +49,21 @@ def reward(config: RewardConfig, run: Run) -> None:
             shutil.rmtree(_member(run, index).checkpoints, ignore_errors=True)  # all that they were kept for is done
 
 
-def _lesson(config: RewardConfig, run: Run) -> Lesson:
+def _lesson(config: RewardConfig, run: Run, head: int) -> Lesson:
+    """`head` is the seed that new heads are drawn from."""
     match config.loss:
         case BradleyTerry() | PlackettLuce() as loss:
-            return scalar_lesson(config, loss, run)
+            return scalar_lesson(config, loss, run, head)
         case Odin() as loss:
-            return odin_lesson(config, loss, run)
+            return odin_lesson(config, loss, run, head)
         case Pairwise():
-            return pairwise_lesson(config, run)
+            return pairwise_lesson(config, run, head)
         case Regression() as loss:
-            return regression_lesson(config, loss, run)
+            return regression_lesson(config, loss, run, head)
+        case Outcome() as loss:
+            return outcome_lesson(config, loss, run, head)
         case Process() as loss:
-            return process_lesson(config, loss, run)
+            return process_lesson(config, loss, run, head)
 
 
 def _train(lesson: Lesson, config: RewardConfig, run: Run, accelerator: Accelerator) -> Trained:
@@ -110,13 +113,16 @@ def _member(run: Run, index: int) -> Run:
 
 
 def _train_members(config: RewardConfig, run: Run, accelerator: Accelerator) -> tuple[Trained, Report]:
-    """One after the other; what comes back holds the mean of all weights (WARM, Ramé 2024)."""
+    """One after the other; what comes back holds the mean of all weights (WARM, Ramé 2024).
+
+    All begin with the same head and see the data in orders of their own: weights that began apart have no mean.
+    """
     total: dict[str, Tensor] = {}
     scores: list[list[float]] = []
     for index in range(config.members):
         member = _member(run, index)
         run.say(f"member {index + 1} of {config.members}")
-        trained = _train(_lesson(config, member), config, member, accelerator)
+        trained = _train(_lesson(config, member, run.seed_for("head")), config, member, accelerator)
         if run.main:
             trained.save(member)
             _add(total, trained.classifier)
