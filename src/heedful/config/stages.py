@@ -125,7 +125,10 @@ class LabelConfig(Section):
     prompts: int = Field(0, ge=0)
     """Most prompts to rank, drawn at random; 0: all."""
     overlap: int = Field(1, ge=1, le=12)
-    """Raters who rank each prompt that is trained on; the file keeps each one's ranking."""
+    """Raters who judge each prompt that is trained on; the file keeps each one's judgement."""
+    ask: Literal["rank", "rate", "steps"] = "rank"
+    """Rank the candidates; or rate each from 0 to 4 by criterion (ratings.jsonl); or, of sums in steps, say which steps
+    are right (steps.jsonl)."""
     by: SimulatedLabels = SimulatedLabels()
 
 

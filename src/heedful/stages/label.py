@@ -17,6 +17,7 @@ from heedful.evaluate.reward_report import judged_pairs, label_figures, with_tru
 from heedful.judges.sentiment import NOISE, compound
 from heedful.records import Prompt, Ranking
 from heedful.run import Run, seed_of
+from heedful.stages.grading import grade, of_kind, refuse_unfit
 from heedful.world import FAMILIES, GoldJudge, SimulatedRater, preference_probability, raters
 
 TIE_WIDTH = 0.02  # answers that a rater feels to be this close, in units of the truth, share a rank
@@ -42,9 +43,13 @@ def label(config: LabelConfig, run: Run) -> None:
             f"{', '.join(config.completions)}: no prompt has two different answers to rank; "
             "sample more completions at a higher temperature"
         )
-    usable = run.drawn(usable, config.prompts, "prompts")
+    refuse_unfit(config, usable)
+    usable = run.drawn(of_kind(config.ask, usable), config.prompts, "prompts")
     truth = _truth(config.by, run.seed, usable)
     held = held_out([candidates.prompt.id for candidates in usable], config.holdout, run.seed)
+    if config.ask != "rank":
+        grade(config, usable, held, truth.raters, run)
+        return
     training: list[Ranking] = []
     heldout: list[Ranking] = []
     with run.progress("label", len(usable)) as progress:

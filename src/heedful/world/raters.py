@@ -25,6 +25,7 @@ from heedful.world.gold import GoldJudge
 TEMPERATURE = 0.15  # a quarter of labels goes against gold on candidates of a base, an SFT model and other prompts
 CARELESS = 3.0  # how much noisier the careless rater is
 SIZE = 12
+TOP = 4  # of a rating
 # Mean and spread over people of each taste, in gold units: per ten words, per sentence, and for the first place.
 TASTES = {
     "length": (0.012, 0.015),
@@ -63,6 +64,18 @@ class SimulatedRater:
             + self.confident * confident
             + self.caveat * caveats
         )
+
+    def rate(self, prompt: Prompt, text: str, rng: np.random.Generator) -> dict[str, float]:
+        """Each of gold's criteria as a whole number from 0 to 4, felt through tastes and noise."""
+        tastes = self.utility(prompt, text) - self.truth(prompt, text)  # a halo: the same on every criterion
+        return {
+            name: float(np.clip(np.rint(TOP * (true + tastes + self.temperature * rng.normal())), 0, TOP))
+            for name, true in _GOLD.score(prompt, text).criteria.items()
+        }
+
+    def checks(self, right: bool, rng: np.random.Generator) -> bool:
+        """Whether the rater calls a step right: mistaken as if right and wrong were half a unit of gold apart."""
+        return right != bool(rng.random() < _sigmoid(-0.5 / self.temperature))
 
     def rank(
         self, prompt: Prompt, texts: Sequence[str], rng: np.random.Generator, tie_width: float = 0.0

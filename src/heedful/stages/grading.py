@@ -1,0 +1,72 @@
+"""Answers graded one by one by simulated raters: ratings by criterion, or which steps of a sum are right."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+
+from heedful.config import LabelConfig
+from heedful.data.candidates import Candidates
+from heedful.data.steps import steps_of
+from heedful.errors import InputError
+from heedful.records import Prompt, Rating, StepLabels
+from heedful.run import Run
+from heedful.world import GoldJudge, SimulatedRater
+
+IN_STEPS = "steps"  # the family of the built-in world whose answers have steps that can be checked
+GOLD = GoldJudge()
+FILES = {"rate": "ratings.jsonl", "steps": "steps.jsonl"}
+
+
+def of_kind(ask: Literal["rank", "rate", "steps"], pool: Sequence[Candidates]) -> list[Candidates]:
+    """The prompts that can be asked about: of step labels, sums in steps alone."""
+    return [candidates for candidates in pool if ask != "steps" or candidates.family == IN_STEPS]
+
+
+def refuse_unfit(config: LabelConfig, pool: Sequence[Candidates]) -> None:
+    """InputError where these raters can't answer what they are asked."""
+    if config.ask != "rank" and config.by.truth != "world":
+        raise InputError(f'ask = "{config.ask}": raters of sentiment can only rank; set by.truth to "world"')
+    if config.ask == "steps" and not of_kind(config.ask, pool):
+        raise InputError(
+            f"{', '.join(config.completions)}: no prompt is a sum in steps of the built-in world (family '{IN_STEPS}'), "
+            "and simulated raters can check no other steps"
+        )
+
+
+def grade(
+    config: LabelConfig, pool: Sequence[Candidates], held: frozenset[int], raters: Sequence[SimulatedRater], run: Run
+) -> None:
+    """Every rater of a prompt grades all of its candidates; leaves ratings.jsonl or steps.jsonl, and heldout.jsonl."""
+    training: list[Rating | StepLabels] = []
+    heldout: list[Rating | StepLabels] = []
+    with run.progress("label", len(pool)) as progress:
+        for index, candidates in enumerate(pool):
+            order = run.rng("raters", index).permutation(len(raters))
+            people = [raters[int(i)] for i in order[: 1 if index in held else config.overlap]]
+            for number, rater in enumerate(people):
+                rng = run.rng("grade", index, number)
+                given = [
+                    _judgement(config, candidates.prompt, text, rater, rng) for text in candidates.texts if text.strip()
+                ]
+                (heldout if index in held else training).extend(given)
+            progress.advance()
+            run.stop_if_asked()
+    run.write_records(FILES[config.ask], training)
+    run.write_records("heldout.jsonl", heldout)
+    run.summary |= {"answers": len(training), "heldout": len(heldout), "raters": sorted({r.rater for r in training})}
+    run.say(f"{len(training)} graded answers to train on, {len(heldout)} held out, by {len(raters)} simulated raters")
+
+
+def _judgement(
+    config: LabelConfig, prompt: Prompt, text: str, rater: SimulatedRater, rng: np.random.Generator
+) -> Rating | StepLabels:
+    if config.ask == "rate":
+        ratings = rater.rate(prompt, text, rng)
+        return Rating(prompt=prompt, completion=text, ratings=ratings, rater=rater.name, rater_kind="simulated")
+    steps = steps_of(text, "sentences")
+    right = [all(ok for _, ok in GOLD.steps(prompt, step)) for step in steps]
+    labels = tuple(float(rater.checks(one, rng)) for one in right)
+    return StepLabels(prompt=prompt, steps=steps, labels=labels, rater=rater.name, rater_kind="simulated")
