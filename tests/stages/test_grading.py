@@ -35,9 +35,8 @@ def answers() -> list[Completion]:
 
 
 def graded(tmp_path: Path, **fields: object) -> Run:
-    config = LabelConfig.model_validate(
-        {"completions": [write(tmp_path / "c.jsonl", answers())], "holdout": 0.3} | fields
-    )
+    given = {"completions": [write(tmp_path / "c.jsonl", answers())], "holdout": 0.3}
+    config = LabelConfig.model_validate(given | fields)
     run = Run(tmp_path / "label", "label", 0)
     label(config, run)
     return run
@@ -77,5 +76,5 @@ def test_what_raters_cannot_be_asked_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="raters of sentiment can only rank"):
         graded(tmp_path, ask="rate", by=SimulatedLabels(truth="sentiment"))
     story = [Completion(prompt=Prompt(id="1", messages=(Message("text", "Once"),)), text=t, policy="b") for t in "ab"]
-    with pytest.raises(InputError, match="no prompt is a sum in steps"):
+    with pytest.raises(InputError, match="no prompt is of the built-in world's family 'steps'"):
         graded(tmp_path, ask="steps", completions=[write(tmp_path / "s.jsonl", story)])

@@ -22,7 +22,7 @@ from heedful.judges.protocol import Judge
 from heedful.models.heads import Policy
 from heedful.models.loading import load_policy
 from heedful.records import Messages, Prompt
-from heedful.rewards.model import ModelReward
+from heedful.rewards.loading import load_reward
 from heedful.run import Run, atomic_text
 from heedful.sampling import make_sampler
 
@@ -110,7 +110,7 @@ def _judges(config: EvaluateConfig, device: torch.device) -> dict[str, Judge]:
         case "none":
             pass
     for name, folder in config.reward_models.items():
-        judges[name] = RewardJudge(ModelReward.load(folder, device))
+        judges[name] = RewardJudge(load_reward(folder, device))
     return judges
 
 

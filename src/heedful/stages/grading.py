@@ -31,7 +31,7 @@ def refuse_unfit(config: LabelConfig, pool: Sequence[Candidates]) -> None:
         raise InputError(f'ask = "{config.ask}": raters of sentiment can only rank; set by.truth to "world"')
     if config.ask == "steps" and not of_kind(config.ask, pool):
         raise InputError(
-            f"{', '.join(config.completions)}: no prompt is a sum in steps of the built-in world (family '{IN_STEPS}'), "
+            f"{', '.join(config.completions)}: no prompt is of the built-in world's family '{IN_STEPS}', "
             "and simulated raters can check no other steps"
         )
 
@@ -48,9 +48,8 @@ def grade(
             people = [raters[int(i)] for i in order[: 1 if index in held else config.overlap]]
             for number, rater in enumerate(people):
                 rng = run.rng("grade", index, number)
-                given = [
-                    _judgement(config, candidates.prompt, text, rater, rng) for text in candidates.texts if text.strip()
-                ]
+                texts = [text for text in candidates.texts if text.strip()]
+                given = [_judgement(config, candidates.prompt, text, rater, rng) for text in texts]
                 (heldout if index in held else training).extend(given)
             progress.advance()
             run.stop_if_asked()
