@@ -9,20 +9,12 @@ from pathlib import Path
 
 from rich.table import Table
 
+from heedful.ops.memory import memory_available
 from heedful.run.manifest import environment
 from heedful.run.progress import console
 
 DISK_NEEDED = 2e9  # bytes: the demo's run folder takes well under a tenth of it
 MEMORY_NEEDED = 4e9
-
-
-def memory_available() -> float:
-    """Bytes that a process may take, as the kernel sees it; 0 where it does not say."""
-    path = Path("/proc/meminfo")
-    if not path.exists():
-        return 0.0
-    lines = dict(line.split(":", 1) for line in path.read_text().splitlines())
-    return float(lines["MemAvailable"].split()[0]) * 1024
 
 
 def doctor() -> bool:

@@ -27,7 +27,7 @@ from heedful.config import (
     StageConfig,
     WorldConfig,
 )
-from heedful.doctor import memory_available
+from heedful.ops.memory import memory_available
 from heedful.run import Manifest, console
 from heedful.run.folder import RunFolder
 

@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "world": set(),
     "serve": {"sampling", "data", "models", "ops", "batches"},
     "doctor": {"ops"},
-    "estimate": {"doctor", "ops"},
+    "estimate": {"ops"},
     "runs": {"evaluate"},
     "processes": set(),
     "__main__": {"cli"},

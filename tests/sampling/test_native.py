@@ -152,6 +152,15 @@ def test_prompts_without_room_or_tokens_are_refused(tiny: Tiny, prompt: list[int
         NativeSampler(Policy(tiny("llama"))).sample([[1], prompt], params(), [1, 2])
 
 
+def test_a_batch_that_does_not_fit_in_memory_is_foreseen(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    sampler = NativeSampler(Policy(tiny("llama")))
+    row = 2 * 3 * 2 * (9 + 12) * 4 * 4  # keys and values, layers, heads, the longest prompt and answer, size, bytes
+    monkeypatch.setattr("heedful.sampling.cache.memory_free_on", lambda _: 3.0 * row)
+    assert len(sampler.sample(PROMPTS, params(batch=3), SEEDS)) == len(PROMPTS)
+    with pytest.raises(InputError, match=r"4 rows of up to 21 tokens .* lower generation.batch to 3 or less"):
+        sampler.sample(PROMPTS, params(batch=4), SEEDS)
+
+
 def test_no_prompts_give_no_answers(tiny: Tiny) -> None:
     assert NativeSampler(Policy(tiny("llama"))).sample([], params(), []) == []
 

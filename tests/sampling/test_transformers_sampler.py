@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
 
 from heedful.data.packing import Example, pack
 from heedful.models.attention import NAME
@@ -37,10 +38,15 @@ def test_a_layer_that_is_not_plain_linear_goes_through_transformers(tiny: Tiny) 
     class Adapted(nn.Linear):
         pass
 
-    lm = tiny("llama")
-    lm.model.layers[1].mlp.up_proj = Adapted(16, 24)
-    with console.capture():
-        assert isinstance(make_sampler(Policy(lm)), TransformersSampler)
+    class AdaptedConv(Conv1D):
+        pass
+
+    llama, gpt2 = tiny("llama"), tiny("gpt2")
+    llama.model.layers[1].mlp.up_proj = Adapted(16, 24)
+    gpt2.transformer.h[1].mlp.c_fc = AdaptedConv(64, 16)
+    for lm in (llama, gpt2):
+        with console.capture():
+            assert isinstance(make_sampler(Policy(lm)), TransformersSampler)
 
 
 def test_greedy_tokens_are_those_of_generate(tiny: Tiny) -> None:

@@ -89,7 +89,7 @@ def grid_rows(lengths: Sequence[int]) -> list[int]:
     return counts
 
 
-def _band(longest: int, window: int, device: torch.device) -> Tensor:
+def band(longest: int, window: int, device: torch.device) -> Tensor:
     """Causal, and no further back than the window: query i sees keys i − window < j ≤ i. (longest, longest) bool"""
     distance = torch.arange(longest, device=device)[:, None] - torch.arange(longest, device=device)
     return (distance >= 0) & (distance < window)
@@ -104,7 +104,7 @@ def _on_grids(
     parts = (torch.split(states, grids.tokens, dim=2) for states in (query, key, value))
     for layout, *part in zip(grids.layouts, *parts, strict=True):
         q, k, v = (layout.spread(states) for states in part)
-        mask = _band(layout.longest, window, q.device) if layout.longest > window else None
+        mask = band(layout.longest, window, q.device) if layout.longest > window else None
         out = scaled_dot_product_attention(
             q, k, v, attn_mask=mask, is_causal=mask is None, dropout_p=dropout, scale=scaling, enable_gqa=grouped
         )

@@ -68,7 +68,7 @@ class Answers:
         self.logprobs[samples, made] = drawn.logprobs
         made = made + 1
         self.made[samples] = made
-        return drawn.tokens, torch.isin(drawn.tokens, self._ends) | (made == self.limits[samples])
+        return drawn.tokens, (drawn.tokens[:, None] == self._ends).any(-1) | (made == self.limits[samples])
 
     def finished(self) -> list[Sampled]:
         """All answers, in the order of the prompts."""

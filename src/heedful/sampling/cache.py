@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 
 import torch
 from torch import Tensor
 
+from heedful.errors import InputError
+from heedful.ops.memory import memory_free_on
 from heedful.sampling.weights import Weights
+
+
+def _must_fit(needed: int, slots: int, columns: int, device: torch.device) -> None:
+    """InputError where the device has less than this free, before anything is computed in vain."""
+    free = memory_free_on(device)
+    if free and needed > free:
+        raise InputError(
+            f"keys and values of {slots} rows of up to {columns} tokens take {needed / 1e9:.1f} GB, and "
+            f"{free / 1e9:.1f} GB are free: lower generation.batch to {int(slots * free / needed)} or less, "
+            "or generation.max_new_tokens"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +42,9 @@ class Cache:
 
     def __init__(self, weights: Weights, slots: int, columns: int, like: Tensor) -> None:
         self.kv_heads, self.size, self.columns = weights.kv_heads, weights.head_size, columns
-        # zeros come from the system untouched: memory is taken only where tokens are written
-        self.states = torch.zeros(
-            (2, len(weights.blocks), slots, self.kv_heads, columns, self.size), dtype=like.dtype, device=like.device
-        )
+        shape = (2, len(weights.blocks), slots, self.kv_heads, columns, self.size)
+        _must_fit(prod(shape) * like.element_size(), slots, columns, like.device)
+        self.states = torch.zeros(shape, dtype=like.dtype, device=like.device)
         self._heads = torch.arange(slots * self.kv_heads, device=like.device) * columns
 
     def fill(self, layer: int, rows: Tensor, columns: Tensor, keys: Tensor, values: Tensor) -> None:

@@ -41,17 +41,21 @@ def draw(logits: Tensor, uniform: Tensor, temperature: float) -> Drawn:
     logits are not numbers.
     """
     logits = logits.float() if temperature in (0.0, 1.0) else logits.float() / temperature
-    shifted = logits - logits.amax(-1, keepdim=True)
-    mass = pad(shifted.exp(), (0, -logits.shape[-1] % BLOCK)).view(len(logits), -1, BLOCK)  # (n, V / BLOCK, BLOCK)
+    probabilities = logits.softmax(-1)
+    mass = _whole_blocks(probabilities).view(len(logits), -1, BLOCK)  # (n, V / BLOCK, BLOCK)
     blocks = mass.sum(-1)
-    total = blocks.sum(-1)
-    if not bool(total.isfinite().all()):
+    if not bool(blocks.sum().isfinite()):
         raise DivergedError(
             "the policy's probabilities are not finite: its weights have diverged; lower the learning rate"
         )
     tokens = logits.argmax(-1) if temperature == 0 else _inverse_cdf(mass, blocks, uniform)
-    # log softmax(z)_t = z_t − max z − log Σ exp(z − max z)
-    return Drawn(tokens, shifted.gather(-1, tokens[:, None]).squeeze(-1) - total.log())
+    return Drawn(tokens, probabilities.gather(-1, tokens[:, None]).squeeze(-1).log())
+
+
+def _whole_blocks(probabilities: Tensor) -> Tensor:
+    """Zeros behind the vocabulary's end, where it is no multiple of the block."""
+    missing = -probabilities.shape[-1] % BLOCK
+    return pad(probabilities, (0, missing)) if missing else probabilities
 
 
 def _inverse_cdf(mass: Tensor, blocks: Tensor, uniform: Tensor) -> Tensor:

@@ -13,10 +13,11 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
 from heedful.data.packing import Example, groups_by_tokens, pack
-from heedful.models.attention import Layout
+from heedful.models.attention import Layout, band
 from heedful.models.heads import Policy, context_of
 from heedful.sampling.answers import Answers, Room
 from heedful.sampling.cache import Cache
+from heedful.sampling.linear import Packing
 from heedful.sampling.protocol import Sampled, SamplingParams
 from heedful.sampling.weights import Block, Weights, read_weights
 
@@ -41,7 +42,7 @@ class NativeSampler:
         answers = Answers(limits, params, seeds, self._policy.lm.device)
         if prompts:
             columns = max(len(prompt) + limit for prompt, limit in zip(prompts, limits, strict=True))
-            rows = _Rows(self._policy, prompts, min(params.batch, len(prompts)), columns)
+            rows = _Rows(self._policy, prompts, min(params.batch, len(prompts)), columns, max(limits))
             while rows.wait_for(answers):
                 rows.step(answers)
         return answers.finished()
@@ -50,10 +51,10 @@ class NativeSampler:
 class _Rows:
     """The rows being decoded. Row r stands for answer samples[r], has lengths[r] tokens cached and feeds tokens[r]."""
 
-    def __init__(self, policy: Policy, prompts: Sequence[Sequence[int]], slots: int, columns: int) -> None:
-        self._policy, self._prompts, self._slots = policy, prompts, slots
+    def __init__(self, policy: Policy, prompts: Sequence[Sequence[int]], slots: int, columns: int, steps: int) -> None:
+        self._prompts, self._slots = prompts, slots
         embeddings = policy.lm.get_input_embeddings().weight
-        self._weights: Weights = read_weights(policy.lm, columns)
+        self._weights: Weights = read_weights(policy, columns, Packing(slots, steps))
         self._cache = Cache(self._weights, slots, columns, embeddings)
         self._next = 0  # the first prompt that waits
         self.samples = self.lengths = self.tokens = torch.zeros(0, dtype=torch.long, device=embeddings.device)
@@ -113,7 +114,7 @@ class _Rows:
         for layer, block in enumerate(self._weights.blocks):
             q, k, v = block.project(x, place)
             x = block.finish(x, self._cache.attend(layer, q, k, v, reaches[block.window], block.scaling))
-        self.tokens, ended = answers.extend(self.samples, self._policy.head(self._weights.norm(x)))
+        self.tokens, ended = answers.extend(self.samples, self._weights.head(self._weights.norm(x)))
         self.lengths = self.lengths + 1
         if bool(ended.any()):
             self._leave(ended)
@@ -133,9 +134,14 @@ class _Rows:
 def _attend_packed(q: Tensor, k: Tensor, v: Tensor, layout: Layout, block: Block) -> Tensor:
     """Each prompt attends to itself, causally and within the block's window. q (T, Q, D) -> (T, Q·D)"""
     queries, keys, values = (layout.spread(states.transpose(0, 1)[None]) for states in (q, k, v))
-    longest = layout.longest
-    inside = torch.ones(longest, longest, dtype=torch.bool, device=q.device).tril().triu(1 - min(block.window, longest))
+    inside = band(layout.longest, block.window, q.device) if layout.longest > block.window else None
     out = scaled_dot_product_attention(
-        queries, keys, values, attn_mask=inside, scale=block.scaling, enable_gqa=q.shape[1] != k.shape[1]
+        queries,
+        keys,
+        values,
+        attn_mask=inside,
+        is_causal=inside is None,
+        scale=block.scaling,
+        enable_gqa=q.shape[1] != k.shape[1],
     )
     return layout.gather(out)[0].flatten(1)
