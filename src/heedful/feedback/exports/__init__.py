@@ -1,0 +1,1 @@
+"""Judgements as files that other tools train on."""

@@ -1,0 +1,200 @@
+"""An export: rows of one format in a folder, split by prompt, with a manifest of what was asked and what came of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from heedful import __version__
+from heedful.data.faults import Fault
+from heedful.errors import InputError
+from heedful.feedback.consensus import Consensus, Rule, agree_on
+from heedful.feedback.exports.rows import ExportFormat, LeftOut, dataset_info, export_rows
+from heedful.feedback.imports import read_judgements
+from heedful.feedback.judgements import Judgement
+from heedful.feedback.votes import FIRST, SECOND, TIE, Votes, collect_votes
+from heedful.records import Prompt, prompt_id
+from heedful.run.atomic import atomic_folder, digest
+
+PARTS = ("train.jsonl", "heldout.jsonl")
+LISTED = 100  # faults that a manifest spells out
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Query:
+    """What to export. `rule` each: every judgement as its rater gave it; else one label a pair.
+
+    `kinds`, `without` and `fewest` leave judgements and pairs out; `heldout` is the share of prompts, drawn by `seed`
+    from a hash of their text, so that all pairs of a prompt stand on one side, in every export alike.
+    """
+
+    format: ExportFormat
+    rule: Rule | str = "each"
+    kinds: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
+    fewest: int = 1
+    heldout: float = 0.0
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exported:
+    """How many judgements were read, and where they went. `left_out`: why rows are missing, and how many for each."""
+
+    judgements: int
+    faults: int
+    first_faults: tuple[str, ...]
+    left_out: dict[str, int]
+    rows: dict[str, int]
+    prompts: dict[str, int]
+
+
+def consensus_judgements(judgements: Sequence[Judgement], rule: Rule, fewest: int = 1) -> list[Judgement]:
+    """One judgement a pair, in the order in which the pairs first came; its margin is the consensus's log odds.
+
+    A soft or weighted label also keeps P(the preferred is better). Pairs with fewer votes than `fewest` have none.
+    """
+    votes = collect_votes(judgements)
+    found = agree_on(votes, rule)
+    prompts = {judgement.prompt.id: judgement.prompt for judgement in reversed(judgements)}
+    kinds = _kinds(votes)
+    return [
+        _agreed(votes, found, item, prompts[votes.prompts[item]], kinds[item])
+        for item in range(votes.items)
+        if found.votes[item] >= fewest
+    ]
+
+
+def _kinds(votes: Votes) -> list[str]:
+    """Whose labels each pair's consensus is: people's where a person voted."""
+    kinds = [""] * votes.items
+    order = {"": 0, "simulated": 1, "ai": 2, "human": 3}
+    for item, rater in zip(votes.item, votes.rater, strict=True):
+        kind = votes.kinds[rater]
+        kinds[item] = kind if order[kind] > order[kinds[item]] else kinds[item]
+    return kinds
+
+
+def _agreed(votes: Votes, found: Consensus, item: int, prompt: Prompt, kind: Any) -> Judgement:
+    label, p = int(found.label[item]), float(found.preference[item])
+    prefer = {"verdict": "prefer", "preferred": 0 if label == FIRST else 1}
+    texts = votes.texts[votes.first[item]], votes.texts[votes.second[item]]
+    margin = round(abs(float(found.margin[item])), 4)
+    origin: dict[str, Any] = {"votes": int(found.votes[item])}
+    if found.rule != "majority":
+        origin["probability"] = round(1 - p if label == SECOND else p, 4)
+    return Judgement(
+        prompt=prompt,
+        completions=texts,
+        value={"verdict": "tie"} if label == TIE else prefer,
+        rater=f"consensus: {found.rule}",
+        rater_kind=kind,
+        margins=(margin,) if label != TIE and margin and found.rule != "majority" else (),
+        origin=origin,
+    )
+
+
+def is_heldout(prompt: Prompt, share: float, seed: int) -> bool:
+    """Whether a prompt is held out: a hash of its text and the seed, so that the same prompt always is, or never."""
+    key = f"{seed}:{prompt_id(prompt.messages)}".encode()
+    return int.from_bytes(hashlib.sha256(key).digest()[:8], "big") < share * 2**64
+
+
+def _read(paths: Iterable[Path], query: Query, faults: list[Fault], dropped: Counter[str]) -> Iterator[Judgement]:
+    for path in paths:
+        for item in read_judgements(path):
+            if isinstance(item, Fault):
+                faults.append(item)
+            elif query.kinds and item.rater_kind not in query.kinds:
+                dropped[f"labelled by {item.rater_kind} raters"] += 1
+            elif item.rater in query.without:
+                dropped[f"labelled by {item.rater}"] += 1
+            else:
+                yield item
+
+
+def export(paths: Sequence[str | Path], query: Query, out: str | Path) -> Exported:
+    """Write the folder `out`: train.jsonl, heldout.jsonl, manifest.json, and dataset_info.json for LLaMA-Factory.
+
+    The folder is there whole or not at all. With `rule` each, judgements stream from file to file; a consensus holds
+    them in memory. InputError: no judgements, or `out` is there and holds something that no export wrote.
+    """
+    sources, out = [Path(path) for path in paths], Path(out)
+    if out.exists() and not (out / "manifest.json").exists():
+        raise InputError(f"{out}: is there already and is no export; name a new folder")
+    faults: list[Fault] = []
+    left_out: Counter[str] = Counter()
+    judged = 0
+
+    def counted() -> Iterator[Judgement]:
+        nonlocal judged
+        for judgement in _read(sources, query, faults, left_out):
+            judged += 1
+            yield judgement
+
+    judgements: Iterable[Judgement] = counted()
+    if query.rule != "each":
+        every = list(judgements)
+        judgements = consensus_judgements(every, query.rule, query.fewest)  # type: ignore[arg-type]
+        if short := collect_votes(every).items - len(judgements):
+            left_out[f"fewer than {query.fewest} votes"] += short
+    with atomic_folder(out) as scratch:
+        rows, prompts = _write(judgements, query, scratch, left_out)
+        if not sum(rows.values()):
+            why = "".join(f"\n  {number} × {reason}" for reason, number in left_out.items())
+            why += "".join(f"\n  {fault}" for fault in faults[:5])
+            raise InputError(f"nothing to export as {query.format.value} from {', '.join(map(str, sources))}{why}")
+        names = [name for name in PARTS if rows[name]]
+        if info := dataset_info(query.format, names):
+            (scratch / "dataset_info.json").write_text(json.dumps(info, indent=1) + "\n", encoding="utf-8")
+        listed = tuple(map(str, faults[:LISTED]))
+        done = Exported(
+            judgements=judged,
+            faults=len(faults),
+            first_faults=listed,
+            left_out=dict(left_out),
+            rows={name: rows[name] for name in names},
+            prompts={name: prompts[name] for name in names},
+        )
+        _manifest(scratch, sources, query, done)
+    return done
+
+
+def _write(
+    judgements: Iterable[Judgement], query: Query, folder: Path, left_out: Counter[str]
+) -> tuple[Counter[str], Counter[str]]:
+    rows: Counter[str] = Counter()
+    prompts: dict[str, set[str]] = {name: set() for name in PARTS}
+    with ExitStack() as stack:
+        files = {name: stack.enter_context((folder / name).open("w", encoding="utf-8")) for name in PARTS}
+        for judgement in judgements:
+            name = PARTS[is_heldout(judgement.prompt, query.heldout, query.seed)]
+            for row in export_rows(judgement, query.format):
+                if isinstance(row, LeftOut):
+                    left_out[str(row)] += 1
+                    continue
+                files[name].write(json.dumps(row, ensure_ascii=False) + "\n")
+                rows[name] += 1
+                prompts[name].add(prompt_id(judgement.prompt.messages))
+    for name in PARTS:
+        if not rows[name]:
+            (folder / name).unlink()
+    return rows, Counter({name: len(ids) for name, ids in prompts.items()})
+
+
+def _manifest(folder: Path, sources: Sequence[Path], query: Query, done: Exported) -> None:
+    """What was asked, what came of it, and hashes of both ends."""
+    text = {
+        "tool": f"heedful {__version__}",
+        "query": asdict(query) | {"format": query.format.value},
+        "inputs": {str(path): digest(path) for path in sources},
+        "counts": asdict(done),
+        "outputs": {path.name: digest(path) for path in sorted(folder.iterdir())},
+    }
+    (folder / "manifest.json").write_text(json.dumps(text, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
