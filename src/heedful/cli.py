@@ -12,6 +12,7 @@ from rich.markup import escape
 
 from heedful import __version__
 from heedful.errors import HeedfulError
+from heedful.feedback_cli import register as register_labels
 from heedful.run.progress import console
 
 app = typer.Typer(
@@ -22,6 +23,7 @@ app = typer.Typer(
 )
 runs_app = typer.Typer(help="Look at run folders: list, compare, prune.", no_args_is_help=True)
 app.add_typer(runs_app, name="runs")
+register_labels(app)
 
 Overrides = Annotated[
     list[str], typer.Option("--set", metavar="KEY=VALUE", help="Override a config value; repeatable.")

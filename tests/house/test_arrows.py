@@ -23,6 +23,7 @@ MAY_IMPORT = {
     "train": {"algorithms", "rewards", "judges", "sampling", "data", "models", "ops", "batches"},
     "evaluate": {"algorithms", "rewards", "judges", "sampling", "data", "models", "ops", "batches"},
     "feedback": {"evaluate", "data"},
+    "feedback_cli": {"feedback", "data"},
     "report": set(),
     "world": set(),
     "serve": {"sampling", "data", "models", "ops", "batches"},
@@ -32,7 +33,7 @@ MAY_IMPORT = {
     "processes": set(),
     "__main__": {"cli"},
 }
-MAY_IMPORT["stages"] = set(MAY_IMPORT) - {"doctor", "estimate", "runs", "serve"}
+MAY_IMPORT["stages"] = set(MAY_IMPORT) - {"doctor", "estimate", "runs", "serve", "feedback_cli"}
 MAY_IMPORT["pipeline"] = {"stages", "ops", "processes"}
 MAY_IMPORT["cli"] = set(MAY_IMPORT) - {"__main__"}
 NO_TORCH = {"records", "config", "run", "errors", "feedback", "world", "report"}

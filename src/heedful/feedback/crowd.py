@@ -126,7 +126,7 @@ def fit_crowd(votes: Votes, weight: ArrayLike | None = None) -> Crowd:
     problem = _problem(votes, weight)
     raters = [np.full(problem.raters, SKILL), np.zeros(problem.raters), np.array([SKILL])]
     start = np.concatenate([np.zeros(problem.answers), *raters, np.full(int(problem.ties), -1.0)])
-    options = {"maxiter": 5000, "maxfun": 10000, "gtol": 1e-7, "ftol": 1e-13, "maxcor": 30}
+    options = {"maxiter": 5000, "maxfun": 10000, "gtol": 1e-6, "ftol": 1e-11, "maxcor": 30}
     found = minimize(problem.loss, start, jac=True, method="L-BFGS-B", options=options)
     s, a, b, _, log_tie = problem.split(found.x)
     _, h, gamma, _, _ = problem.responsibility(found.x)

@@ -54,7 +54,7 @@ def dawid_skene(
     prior: ArrayLike = 0.0,
     gold: ArrayLike | None = None,
     steps: int = 500,
-    tolerance: float = 1e-10,
+    tolerance: float = 1e-8,
 ) -> DawidSkene:
     """EM from the shares of votes until the objective gains less than `tolerance` a vote, `steps` times at most.
 

@@ -1,0 +1,152 @@
+"""The report and the commands, as a user meets them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from heedful.cli import app
+from heedful.errors import InputError
+from heedful.feedback.judgements import Judgement, raw_row
+from heedful.feedback.report import rater_report
+from heedful.records import Message, Prompt
+
+RUN = CliRunner()
+
+
+def crowd(seed: int = 0, prompts: int = 60) -> list[Judgement]:
+    """Five honest raters and one who prefers what lies left; strengths, and ratings by two criteria."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for number in range(prompts):
+        prompt = Prompt(id=str(number), messages=(Message("user", f"Question {number}?"),))
+        quality = rng.normal(0, 1, 2)
+        for rater in range(6):
+            shown = tuple(int(place) for place in rng.permutation(2))
+            gap = (quality + rng.normal(0, 0.6, 2)) @ (1, -1)
+            best = shown[0] if rater == 5 else int(gap < 0)
+            ratings = [{"clarity": int(np.clip(round(4 + q + rng.normal(0, 0.5)), 1, 7))} for q in quality]
+            value = {"verdict": "prefer", "preferred": best, "strength": min(3, 1 + int(abs(gap))), "ratings": ratings}
+            rows.append(
+                Judgement(
+                    prompt=prompt,
+                    completions=(f"one {number}", f"another, longer {number}"),
+                    value=value,
+                    rater="lefty" if rater == 5 else f"r{rater}",
+                    shown=shown,
+                    at=1e9 + len(rows),
+                )
+            )
+    return rows
+
+
+def write(path: Path, judgements: list[Judgement]) -> Path:
+    path.write_text("".join(json.dumps(raw_row(judgement)) + "\n" for judgement in judgements))
+    return path
+
+
+def test_the_report_says_what_was_planted() -> None:
+    report = rater_report(crowd(), draws=200)
+    figures = {figure.name: figure for figure in report.agreement}
+    assert {"raw agreement, ties left out", "Krippendorff's α, nominal", "Fleiss' κ"} <= figures.keys()
+    assert {"α of strength, ordinal", "α of strength, interval", "α of ratings: clarity"} <= figures.keys()
+    for figure in figures.values():
+        assert figure.value.low <= figure.value.mean <= figure.value.high and figure.n > 0
+    assert figures["α of ratings: clarity"].value.mean > 0.6
+    assert [(f.kind, f.raters) for f in report.findings if f.kind == "position"] == [("position", ("lefty",))]
+    lowest = min(report.raters, key=lambda rater: rater.skill)
+    assert lowest.name == "lefty" and lowest.lean > 0.8
+    assert len(report.between) == 15 and 0.5 < report.majority_of_others < report.ceiling < 1
+
+
+def test_a_ranking_by_two_raters_has_a_tau() -> None:
+    prompt = Prompt(id="p", messages=(Message("user", "Why?"),))
+    rows = [
+        Judgement(prompt=prompt, completions=("a", "b", "c"), value={"ranks": [0, 1, 2]}, rater="x"),
+        Judgement(prompt=prompt, completions=("c", "b", "a"), value={"ranks": [1, 2, 0]}, rater="y"),
+    ]
+    found = {figure.name: figure.value.mean for figure in rater_report(rows, draws=10).agreement}
+    assert found["Kendall's τ-b of rankings"] == pytest.approx(1 / 3), "a > b > c against a > c > b"
+
+
+def test_json_holds_all_of_it_and_no_nan(tmp_path: Path) -> None:
+    path = write(tmp_path / "log.jsonl", crowd(prompts=12))
+    done = RUN.invoke(app, ["raters", str(path), "--json"])
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    assert found["judgements"] == 72 and len(found["raters"]) == 6 and found["published"]
+    assert RUN.invoke(app, ["raters", str(path), "--json"]).stdout == done.stdout, "the same seed, the same bytes"
+
+
+def test_the_tables(tmp_path: Path) -> None:
+    done = RUN.invoke(app, ["raters", str(write(tmp_path / "log.jsonl", crowd()))])
+    assert done.exit_code == 0
+    for words in ("lefty", "Krippendorff", "What lay left was preferred", "second look", "HH"):
+        assert words in done.stdout, done.stdout
+
+
+def test_one_rater_alone_has_no_agreement_but_a_report(tmp_path: Path) -> None:
+    alone = [judgement for judgement in crowd() if judgement.rater == "r0"]
+    done = RUN.invoke(app, ["raters", str(write(tmp_path / "log.jsonl", alone))])
+    assert done.exit_code == 0 and "No pair has two votes" in done.stdout
+
+
+def test_unsound_rows_are_named_and_the_rest_is_used(tmp_path: Path) -> None:
+    path = write(tmp_path / "log.jsonl", crowd(prompts=5))
+    with path.open("a") as stream:
+        stream.write('{"prompt": 3, "completions": ["x", "y"], "value": {}, "rater": "r"}\n')
+    done = RUN.invoke(app, ["raters", str(path)])
+    assert done.exit_code == 2 and f"{path}:31: field 'prompt'" in done.stderr and "30 judgements" in done.stdout
+    out = RUN.invoke(app, ["export", str(path), "--format", "trl", "--out", str(tmp_path / "trl")])
+    assert out.exit_code == 2 and "30 rows on 5 prompts" in out.stdout.replace("\n", "")
+    assert (tmp_path / "trl" / "train.jsonl").read_text().count("\n") == 30
+
+
+def test_export_and_import_by_command(tmp_path: Path) -> None:
+    path = write(tmp_path / "log.jsonl", crowd(prompts=20))
+    args = ["export", str(path), "--format", "nemo-rl", "--labels", "crowd", "--heldout", "0.3", "--out"]
+    done = RUN.invoke(app, [*args, str(tmp_path / "nemo")])
+    assert done.exit_code == 0, done.output
+    manifest = json.loads((tmp_path / "nemo" / "manifest.json").read_text())
+    assert sum(manifest["counts"]["rows"].values()) == 20 and manifest["query"]["rule"] == "crowd"
+    again = RUN.invoke(app, ["import", str(tmp_path / "nemo" / "train.jsonl"), "--into", str(tmp_path / "all.jsonl")])
+    assert again.exit_code == 0 and "judgements added, 0 were there" in again.stdout
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["export", "FILE", "--format", "word", "--out", "x"], "--format word: expected one of raw"),
+        (["export", "FILE", "--format", "trl", "--kind", "robot", "--out", "x"], "--kind robot"),
+        (["export", "FILE", "--format", "trl", "--fewest", "3", "--out", "x"], "--labels"),
+        (["raters", "none.jsonl"], "there is no such file"),
+    ],
+    ids=["format", "kind", "fewest", "file"],
+)
+def test_bad_options_are_one_sentence(args: list[str], message: str, tmp_path: Path) -> None:
+    path = write(tmp_path / "log.jsonl", crowd(prompts=2))
+    done = RUN.invoke(app, [str(path) if arg == "FILE" else arg for arg in args])
+    assert isinstance(done.exception, InputError) and message in str(done.exception)
+
+
+def test_labels_need_no_torch(tmp_path: Path) -> None:
+    path = write(tmp_path / "log.jsonl", crowd(prompts=4))
+    code = f"""
+import sys
+from pathlib import Path
+from heedful.feedback.exports.rows import ExportFormat
+from heedful.feedback.exports.write import Query, export
+from heedful.feedback.imports import gather
+from heedful.feedback.imports import read_judgements
+from heedful.feedback.report import rater_report
+rater_report(list(read_judgements({str(path)!r})), draws=10)
+export([{str(path)!r}], Query(format=ExportFormat.TRL, rule="crowd"), {str(tmp_path / "out")!r})
+assert "torch" not in sys.modules and "transformers" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
