@@ -57,7 +57,7 @@ class PairBatch(_OnDevice):
     rejected: Tensor  # (P,) int64, sequence of the other
     target: Tensor  # (P,) float, probability that chosen is preferred: 1, or 0.5 for a tie
     margin: Tensor  # (P,) float, by how much it must win; 0 where nobody said
-    weight: Tensor  # (P,) float; a prompt's pairs sum to 1
+    weight: Tensor  # (P,) float; a prompt's pairs sum to 1, or to less where raters were unsure
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +92,21 @@ class CorrectnessBatch(_OnDevice):
 
 @dataclass(frozen=True, slots=True)
 class PreferenceBatch(_OnDevice):
-    """Pairs with the reference's log-probability of each answer, computed once before training."""
+    """Pairs with the reference's log-probabilities, computed once before training."""
 
     pairs: PairBatch
-    reference: Tensor  # (B,) float, sum of log-probabilities over the answer's tokens
+    reference: Tensor  # (N,) float, of every target; 0 for losses that take no reference
+
+
+@dataclass(frozen=True, slots=True)
+class LabelBatch(_OnDevice):
+    """Answers labelled one by one. Split pairs give an answer both weights, for what it won and what it lost."""
+
+    packed: PackedBatch
+    reference: Tensor  # (N,) float, the reference's log-probability of every target
+    desirable: Tensor  # (B,) float, the weight of the labels that want the answer
+    undesirable: Tensor  # (B,) float, the weight of those that don't
+    baseline: Tensor  # () float, one for the whole step: what an answer's reward is measured against
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +143,9 @@ class LossOutput:
     metrics: Mapping[str, Tensor]  # sums over the same items, divided the same way when logged
 
 
-Batch = PackedBatch | PairBatch | ChoiceBatch | RatingBatch | CorrectnessBatch | PreferenceBatch | RolloutBatch
+Batch = (
+    PackedBatch | PairBatch | ChoiceBatch | RatingBatch | CorrectnessBatch | PreferenceBatch | LabelBatch | RolloutBatch
+)
 
 
 def tokens_in(batch: Batch) -> int:
@@ -144,5 +157,7 @@ def tokens_in(batch: Batch) -> int:
             return len(batch.packed.input_ids)
         case ChoiceBatch() | PreferenceBatch():
             return len(batch.pairs.packed.input_ids)
+        case LabelBatch():
+            return len(batch.packed.input_ids)
         case RolloutBatch():
             return len(batch.packed.input_ids) + len(batch.pretraining.input_ids)

@@ -149,6 +149,24 @@ def validate_command(
         raise typer.Exit(2)
 
 
+@app.command("convert")
+def convert_command(
+    file: Annotated[Path, typer.Argument(help="A data file of rankings, preferences or labelled answers.")],
+    new: Annotated[Path, typer.Argument(help="The JSONL file to write.")],
+    to: Annotated[str, typer.Option("--to", help="rankings, comparisons, or labels (one row for each answer).")],
+) -> None:
+    """Write judgements in the form that a loss wants: labels as rankings, rankings as labels."""
+    from typing import get_args
+
+    from heedful.data.rewrite import Form, rewrite
+    from heedful.errors import InputError
+
+    for form in get_args(Form):
+        if form == to:
+            return typer.echo(rewrite(file, new, form))
+    raise InputError(f"--to {to}: expected one of {', '.join(get_args(Form))}")
+
+
 @app.command("chat")
 def chat_command(
     model: Annotated[list[Path], typer.Argument(help="A model folder; two are answered side by side.")],

@@ -1,13 +1,14 @@
 """What lives on disk: the records that stages hand each other as JSONL or Parquet rows.
 
-Column names are TRL's (`prompt`, `completion`, `messages`, `chosen`, `rejected`, `margin`), so that any tool reads our
-files and we read theirs. Whoever judged (a person, an AI judge, a simulated rater), the record is the same.
+Column names are TRL's (`prompt`, `completion`, `messages`, `chosen`, `rejected`, `label`, `margin`), so that any tool
+reads our files and we read theirs. Whoever judged (a person, an AI judge, a simulated rater), the record is the same.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import combinations
@@ -73,6 +74,7 @@ class Ranking:
     rater_kind: RaterKind
     sources: tuple[str, ...] = ()
     margins: tuple[float, ...] = ()  # one for each pair in the order of pairs(); empty: no margins
+    weight: float = 1.0  # how much the judgement counts, as sure as its rater is
 
     def pairs(self) -> list[tuple[int, int, bool]]:
         """All C(G,2) pairs as (better, worse, tie), in the order of `itertools.combinations`."""
@@ -83,7 +85,7 @@ class Ranking:
         return pairs
 
     def comparisons(self) -> list[Comparison]:
-        """The same judgement as pairs, each weighing 1/C(G,2) so that a prompt weighs 1 (InstructGPT, eq. 1)."""
+        """The same judgement as pairs, of equal weight and together the ranking's (InstructGPT, eq. 1)."""
         pairs = self.pairs()
         margins = self.margins or (0.0,) * len(pairs)
         return [
@@ -93,11 +95,32 @@ class Ranking:
                 rejected=self.completions[worse],
                 tie=tie,
                 margin=margin,
-                weight=1.0 / len(pairs),
+                weight=self.weight / len(pairs),
                 rater=self.rater,
                 rater_kind=self.rater_kind,
             )
             for (better, worse, tie), margin in zip(pairs, margins, strict=True)
+        ]
+
+    def labels(self) -> list[Labelled]:
+        """The decided pairs, split: each answer wanted for what it won and unwanted for what it lost.
+
+        Wanted labels weigh in all what the ranking weighs, and so do unwanted ones. Empty where every pair is a tie.
+        """
+        decided = [(better, worse) for better, worse, tie in self.pairs() if not tie]
+        sides = {True: Counter(better for better, _ in decided), False: Counter(worse for _, worse in decided)}
+        return [
+            Labelled(
+                prompt=self.prompt,
+                completion=text,
+                label=label,
+                weight=self.weight * count[index] / len(decided),
+                rater=self.rater,
+                rater_kind=self.rater_kind,
+            )
+            for index, text in enumerate(self.completions)
+            for label, count in sides.items()
+            if count[index]
         ]
 
 
@@ -127,6 +150,7 @@ class Comparison:
             rater=self.rater,
             rater_kind=self.rater_kind,
             margins=(self.margin,) if self.margin else (),
+            weight=self.weight,
         )
 
 
@@ -142,6 +166,18 @@ class Rating:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Labelled:
+    """One answer judged by itself: wanted or not (TRL's unpaired preference)."""
+
+    prompt: Prompt
+    completion: str
+    label: bool
+    weight: float = 1.0
+    rater: str = ""
+    rater_kind: RaterKind = "human"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StepLabels:
     """An answer in steps, and of each step the chance that it is right: 1 or 0 where a person said so."""
 
@@ -152,7 +188,7 @@ class StepLabels:
     rater_kind: RaterKind = "human"
 
 
-Record = Prompt | Demonstration | Completion | Ranking | Comparison | Rating | StepLabels
+Record = Prompt | Demonstration | Completion | Ranking | Comparison | Rating | StepLabels | Labelled
 
 
 def messages_to_rows(messages: Iterable[Message]) -> list[Row]:
@@ -197,6 +233,7 @@ def to_row(record: Record) -> Row:
                 "rater_kind": record.rater_kind,
                 "sources": list(record.sources),
                 "margins": list(record.margins),
+                "weight": record.weight,
             }
         case Comparison():
             return _prompt_row(record.prompt) | {
@@ -221,6 +258,14 @@ def to_row(record: Record) -> Row:
                 "labels": [
                     bool(label) if label in (0, 1) else label for label in record.labels
                 ],  # TRL's are true/false
+                "rater": record.rater,
+                "rater_kind": record.rater_kind,
+            }
+        case Labelled():
+            return _prompt_row(record.prompt) | {
+                "completion": _answer(record.completion),
+                "label": record.label,
+                "weight": record.weight,
                 "rater": record.rater,
                 "rater_kind": record.rater_kind,
             }

@@ -244,7 +244,7 @@ def test_a_comparison_comes_back_as_a_ranking_of_two(tmp_path: Path) -> None:
     (ranking,) = read_rankings([write(tmp_path / "a.jsonl", to_row(pair))])
     assert ranking.ranks == (0, 0)
     assert (ranking.rater, ranking.rater_kind) == ("r", "ai")
-    assert ranking.prompt.meta["weight"] == 0.25, "nothing of the row is lost"
+    assert ranking.weight == 0.25, "nothing of the row is lost"
 
 
 def test_files_are_read_in_the_order_given(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def test_ties_are_halves_without_margin() -> None:
 def test_without_ties_the_prompt_still_weighs_one() -> None:
     item = rank_examples(Letters(), [ranking(("x", "y", "z"), (0, 0, 1))]).without_ties()
     assert item.chosen == (0, 1) and item.rejected == (2, 2)
-    assert item.weight * len(item.chosen) == 1.0
+    assert pack_pairs([item]).weight.tolist() == [0.5, 0.5]
     assert len(item.examples) == 3
 
 
@@ -90,7 +90,17 @@ def test_raters_of_the_same_answers_are_read_in_one_pass() -> None:
     item = rank_examples(Letters(), groups[0])
     assert len(item.examples) == 2
     assert (item.chosen, item.rejected) == ((0, 1), (1, 0))  # the two disagree: together the soft label 1/2
-    assert item.weight == 0.5  # the prompt still weighs 1
+    assert pack_pairs([item]).weight.tolist() == [0.5, 0.5]  # the prompt still weighs 1
+
+
+def test_a_rater_who_is_less_sure_weighs_less() -> None:
+    """A pair weighs its judgement's weight; two raters' pairs on one set of answers share the prompt."""
+    sure, unsure = ranking(("x", "yy"), (0, 1)), replace(ranking(("yy", "x"), (0, 1)), weight=0.25)
+    item = rank_examples(Letters(), [sure, unsure])
+    assert pack_pairs([item]).weight.tolist() == [0.5, 0.125]
+    assert item.weight == 0.625
+    alone = rank_examples(Letters(), [replace(ranking(("x", "y", "z"), (0, 1, 2)), weight=0.5)])
+    assert pack_pairs([alone]).weight.sum().item() == pytest.approx(0.5) and alone.weight == 0.5
 
 
 def test_answers_that_stand_twice_in_a_ranking_are_not_merged() -> None:

@@ -73,7 +73,7 @@ def test_conversations_without_an_answer_are_prompts(tmp_path: Path) -> None:
     [
         ({"prompt": "p"}, "prompts", "sample, ppo, evaluate"),
         ({"text": "page"}, "texts", "pretrain"),
-        ({"prompt": "p", "completion": "c", "label": True}, "unpaired labels", "reward with"),
+        ({"prompt": "p", "completion": "c", "label": True}, "unpaired labels", "dpo with the losses kto and bco"),
         ({"prompt": "p", "completions": ["s"], "labels": [True]}, "stepwise labels", "reward with"),
         ({"prompt": "p", "completion": "", "policy": "sft"}, "completions", "label, sft"),
         ({"prompt": "p", "completions": ["a", "b"], "ranks": [0, 1]}, "rankings", "reward, dpo"),

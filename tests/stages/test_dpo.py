@@ -19,6 +19,7 @@ from heedful.errors import DivergedError, InputError, Stopped
 from heedful.models.loading import load_policy
 from heedful.run import Run, read_metrics
 from heedful.stages.dpo import dpo
+from heedful.train.course import Setting
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +95,7 @@ def test_a_stopped_run_ends_like_one_never_stopped(
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("the reference is read once")
 
-    monkeypatch.setattr(reference_module, "answer_logprobs", refuse)
+    monkeypatch.setattr(reference_module, "target_logprobs", refuse)
     again = Run(tmp_path / "stopped", "dpo", seed=1)
     dpo(dpo_config(house), again)
     for name, tensor in weights(whole).items():
@@ -107,20 +108,24 @@ def test_a_damaged_reference_is_read_anew(house: Path, tmp_path: Path) -> None:
     short = dpo_config(house, training={"epochs": 0.4})
     dpo(short, run)
     (kept,) = run.path.glob(".reference/*/*.safetensors")
+    tokens = len(load_file(kept)["logprobs"])
+    assert tokens > 18  # one for each token of 18 answers
     kept.write_bytes(b"damaged")
     dpo(short, Run(run.path, "dpo", seed=1))
-    assert len(load_file(kept)["logprobs"]) == 18
+    assert len(load_file(kept)["logprobs"]) == tokens
 
 
 def test_a_reference_of_another_model_breaks_the_law(
     house: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = reference_module.answer_logprobs
-    drift = iter(range(100))
+    found = reference_module.target_logprobs
     monkeypatch.setattr(
         reference_module,
-        "answer_logprobs",
-        lambda *a, **k: found(*a, **k) + torch.tensor([float(next(drift)) for _ in range(18)]),
+        "target_logprobs",
+        lambda *a, **k: tuple(logprobs + 0.1 * i for i, logprobs in enumerate(found(*a, **k))),
     )
-    with pytest.raises(DivergedError, match="ln 2"):
+    with pytest.raises(DivergedError, match="starts from the reference must have KL 0"):
         dpo(dpo_config(house), Run(tmp_path / "dpo", "dpo", seed=1))
+    monkeypatch.setattr(Setting, "_check", lambda *_: None)
+    with pytest.raises(DivergedError, match="the dpo loss must start at 0.693147"):
+        dpo(dpo_config(house), Run(tmp_path / "again", "dpo", seed=1))

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, TypeGuard, get_args
 
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
@@ -175,14 +175,25 @@ def explain(error: ValidationError, source: str, table: Mapping[str, Any], overr
 
 
 def _as_set(loc: tuple[int | str, ...], table: Mapping[str, Any]) -> list[str]:
-    """A fault's place as --set writes it: without the stage's kind, and in a recipe with the stage's name."""
+    """A fault's place as --set writes it: without the kinds of tagged unions, and in a recipe with the stage's name."""
     match loc:
         case ("stages", int(index), _, *rest):
             stage = table["stages"][index]
-            return [str(stage.get("name", stage["type"])), *map(str, rest)]
+            return [str(stage.get("name", stage["type"])), *_without_kinds(rest, stage)]
         case (str(kind), *rest) if kind in KINDS and rest:
-            return [*map(str, rest)]
+            return _without_kinds(rest, table)
     return [*map(str, loc)]
+
+
+def _without_kinds(loc: Sequence[int | str], given: Any) -> list[str]:
+    """A fault's place in what was given: a section's kind, which pydantic puts after its key, is no key."""
+    keys: list[str] = []
+    for part in loc:
+        if isinstance(given, Mapping) and part not in given and given.get("type") == part:
+            continue
+        given = given.get(part) if isinstance(given, Mapping) else None
+        keys.append(str(part))
+    return keys
 
 
 def _setting(place: Sequence[str], settings: Iterable[str]) -> str:
@@ -197,11 +208,26 @@ def _setting(place: Sequence[str], settings: Iterable[str]) -> str:
 def _known_keys(loc: tuple[int | str, ...]) -> list[str]:
     """The keys of the section that a fault's last key stands in."""
     section: type[Section] = Recipe
+    kinds = KINDS  # what the next part may choose from
     for part in map(str, loc[:-1]):
-        kind = section.model_fields[part].annotation if part in section.model_fields else KINDS.get(part)
-        if isinstance(kind, type) and issubclass(kind, Section):
-            section = kind
+        if part in kinds:
+            section, kinds = kinds[part], {}
+        elif part in section.model_fields:
+            kind = section.model_fields[part].annotation
+            section, kinds = (kind, {}) if _is_section(kind) else (section, _kinds(kind))
     return list(section.model_fields)
+
+
+def _is_section(annotation: Any) -> TypeGuard[type[Section]]:
+    return isinstance(annotation, type) and issubclass(annotation, Section)
+
+
+def _kinds(annotation: Any) -> Mapping[str, type[Section]]:
+    """The sections of a tagged union, by tag, however deep it stands in an annotation."""
+    found: dict[str, type[Section]] = {}
+    for part in get_args(annotation):
+        found |= {part.model_fields["type"].default: part} if _is_section(part) else _kinds(part)
+    return found
 
 
 def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:

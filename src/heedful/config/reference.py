@@ -36,7 +36,7 @@ def _table(model: type[Section]) -> list[str]:
         annotation = getattr(field.annotation, "__name__", "")
         about = field.description or (f"see [{annotation}](#{annotation.lower()})" if annotation else "")
         if name == "type":
-            about = "which stage this is"
+            about = "which stage this is" if "name" in model.model_fields else field.description or "which kind this is"
         elif name == "name":
             about = "the stage's name in the run folder and in `@name/file` paths"
         lines.append(f"| `{name}` | {_default(field.default)} | {' '.join(about.split())} |".replace("||", "\\|\\|"))
@@ -46,7 +46,8 @@ def _table(model: type[Section]) -> list[str]:
 def stage_models() -> list[type[Section]]:
     """Every stage's config model and its own sections, in the order of the files."""
     files = (stages, reward, direct, on_policy)
-    return [m for file in files for m in vars(file).values() if isinstance(m, type) and m.__module__ == file.__name__]
+    own = [m for file in files for m in vars(file).values() if getattr(m, "__module__", "") == file.__name__]
+    return [m for m in own if isinstance(m, type) and issubclass(m, Section) and m.model_fields]
 
 
 def markdown() -> str:

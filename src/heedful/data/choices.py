@@ -58,14 +58,14 @@ class ChosenExamples:
 
 
 def choose_examples(ranked: RankedExamples, rankings: Sequence[Ranking]) -> ChosenExamples:
-    """Several raters' rankings of the same answers count alike, and sum to 1."""
+    """Several raters' rankings of the same answers count by their weights, and sum to the mean of these: else to 1."""
     answers = rankings[0].completions
     choices = []
     for ranking in rankings:
         place = [answers.index(text) for text in ranking.completions] if len(rankings) > 1 else range(len(answers))
         for choice in choices_of(ranking.ranks):
             members, chosen = (tuple(place[i] for i in group) for group in (choice.members, choice.chosen))
-            choices.append(Choice(members, chosen, choice.weight / len(rankings)))
+            choices.append(Choice(members, chosen, ranking.weight * choice.weight / len(rankings)))
     return ChosenExamples(ranked, tuple(choices))
 
 

@@ -7,13 +7,14 @@ from typing import cast, get_args
 
 from heedful.data.dialogues import answer_to, messages_of, open_ended, prompt_messages, split_answer, words
 from heedful.data.faults import RowFault, describe
-from heedful.data.fields import choice, list_of, number
+from heedful.data.fields import choice, list_of, number, weight
 from heedful.data.formats import PREFERENCES, Format, extras
 from heedful.data.parts import conversation, judged, with_system
 from heedful.records import (
     Completion,
     Demonstration,
     Finish,
+    Labelled,
     Message,
     Messages,
     Prompt,
@@ -104,7 +105,30 @@ def to_ranking(row: Row, kind: Format) -> Ranking:
         rater=str(row.get("rater") or ""),
         rater_kind=rater_kind(row),
         margins=(margin,) if margin else (),
+        weight=weight(row),
     )
+
+
+def to_labelled(row: Row, kind: Format) -> Labelled:
+    """One answer judged by itself; `label` (or LLaMA-Factory's `kto_tag`) says whether it is wanted."""
+    field = "label" if row.get("label") is not None else "kto_tag"
+    label = row[field]
+    if not isinstance(label, bool):
+        raise RowFault(field, describe(label), "true or false", "write one of them")
+    messages, answer = conversation(row, kind)
+    return Labelled(
+        prompt=prompt_of(row, kind, messages),
+        completion=answer,
+        label=label,
+        weight=weight(row),
+        rater=str(row.get("rater") or ""),
+        rater_kind=rater_kind(row),
+    )
+
+
+def to_judgement(row: Row, kind: Format) -> Labelled | Ranking:
+    """Whatever says which answers are wanted: a label, a preference, or a ranking."""
+    return to_labelled(row, kind) if kind is Format.UNPAIRED else to_ranking(row, kind)
 
 
 def prompt_of(row: Row, kind: Format, messages: Messages) -> Prompt:
@@ -147,6 +171,7 @@ def _ranking(row: Row) -> Ranking:
         rater_kind=rater_kind(row),
         sources=tuple(list_of(row, "sources", str)),
         margins=margins,
+        weight=weight(row),
     )
 
 

@@ -29,6 +29,14 @@ def number(row: Row, field: str, default: float) -> float:
     return float(value)
 
 
+def weight(row: Row) -> float:
+    """How much a judgement counts: above 0, and 1 where the row says nothing."""
+    value = number(row, "weight", 1.0)
+    if value <= 0:
+        raise RowFault("weight", describe(value), "a number above 0", "remove a row that is not to count")
+    return value
+
+
 def list_of(row: Row, field: str, kind: type[T]) -> list[T]:
     """A list column of one kind; empty where the row has none."""
     values: Any = row.get(field)

@@ -74,9 +74,9 @@ HALVED: Mapping[Format, Format] = {
     Format.SHAREGPT: Format.SHAREGPT_PREFERENCE,
 }
 
-JUDGEMENT = frozenset({"margin", "tie", "rater", "rater_kind"})
+JUDGEMENT = frozenset({"margin", "tie", "weight", "rater", "rater_kind"})
 OPTIONAL: Mapping[Format, frozenset[str]] = {
-    Format.RANKING: frozenset({"rater", "rater_kind", "sources", "margins"}),
+    Format.RANKING: frozenset({"rater", "rater_kind", "sources", "margins", "weight"}),
     Format.RATING: frozenset({"rater", "rater_kind", "ratings", "response"}),
     Format.STEPWISE: frozenset({"rater", "rater_kind"}),
     Format.COMPLETION: frozenset({"finish", "token_ids", "logprobs", "temperature"}),
@@ -85,7 +85,7 @@ OPTIONAL: Mapping[Format, frozenset[str]] = {
     Format.ALPACA_PREFERENCE: JUDGEMENT | {"input", "system", "history"},
     Format.HH: JUDGEMENT,
     Format.IMPLICIT: JUDGEMENT,
-    Format.UNPAIRED: frozenset({"input", "system", "history"}),
+    Format.UNPAIRED: frozenset({"input", "system", "history", "weight", "rater", "rater_kind"}),
     Format.SHAREGPT: frozenset({"system"}),
     Format.ALPACA: frozenset({"input", "system", "history"}),
 }

@@ -33,6 +33,7 @@ class RankedExamples:
     rejected: tuple[int, ...]
     target: tuple[float, ...]
     margin: tuple[float, ...]
+    weights: tuple[float, ...]  # how much each judgement counts; 1 where nobody said
 
     @property
     def tokens(self) -> int:
@@ -40,8 +41,8 @@ class RankedExamples:
 
     @property
     def weight(self) -> float:
-        """What each pair weighs: a prompt weighs 1 in all."""
-        return 1.0 / len(self.chosen)
+        """What all pairs weigh together: their mean weight, so 1 however many they are."""
+        return sum(self.weights) / len(self.weights)
 
     def without_ties(self) -> RankedExamples:
         """The decided pairs only; each then weighs more, so that the prompt still weighs 1."""
@@ -52,6 +53,7 @@ class RankedExamples:
             rejected=tuple(self.rejected[i] for i in keep),
             target=tuple(self.target[i] for i in keep),
             margin=tuple(self.margin[i] for i in keep),
+            weights=tuple(self.weights[i] for i in keep),
         )
 
 
@@ -88,13 +90,14 @@ def rank_examples(chat: Tokenises, rankings: Sequence[Ranking]) -> RankedExample
     """Tokenise the rankings of one set of answers, each answer once.
 
     A tie's target is 1/2 and it has no margin: neither side is to win by anything. Raters who disagree give opposite
-    pairs, which together are the soft label of their shares.
+    pairs, which together are the soft label of their shares; one who is less sure weighs less.
     """
     answers = rankings[0].completions
     chosen: list[int] = []
     rejected: list[int] = []
     target: list[float] = []
     margin: list[float] = []
+    weights: list[float] = []
     for ranking in rankings:
         pairs = ranking.pairs()
         # another rater saw the same answers in another order
@@ -104,12 +107,14 @@ def rank_examples(chat: Tokenises, rankings: Sequence[Ranking]) -> RankedExample
         target += [0.5 if tie else 1.0 for _, _, tie in pairs]
         margins = ranking.margins or (0.0,) * len(pairs)
         margin += [0.0 if tie else by for (_, _, tie), by in zip(pairs, margins, strict=True)]
+        weights += [ranking.weight] * len(pairs)
     return RankedExamples(
         examples=tuple(chat.example(rankings[0].prompt.messages, text) for text in answers),
         chosen=tuple(chosen),
         rejected=tuple(rejected),
         target=tuple(target),
         margin=tuple(margin),
+        weights=tuple(weights),
     )
 
 
@@ -142,5 +147,5 @@ def pack_pairs(ranked: Sequence[RankedExamples]) -> PairBatch:
         rejected=torch.tensor(rejected, dtype=torch.long),
         target=torch.tensor([target for item in ranked for target in item.target], dtype=torch.float32),
         margin=torch.tensor([margin for item in ranked for margin in item.margin], dtype=torch.float32),
-        weight=torch.tensor([item.weight for item in ranked for _ in item.chosen], dtype=torch.float32),
+        weight=torch.tensor([w / len(item.weights) for item in ranked for w in item.weights], dtype=torch.float32),
     )

@@ -83,7 +83,10 @@ def _alpaca_prompt(row: Row) -> Messages:
     if (given := row.get("input")) and words(given, "input"):
         text = f"{text}\n{given}"
     earlier: list[Message] = []
-    for index, pair in enumerate(row.get("history") or []):
+    history = row.get("history") or []
+    if not isinstance(history, list):
+        raise RowFault("history", describe(history), "a list of [question, answer]", "mend the list or leave it out")
+    for index, pair in enumerate(history):
         if not isinstance(pair, list) or len(pair) != 2:
             raise RowFault(f"history[{index}]", describe(pair), "a question and its answer", "write [question, answer]")
         earlier += [

@@ -40,6 +40,7 @@ def both_orders(chat: Chat, ranking: Ranking) -> RankedExamples:
         rejected=tuple(range(1, len(examples), 2)),
         target=tuple(0.5 if tie else 1.0 for _, _, tie in pairs),
         margin=tuple(0.0 if tie else margin for (_, _, tie), margin in zip(pairs, margins, strict=True)),
+        weights=(ranking.weight,) * len(pairs),
     )
 
 

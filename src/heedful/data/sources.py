@@ -9,14 +9,22 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
-from heedful.data.convert import to_completion, to_demonstration, to_document, to_prompt, to_ranking
+from heedful.data.convert import (
+    to_completion,
+    to_demonstration,
+    to_document,
+    to_judgement,
+    to_labelled,
+    to_prompt,
+    to_ranking,
+)
 from heedful.data.faults import SHOWN, Fault, RowFault, raise_faults
 from heedful.data.formats import HALVED, PREFERENCES, Format, recognise, require_columns
 from heedful.data.grades import to_outcome, to_rating, to_steps
 from heedful.data.json_rows import Located
 from heedful.data.rows import read_rows
 from heedful.errors import InputError
-from heedful.records import Completion, Demonstration, Messages, Prompt, Ranking, Rating, Row, StepLabels
+from heedful.records import Completion, Demonstration, Labelled, Messages, Prompt, Ranking, Rating, Row, StepLabels
 
 T = TypeVar("T")
 TELLING = 100  # first rows that tell a file's format
@@ -82,6 +90,17 @@ def read_steps(paths: Sequence[str | Path]) -> list[StepLabels]:
         for path in paths
         for steps in _read(path, (Format.STEPWISE,), lambda row, _: to_steps(row), "stepwise labels")
     ]
+
+
+def read_labels(path: str | Path) -> list[Labelled]:
+    """Answers labelled one by one."""
+    return _read(path, (Format.UNPAIRED,), to_labelled, "labelled answers")
+
+
+def read_judgements(paths: Sequence[str | Path]) -> list[Labelled | Ranking]:
+    """Labels, preferences and rankings of all files in order."""
+    accepted = (Format.UNPAIRED, *RANKINGS)
+    return [item for path in paths for item in _read(path, accepted, to_judgement, "labels, rankings or preferences")]
 
 
 def located(path: Path) -> Iterator[tuple[str, Row, Format] | Fault]:
@@ -163,7 +182,10 @@ def _refuse(path: Path, kind: Format, what: str, *, grades: bool) -> NoReturn:
         case Format.RATING:
             mend = 'ratings train a reward model by regression: heedful reward with loss.type = "regression"'
         case Format.UNPAIRED:
-            mend = "a single labelled answer has no rival to be ranked against, and may be one to avoid; give pairs"
+            mend = (
+                "a single labelled answer has no rival to be ranked against, and may be one to avoid; dpo's losses kto "
+                f"and bco read labels, and `heedful convert {path} NEW --to rankings` pairs the answers to one prompt"
+            )
         case Format.PROMPT:
             mend = "these prompts wait for an answer; sample completions first, or name the file with the answers"
         case Format.TEXT:

@@ -6,9 +6,9 @@ import hashlib
 from dataclasses import dataclass, field
 
 from heedful.data.formats import Format
-from heedful.records import Completion, Demonstration, Messages, Prompt, Ranking, Rating, StepLabels
+from heedful.records import Completion, Demonstration, Labelled, Messages, Prompt, Ranking, Rating, StepLabels
 
-Checked = Prompt | Demonstration | Completion | Ranking | Rating | StepLabels | Messages | str
+Checked = Prompt | Demonstration | Completion | Labelled | Ranking | Rating | StepLabels | Messages | str
 
 
 @dataclass(slots=True)
@@ -37,9 +37,9 @@ class Tally:
             case Prompt():
                 self.open_ended += 1
                 self.prompts.add(_hash(record.messages))
-            case Demonstration() | Completion():
+            case Demonstration() | Completion() | Labelled():
                 self.prompts.add(_hash(record.prompt.messages))
-                self.lengths.append(len(record.completion if isinstance(record, Demonstration) else record.text))
+                self.lengths.append(len(record.text if isinstance(record, Completion) else record.completion))
             case Ranking():
                 self.prompts.add(_hash(record.prompt.messages))
                 self.lengths += map(len, record.completions)

@@ -113,6 +113,7 @@ def ranked_topics(chat: Tokenises, votes: Sequence[Vote]) -> list[RankedExamples
                 rejected=tuple(place[second] for (_, second), _ in judged),
                 target=tuple(sum(choices) / len(choices) for _, choices in judged),
                 margin=(0.0,) * len(judged),
+                weights=(1.0,) * len(judged),
             )
         )
     return items

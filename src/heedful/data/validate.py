@@ -8,7 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from heedful.data.convert import to_completion, to_demonstration, to_document, to_prompt, to_ranking
+from heedful.data.convert import (
+    to_completion,
+    to_demonstration,
+    to_document,
+    to_labelled,
+    to_prompt,
+    to_ranking,
+)
 from heedful.data.faults import Fault, RowFault
 from heedful.data.formats import PREFERENCES, Format
 from heedful.data.grades import to_rating, to_steps
@@ -54,7 +61,9 @@ def _check(row: Row, kind: Format) -> Checked:
             return to_document(row, kind)
         case Format.PROMPT:
             return to_prompt(row, kind)
-        case Format.COMPLETION | Format.UNPAIRED:
+        case Format.UNPAIRED:
+            return to_labelled(row, kind)
+        case Format.COMPLETION:
             return to_completion(row, kind)
         case Format.MESSAGES | Format.SHAREGPT:
             page = to_document(row, kind)
@@ -129,7 +138,7 @@ def _serves(kind: Format, tally: Tally) -> str:
         case Format.RATING:
             return 'reward with loss.type = "regression"; its prompts serve sample and ppo'
         case Format.UNPAIRED:
-            return 'reward with loss.type = "outcome"; its prompts serve sample and ppo'
+            return 'dpo with the losses kto and bco; reward with loss.type = "outcome"; its prompts serve sample and ppo'
         case Format.TEXT:
             return "pretrain; as beginnings to be continued, sample and ppo"
         case Format.PROMPT:

@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 
 from heedful.batches import PackedBatch
 from heedful.models.attention import packed_hidden, use_packed_attention
-from heedful.ops.logprobs import Divergence, chunked_divergence, chunked_logprobs
+from heedful.ops.logprobs import Divergence, chunked_collision, chunked_divergence, chunked_logprobs
 
 
 def context_of(model: PreTrainedModel) -> int:
@@ -83,6 +83,20 @@ class Policy(nn.Module):
             vocabulary=self.vocabulary,
             temperature=temperature,
         )
+
+
+class ConcentratedPolicy(nn.Module):
+    """A policy that also tells how concentrated its next-token distributions are (for WPO), its network run once."""
+
+    def __init__(self, policy: Policy) -> None:
+        super().__init__()
+        self.policy = policy
+
+    def forward(self, batch: PackedBatch) -> tuple[Tensor, Tensor]:
+        """Log-probability of every target, and without gradient log Σ_v π(v)² where it stands. -> (N,), (N,)"""
+        hidden, head, vocabulary = self.policy.hidden(batch), self.policy.head, self.policy.vocabulary
+        logprobs = chunked_logprobs(hidden, batch.target_ids, head, vocabulary=vocabulary)
+        return logprobs, chunked_collision(hidden, head, vocabulary=vocabulary)
 
 
 class RewardModel(nn.Module):

@@ -100,7 +100,28 @@ def chunked_divergence(
     return Divergence(*(torch.cat(column) for column in zip(*columns, strict=True)))
 
 
+@torch.no_grad()
+def chunked_collision(hidden: Tensor, head: Head, *, vocabulary: int) -> Tensor:
+    """log Σ_v π(v)² of the next-token distribution at N positions: how concentrated it is. hidden (N, H) -> (N,)
+
+    0 where one token is certain, −log V where all are equally likely.
+    """
+    parts = torch.split(hidden, max(1, CHUNK_ELEMENTS // vocabulary))
+    return torch.cat([(2 * _log_softmax(head(part), 1.0)).logsumexp(-1) for part in parts])
+
+
 def sequence_sums(values: Tensor, lengths: Tensor) -> Tensor:
     """Sums of consecutive segments. values (N,), lengths (B,) summing to N -> (B,)."""
     segment = torch.repeat_interleave(torch.arange(len(lengths), device=lengths.device), lengths)
     return torch.zeros(len(lengths), dtype=values.dtype, device=values.device).index_add(0, segment, values)
+
+
+def sequence_prefix_sums(values: Tensor, lengths: Tensor, which: Tensor, counts: Tensor) -> Tensor:
+    """Sums of the first counts[p] values of segment which[p]. values (N,), lengths (B,), which and counts (P,) -> (P,).
+
+    A segment may be asked for several times, with other counts; none is asked for more values than it has.
+    """
+    starts = lengths.cumsum(0) - lengths  # (B,)
+    before = counts.cumsum(0) - counts  # (P,)
+    shift = torch.repeat_interleave(starts[which] - before, counts)
+    return sequence_sums(values[torch.arange(len(shift), device=values.device) + shift], counts)

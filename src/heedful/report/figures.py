@@ -60,6 +60,11 @@ PPO_CHARTS = (
         ),
     ),
 )
+DRIFT = Chart(
+    "Log-probability against the reference",
+    "nats an answer",
+    (("logps/chosen", "chosen answers"), ("logps/rejected", "rejected answers")),
+)
 LOSS = ("loss", "loss/mean", "loss/text", "loss/policy")
 MOST_DOTS = 60  # of a path whose points are still told apart
 BESIDE_LOSS = ("reward/accuracy", "rewards/accuracy", "rewards/margin", "accuracy")
@@ -85,6 +90,8 @@ def loss_charts(stages: Sequence[Stage]) -> list[Markup]:
     for stage in stages:
         if stage.kind == "ppo":
             continue
+        if stage.kind == "dpo" and (drift := DRIFT.draw(stage)):
+            charts.append(drift)
         loss = next((key for key in LOSS if stage.series(key)), "")
         for key in (loss, *BESIDE_LOSS):
             if key and changes(points := stage.series(key)):

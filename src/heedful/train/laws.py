@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import isfinite, log
+from math import isfinite
 
 from heedful.errors import DivergedError
 
@@ -48,11 +48,11 @@ def first_ratio_is_one(log_ratio: float, precision: str) -> None:
     )
 
 
-def first_dpo_loss_is_log_two(loss: float, precision: str) -> None:
-    """`loss`: DPO's mean loss before the first update."""
+def first_loss_is_as_stated(name: str, loss: float, stated: float, precision: str) -> None:
+    """`loss`: a direct loss before the first update; `stated`: what it must be at π = π_ref, where h = 0."""
     _hold(
-        "DPO's loss must start at ln 2",
-        abs(loss - log(2.0)),
+        f"the {name} loss must start at {stated:.6g}, as the policy is still the reference",
+        abs(loss - stated) / max(1.0, abs(stated)),
         _tolerance(precision, 1e-4),
         "the reference's log-probabilities are not those of the model that training starts from",
     )

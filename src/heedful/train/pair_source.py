@@ -1,4 +1,4 @@
-"""Steps of rankings for reward models and the DPO family: whole rankings, in an order that comes from seeds alone."""
+"""Steps of rankings for reward models and direct losses: whole rankings, in an order that comes from seeds alone."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ class PairSource(Generic[B]):
     """Walks over rankings: each epoch a fresh permutation, cut into steps of at most `prompts_per_step` rankings.
 
     Steps of an epoch differ in size by one ranking at most, so that none is a small rest. `tokens` has one number a
-    ranking; `make` turns the rankings of a micro-batch, named by index, into a batch. Every ranking weighs 1, however
-    many pairs it has. `share` is (which, of how many) processes: each takes its part of every step.
+    ranking; `make` turns the rankings of a micro-batch, named by index, into a batch. `weights` says for what the loss
+    counts each ranking, however many pairs it has; empty: 1 each. `share` is (which, of how many) processes: each takes
+    its part of every step.
     """
 
     def __init__(
@@ -30,6 +31,7 @@ class PairSource(Generic[B]):
         make: Callable[[Sequence[int]], B],
         run: Run,
         *,
+        weights: Sequence[float] = (),
         prompts_per_step: int,
         tokens_per_batch: int,
         epochs: float = 1.0,
@@ -38,6 +40,7 @@ class PairSource(Generic[B]):
         self.tokens = tokens
         self.make = make
         self.run = run
+        self.weights = weights or [1.0] * len(tokens)
         self.tokens_per_batch = tokens_per_batch
         self.share = share
         self.steps_per_epoch = max(1, -(-len(tokens) // prompts_per_step))
@@ -54,7 +57,7 @@ class PairSource(Generic[B]):
             mine = self.rankings_of(step)[self.share[0] :: self.share[1]]
             groups = groups_by_tokens([self.tokens[i] for i in mine], self.tokens_per_batch)
             batches = [self.make([mine[position] for position in group]) for group in groups]
-            yield Step(batches=batches, count=float(len(mine)), metrics={})
+            yield Step(batches=batches, count=sum(self.weights[i] for i in mine), metrics={})
 
     def rankings_of(self, step: int) -> list[int]:
         """The rankings of a step over all processes."""

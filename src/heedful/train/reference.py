@@ -1,4 +1,4 @@
-"""The reference's log-probabilities of whole answers: computed once, kept on disk by the hash of what they hang on."""
+"""The reference's log-probabilities of answers: computed once, kept on disk by the hash of what they hang on."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from torch import Tensor
 from heedful.config import Training
 from heedful.data.packing import Example, groups_by_tokens, pack
 from heedful.models.heads import Policy
-from heedful.ops.logprobs import sequence_sums
 from heedful.run import Run, atomic_folder
 
 FOLDER = ".reference"
@@ -39,21 +38,25 @@ def _read(file: Path, count: int) -> Tensor:
 
 
 @torch.no_grad()
-def answer_logprobs(policy: Policy, examples: Sequence[Example], *, tokens: int, accelerator: Accelerator) -> Tensor:
-    """Log-probability of each answer, summed over its tokens, by the same packed pass that training takes. (n,)
+def target_logprobs(
+    policy: Policy, examples: Sequence[Example], *, tokens: int, accelerator: Accelerator
+) -> tuple[Tensor, ...]:
+    """Log-probability of every target of each example, by the same packed pass that training takes. (targets,) each
 
     Each process computes its share, and all get the whole.
     """
+    lengths = [example.targets for example in examples]
     order = sorted(range(len(examples)), key=lambda i: len(examples[i].ids))
     mine = order[accelerator.process_index :: accelerator.num_processes]
-    found = torch.zeros(len(examples))
+    found = torch.zeros(sum(lengths))
+    places = torch.split(torch.arange(len(found)), lengths)
     for group in groups_by_tokens([len(examples[i].ids) for i in mine], tokens):
         members = [mine[place] for place in group]
         batch = pack([examples[i] for i in members]).to(accelerator.device)
         with accelerator.autocast():
             logprobs = policy(batch)
-        found[members] = sequence_sums(logprobs.float(), batch.target_lengths).cpu()
-    return _over_processes(found, accelerator)
+        found[torch.cat([places[i] for i in members])] = logprobs.float().cpu()
+    return torch.split(_over_processes(found, accelerator), lengths)
 
 
 def _over_processes(values: Tensor, accelerator: Accelerator) -> Tensor:
@@ -70,19 +73,20 @@ def reference_logprobs(
     training: Training,
     run: Run,
     accelerator: Accelerator,
-) -> Tensor:
-    """`answer_logprobs`, computed once. `model` is the hash of the reference's folder. (n,)"""
+) -> tuple[Tensor, ...]:
+    """`target_logprobs`, computed once. `model` is the hash of the reference's folder. (targets,) each"""
+    lengths = [example.targets for example in examples]
     name = _name(examples, model, training.precision)
     folder = run.path / FOLDER / name
-    kept = _read(folder / "logprobs.safetensors", len(examples)) if run.main else torch.zeros(0)
-    shared = torch.zeros(len(examples) + 1)  # rank 0 tells the others what it found, and that it found something
+    kept = _read(folder / "logprobs.safetensors", sum(lengths)) if run.main else torch.zeros(0)
+    shared = torch.zeros(sum(lengths) + 1)  # rank 0 tells the others what it found, and that it found something
     if run.main and len(kept):
         shared = torch.cat([kept, torch.ones(1)])
     shared = _over_processes(shared, accelerator)
     if shared[-1]:
-        return shared[:-1]
-    found = answer_logprobs(reference, examples, tokens=training.tokens_per_batch, accelerator=accelerator)
+        return torch.split(shared[:-1], lengths)
+    found = target_logprobs(reference, examples, tokens=training.tokens_per_batch, accelerator=accelerator)
     if run.main:
         with atomic_folder(folder) as scratch:
-            save_file({"logprobs": found}, str(scratch / "logprobs.safetensors"))
+            save_file({"logprobs": torch.cat(found)}, str(scratch / "logprobs.safetensors"))
     return found

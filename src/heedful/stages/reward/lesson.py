@@ -64,4 +64,5 @@ class Lesson:
     objective: Objective
     done: Callable[[], Trained]
     heldout: Sequence[Batch] = ()  # what early stop looks at
+    weights: Sequence[float] = ()  # for what the loss counts each item; empty: 1
     whole_steps: str = ""  # why a step can't be cut into micro-batches; "" where it can

@@ -48,6 +48,10 @@ class Material:
     def tokens(self) -> list[int]:
         return [item.tokens for item in self.ranked]
 
+    @property
+    def weights(self) -> list[float]:
+        return [item.weight for item in self.ranked]
+
     def heldout_choices(self, chat: Chat, context: int) -> list[ChosenExamples]:
         """The held-out rankings as the training ones are."""
         groups = [(rank_examples(chat, group), group) for group in by_answers(self.heldout)]
@@ -134,6 +138,7 @@ def scalar_lesson(config: RewardConfig, loss: BradleyTerry | PlackettLuce, run: 
                 bradley_terry_objective(loss.centering),
                 done,
                 shown([item.ranked for item in held], lambda item: item.tokens, pack_pairs, config.training),
+                weights=material.weights,
             )
         case PlackettLuce():
             choices = [choose_examples(*both) for both in zip(material.ranked, material.rankings, strict=True)]
@@ -144,6 +149,7 @@ def scalar_lesson(config: RewardConfig, loss: BradleyTerry | PlackettLuce, run: 
                 plackett_luce_objective(loss.centering),
                 done,
                 shown(held, lambda item: item.ranked.tokens, pack_choices, config.training),
+                weights=material.weights,
             )
 
 
@@ -166,6 +172,7 @@ def odin_lesson(config: RewardConfig, loss: Odin, run: Run, head: int) -> Lesson
         odin_objective(model.head, decorrelation=loss.decorrelation, orthogonality=loss.orthogonality),
         done,
         shown([item.ranked for item in held], lambda item: item.tokens, pack_pairs, config.training),
+        weights=material.weights,
         whole_steps="odin's correlation is taken over a whole step",
     )
 

@@ -77,4 +77,5 @@ def pairwise_lesson(config: RewardConfig, run: Run, head: int) -> Lesson:
         bradley_terry_objective(),
         lambda: ComparedAnswers(PreferenceModel(model, chat), ranked, held),
         shown([both_orders(chat, ranking) for ranking in held], lambda item: item.tokens, pack_pairs, config.training),
+        weights=[item.weight for item in ranked],
     )

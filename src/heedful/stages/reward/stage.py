@@ -72,6 +72,7 @@ def _train(lesson: Lesson, config: RewardConfig, run: Run, accelerator: Accelera
         lesson.tokens,
         lesson.batch,
         run,
+        weights=lesson.weights,
         prompts_per_step=config.prompts_per_step,
         tokens_per_batch=training.tokens_per_batch,
         epochs=training.epochs,

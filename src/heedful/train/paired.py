@@ -1,0 +1,78 @@
+"""Rankings as the course of a paired loss."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from torch import Tensor
+
+from heedful.algorithms.direct.paired import paired_objective
+from heedful.batches import PreferenceBatch
+from heedful.config.direct import PairedLoss, WPOLoss
+from heedful.data.pairs import RankedExamples, by_answers, fitting, pack_pairs, rank_examples
+from heedful.data.sources import read_rankings
+from heedful.errors import InputError
+from heedful.models.heads import ConcentratedPolicy
+from heedful.train.course import Course, Setting, in_batches
+from heedful.train.pair_source import PairSource
+from heedful.train.preferences import Preferences
+
+
+def paired_course(loss: PairedLoss, setting: Setting) -> Course:
+    """Read rankings, and what the reference says of their answers."""
+    config, run = setting.config, setting.run
+    training, heldout = _read(config.data, loss, setting), _read(config.heldout, loss, setting)
+    if not training:
+        raise InputError(
+            f"{', '.join(config.data)}: no ranking prefers one answer to another: there is nothing to learn"
+        )
+    training = run.drawn(training, config.limit, "rankings")
+    items = training + heldout
+    preferences = Preferences(items, setting.reference([e for item in items for e in item.examples]), _pack)
+    source = PairSource(
+        preferences.tokens[: len(training)],
+        preferences.batch,
+        run,
+        weights=preferences.weights,
+        prompts_per_step=config.prompts_per_step,
+        tokens_per_batch=config.training.tokens_per_batch,
+        epochs=config.training.epochs,
+        share=setting.share,
+    )
+
+    def batches(members: Sequence[int]) -> Iterable[PreferenceBatch]:
+        return in_batches(preferences, members, config.training.tokens_per_batch)
+
+    return Course(
+        model=ConcentratedPolicy(setting.policy) if isinstance(loss, WPOLoss) else setting.policy,
+        objective=paired_objective(loss),
+        source=source,
+        first=source.rankings_of(0),
+        training=len(training),
+        items=len(items),
+        batches=batches,
+        counted="pairs",
+        count=sum(len(item.chosen) for item in items),
+    )
+
+
+def _pack(ranked: list[RankedExamples], reference: Tensor) -> PreferenceBatch:
+    return PreferenceBatch(pairs=pack_pairs(ranked), reference=reference)
+
+
+def _read(paths: list[str], loss: PairedLoss, setting: Setting) -> list[RankedExamples]:
+    """Rankings as tokens without ties, which these losses have no use for, and without answers too long to be read."""
+    rankings = read_rankings(paths)
+    fit_in, left_out = fitting(
+        [rank_examples(setting.chat, group) for group in by_answers(rankings)], setting.policy.context
+    )
+    decided = [item for item in (item.without_ties() for item in fit_in) if item.chosen]
+    pairs = sum(len(item.chosen) for item in decided)
+    ties = sum(len(item.chosen) for item in fit_in) - pairs
+    say = setting.run.say
+    if ties:
+        say(f"{ties} ties dropped, which DPO can't learn from; {pairs} pairs of {len(decided)} rankings are left")
+    setting.run.note(left_out)
+    if not loss.margins and any(margin for item in decided for margin in item.margin):
+        say(f"the rankings' margins are not read: the {loss.type} loss has no place for them")
+    return decided
