@@ -16,7 +16,7 @@ from transformers import (
 
 from heedful.data.packing import Example, pack
 from heedful.models.attention import packed_hidden, plain_attention
-from heedful.models.heads import Policy, RewardModel, ValueModel, disable_dropout, init_score_head
+from heedful.models.heads import ConcentratedPolicy, Policy, RewardModel, ValueModel, disable_dropout, init_score_head
 
 CONFIG = LlamaConfig(
     vocab_size=40,
@@ -52,6 +52,17 @@ def test_policy_gives_each_target_the_probability_after_the_tokens_before_it() -
     torch.testing.assert_close(found, torch.stack(expected), rtol=1e-4, atol=1e-5)
     assert policy.context == 32
     assert policy.vocabulary == 40
+
+
+def test_a_concentrated_policy_says_what_the_policy_says_and_how_sure_it_is() -> None:
+    torch.manual_seed(0)
+    policy = Policy(LlamaForCausalLM(CONFIG))
+    batch = pack(EXAMPLES)
+    logprobs, collision = ConcentratedPolicy(policy)(batch)
+    assert torch.equal(logprobs, policy(batch))
+    assert logprobs.requires_grad and not collision.requires_grad
+    squares = policy.head(policy.hidden(batch)).softmax(-1).square().sum(-1)
+    torch.testing.assert_close(collision, squares.log())
 
 
 @pytest.mark.parametrize("kind", ["llama", "gpt2"])

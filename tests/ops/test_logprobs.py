@@ -9,7 +9,14 @@ import torch
 from torch import Tensor
 
 from heedful.ops import logprobs
-from heedful.ops.logprobs import chunked_divergence, chunked_logprobs, sequence_sums, token_logprobs
+from heedful.ops.logprobs import (
+    chunked_collision,
+    chunked_divergence,
+    chunked_logprobs,
+    sequence_prefix_sums,
+    sequence_sums,
+    token_logprobs,
+)
 
 LOGITS = torch.tensor([[0.0, log(2), log(3)]])  # p = 1/6, 2/6, 3/6
 
@@ -91,3 +98,21 @@ def test_divergence_by_hand_has_a_direction(monkeypatch: pytest.MonkeyPatch) -> 
 def test_sequence_sums_with_an_empty_sequence() -> None:
     sums = sequence_sums(torch.tensor([1.0, 2.0, 4.0, 8.0]), torch.tensor([1, 0, 3]))
     assert sums.tolist() == [1.0, 0.0, 14.0]
+
+
+def test_prefixes_are_summed_from_each_segments_own_start() -> None:
+    """Segments [1 2 3], [4], [5 6]: two of the first, one of the last, all of the first, and the second."""
+    values, lengths = torch.tensor([1.0, 2, 3, 4, 5, 6], requires_grad=True), torch.tensor([3, 1, 2])
+    found = sequence_prefix_sums(values, lengths, torch.tensor([0, 2, 0, 1]), torch.tensor([2, 1, 3, 1]))
+    assert found.tolist() == [3, 5, 6, 4]
+    (slope,) = torch.autograd.grad(found.sum(), values)
+    assert slope.tolist() == [2, 2, 1, 1, 1, 0]
+
+
+def test_collision_is_the_chance_that_two_draws_agree(monkeypatch: pytest.MonkeyPatch) -> None:
+    """(1/6)² + (2/6)² + (3/6)² = 14/36; 1/3 where all are equal; in chunks as in one."""
+    logits = torch.cat([LOGITS, torch.zeros(1, 3)])
+    whole = chunked_collision(logits, identity, vocabulary=3)
+    assert whole.tolist() == pytest.approx([log(14 / 36), log(1 / 3)])
+    monkeypatch.setattr(logprobs, "CHUNK_ELEMENTS", 3)
+    assert torch.equal(chunked_collision(logits.requires_grad_(True), identity, vocabulary=3), whole)

@@ -160,7 +160,8 @@ def rank(root: Path) -> None:
     ways = os.environ.get("WORLD_SIZE", "1")
     whole = {"iterations": 2, "prompts": 8, "epochs": 1, "minibatches": 1, "critic_warmup": 0}
     ppo(ppo_config(root / "house", algorithm=whole), Run(root / f"ppo-{ways}", "ppo", seed=1, main=main))
-    dpo(dpo_config(root / "house"), Run(root / f"dpo-{ways}", "dpo", seed=1, main=main))
+    for kind in ("dpo", "kto", "bco"):
+        dpo(dpo_config(root / "house", loss={"type": kind}), Run(root / f"{kind}-{ways}", "dpo", seed=1, main=main))
 
 
 if __name__ == "__main__":

@@ -54,7 +54,7 @@ def test_two_processes_train_what_one_trains(tmp_path: Path) -> None:
     build(tmp_path / "house")
     rank(tmp_path)
     start(tmp_path, 2)
-    for stage in ("ppo", "dpo"):
+    for stage in ("ppo", "dpo", "kto", "bco"):
         one, two = (Run(tmp_path / f"{stage}-{ways}", stage, seed=1) for ways in (1, 2))
         for first, second in zip(untimed(one), untimed(two), strict=True):
             assert first.keys() == second.keys()

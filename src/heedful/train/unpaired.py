@@ -21,7 +21,7 @@ from heedful.train.course import Course, Setting, in_batches
 from heedful.train.pair_source import PairSource
 from heedful.train.preferences import Preferences
 
-FAIR = (1.0, 4 / 3)  # of λ_D n_D / (λ_U n_U) (Ethayarajh 2024, section 4.2)
+FAIR = (1.0, 4 / 3)  # of λ_D n_D / (λ_U n_U) (Ethayarajh 2024)
 
 
 def unpaired_course(loss: UnpairedLoss, setting: Setting) -> Course:

@@ -224,7 +224,7 @@ def test_ld_dpo() -> None:
 
 
 def test_kto() -> None:
-    """d = 2, z₀ = .5, β = .1: 1 − σ(.15) = .463 (Ethayarajh 2024, eq. 8)."""
+    """d = 2, z₀ = .5, β = .1: 1 − σ(.15) = .463 (Ethayarajh 2024, eq. 7)."""
     wanted = kto_loss(answer(2, wanted=1, unwanted=0, baseline=0.5), beta=0.1, desirable=1.0, undesirable=3.0)
     assert wanted.loss.item() == pytest.approx(0.463, abs=5e-4)
     assert (wanted.reward.item(), wanted.advantage.item()) == pytest.approx((0.2, 0.15))

@@ -231,6 +231,15 @@ def test_a_loss_reads_what_it_says_it_reads(loss: PairedLoss) -> None:
 
 
 @pytest.mark.parametrize("loss", [*PAIRED, *UNPAIRED], ids=named)
+def test_every_loss_has_its_page_and_its_lines_in_the_table(loss: DirectLoss) -> None:
+    docs = Path(__file__).parents[3] / "docs" / "algorithms"
+    pages = [page.read_text() for page in docs.glob("*.md") if page.name != "README.md"]
+    used = f'type = "{named(loss)}"', f'`"{named(loss)}"`'
+    assert named(loss) == "dpo" or sum(any(how in page for how in used) for page in pages) == 1
+    assert (docs / "README.md").read_text().count(f"`{named(loss)}`") >= 2
+
+
+@pytest.mark.parametrize("loss", [*PAIRED, *UNPAIRED], ids=named)
 def test_all_losses_log_the_same(loss: DirectLoss) -> None:
     policy, reference, collision = numbers()
     if loss.unpaired:

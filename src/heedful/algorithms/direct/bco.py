@@ -10,7 +10,7 @@ from heedful.algorithms.direct.answers import AnswerLoss, Answers
 
 
 def bco_loss(answers: Answers, *, beta: float) -> AnswerLoss:
-    """−log σ(β d − δ) for a wanted answer, −log σ(δ − β d) for another. eq. 9 (B,)
+    """−log σ(β d − δ) for a wanted answer, −log σ(δ − β d) for another. (B,)
 
     δ is halfway between the mean rewards of wanted and unwanted answers. At π = π_ref it is ln 2.
     """

@@ -8,7 +8,7 @@ from heedful.algorithms.direct.pairs import PairLoss, Pairs
 
 
 def dpo_norm_loss(pairs: Pairs, *, beta: float) -> PairLoss:
-    """−log σ(β (d_w/|y_w| − d_l/|y_l|) − m). eq. 6 (P,)
+    """−log σ(β (d_w/|y_w| − d_l/|y_l|) − m). (P,)
 
     A long answer can't win by its length alone. β is per token. At π = π_ref and without a margin it is ln 2.
     """

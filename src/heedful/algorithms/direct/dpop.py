@@ -9,7 +9,7 @@ from heedful.algorithms.direct.pairs import PairLoss, Pairs
 
 
 def dpop_loss(pairs: Pairs, *, beta: float, penalty: float) -> PairLoss:
-    """−log σ(β (h − λ max(0, −d_w)) − m). eq. 3 (P,)
+    """−log σ(β (h − λ max(0, −d_w)) − m). (P,)
 
     As soon as the chosen answer is less likely than under the reference, raising it is worth λ + 1 times as much as
     lowering the rejected one. At π = π_ref and without a margin it is ln 2.

@@ -8,7 +8,7 @@ from heedful.algorithms.direct.answers import AnswerLoss, Answers
 
 
 def kto_loss(answers: Answers, *, beta: float, desirable: float, undesirable: float) -> AnswerLoss:
-    """λ_D [1 − σ(β (d − z₀))] for a wanted answer, λ_U [1 − σ(β (z₀ − d))] for another. eq. 8, less its constant. (B,)
+    """λ_D [1 − σ(β (d − z₀))] for a wanted answer, λ_U [1 − σ(β (z₀ − d))] for another. eq. 7 (B,)
 
     z₀ ≥ 0 is the policy's mean log-ratio on answers to other prompts. At π = π_ref it is ½ λ.
     """

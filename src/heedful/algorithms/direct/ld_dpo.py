@@ -9,7 +9,7 @@ from heedful.algorithms.direct.pairs import PairLoss, Pairs, Side
 
 
 def ld_dpo_loss(whole: Pairs, shared: Pairs, *, beta: float, alpha: float) -> PairLoss:
-    """DPO in which log π(y) is Σ_{t ≤ n} log π(y_t) + α Σ_{t > n} log π(y_t), n = min(|y_w|, |y_l|). eq. 9 (P,)
+    """DPO in which log π(y) is Σ_{t ≤ n} log π(y_t) + α Σ_{t > n} log π(y_t), n = min(|y_w|, |y_l|). (P,)
 
     `whole` has sums over all tokens, `shared` over the first n. At π = π_ref and without a margin it is ln 2.
     """

@@ -9,7 +9,7 @@ from heedful.algorithms.direct.pairs import PairLoss, Pairs
 
 
 def rpo_loss(pairs: Pairs, *, beta: float, alpha: float) -> PairLoss:
-    """−log σ(β h − m) − α log π(y_w)/|y_w|. eq. 1 of Pang 2024 (P,)
+    """−log σ(β h − m) − α log π(y_w)/|y_w|. (P,)
 
     The second term keeps the chosen answer from losing probability. At π = π_ref it is DPO's start and the
     reference's own α (−log π_ref(y_w)/|y_w|).

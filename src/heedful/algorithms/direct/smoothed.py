@@ -22,7 +22,7 @@ def cdpo_loss(pairs: Pairs, *, beta: float, epsilon: float) -> PairLoss:
 
 
 def robust_loss(pairs: Pairs, *, beta: float, epsilon: float) -> PairLoss:
-    """[(1 − ε) L(w, l) − ε L(l, w)] / (1 − 2ε): over flips of rate ε its mean is DPO's clean loss. eq. 12 (P,)
+    """[(1 − ε) L(w, l) − ε L(l, w)] / (1 − 2ε): over flips of rate ε its mean is DPO's clean loss. (P,)
 
     Unbounded below as h grows, so it wants a gradient clip and few epochs. At π = π_ref it is ln 2.
     """

@@ -11,7 +11,7 @@ from heedful.algorithms.direct.pairs import PairLoss, Pairs
 
 
 def wpo_loss(pairs: Pairs, chosen: Tensor, rejected: Tensor, *, beta: float) -> PairLoss:
-    """w(y_w) w(y_l) · −log σ(β h − m), w(y) = exp mean_t [log π(y_t) − log Σ_v π(v)²], constant. eqs. 2 and 4 (P,)
+    """w(y_w) w(y_l) · −log σ(β h − m), w(y) = exp mean_t [log π(y_t) − log Σ_v π(v)²], constant. eq. 2 (P,)
 
     `chosen` and `rejected` are the means in the exponent. An answer drawn token by token from π has w near 1, one that
     π would hardly write has w near 0.
