@@ -66,7 +66,7 @@ def batch(generator: torch.Generator) -> PairBatch:
         gap = (quality[0] - quality[1]) / 10 + (length[0] - length[1]) / 5
         best = int(torch.rand((), generator=generator) > torch.sigmoid(gap))
         texts = tuple(Example((0, int(q), *[7] * (int(n) - 1)), 1) for q, n in zip(quality, length, strict=True))
-        ranked.append(RankedExamples(texts, (best,), (1 - best,), (1.0,), (0.0,)))
+        ranked.append(RankedExamples(texts, (best,), (1 - best,), (1.0,), (0.0,), (1.0,)))
     return pack_pairs(ranked)
 
 
