@@ -138,7 +138,7 @@ def _serves(kind: Format, tally: Tally) -> str:
         case Format.RATING:
             return 'reward with loss.type = "regression"; its prompts serve sample and ppo'
         case Format.UNPAIRED:
-            return 'dpo with the losses kto and bco; reward with loss.type = "outcome"; its prompts serve sample and ppo'
+            return 'dpo with the losses kto and bco; reward with loss.type = "outcome"; prompts for sample and ppo'
         case Format.TEXT:
             return "pretrain; as beginnings to be continued, sample and ppo"
         case Format.PROMPT:
