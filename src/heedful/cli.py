@@ -14,6 +14,7 @@ from heedful import __version__
 from heedful.errors import HeedfulError
 from heedful.feedback_cli import register as register_labels
 from heedful.run.progress import console
+from heedful.studio_cli import studio_app
 
 app = typer.Typer(
     help="heedful turns a raw language model into an assistant people prefer: the whole RLHF loop in one tool.",
@@ -24,6 +25,7 @@ app = typer.Typer(
 runs_app = typer.Typer(help="Look at run folders: list, compare, prune.", no_args_is_help=True)
 app.add_typer(runs_app, name="runs")
 register_labels(app)
+app.add_typer(studio_app, name="studio")
 
 Overrides = Annotated[
     list[str], typer.Option("--set", metavar="KEY=VALUE", help="Override a config value; repeatable.")

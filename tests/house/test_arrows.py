@@ -27,16 +27,23 @@ MAY_IMPORT = {
     "report": set(),
     "world": set(),
     "serve": {"sampling", "data", "models", "ops", "batches"},
+    "studio": {"feedback"},
+    "studio_cli": {"studio", "studio_demo", "feedback"},
+    "studio_demo": {"feedback", "world"},
     "doctor": {"ops"},
     "estimate": {"ops"},
     "runs": {"evaluate"},
     "processes": set(),
     "__main__": {"cli"},
 }
-MAY_IMPORT["stages"] = set(MAY_IMPORT) - {"doctor", "estimate", "runs", "serve", "feedback_cli"}
+MAY_IMPORT["stages"] = set(MAY_IMPORT) - {
+    "doctor", "estimate", "runs", "serve", "feedback_cli", "studio", "studio_cli", "studio_demo"
+}  # fmt: skip
 MAY_IMPORT["pipeline"] = {"stages", "ops", "processes"}
 MAY_IMPORT["cli"] = set(MAY_IMPORT) - {"__main__"}
-NO_TORCH = {"records", "config", "run", "errors", "feedback", "world", "report"}
+NO_TORCH = {
+    "records", "config", "run", "errors", "feedback", "world", "report", "studio", "studio_cli", "studio_demo"
+}  # fmt: skip
 
 
 def imports_of(path: Path) -> set[str]:

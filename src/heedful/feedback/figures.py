@@ -1,0 +1,112 @@
+"""What the dashboard shows, from one count over an index: it reads no text and no judgement."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from math import erfc, sqrt
+from typing import Any
+
+from pydantic import BaseModel
+from sqlalchemy import Connection, func, select
+
+from heedful.feedback.tables import account, assignment, rater
+
+
+class RaterFigures(BaseModel):
+    """One rater: `gold_right` of `gold` hidden checks; `first` of `decided` answers preferred were shown first."""
+
+    rater: str
+    kind: str
+    name: str  # of the account; empty where the caller may not see it
+    done: int
+    skipped: int
+    reported: int
+    late: int
+    gold: int
+    gold_right: int
+    decided: int
+    first: int
+
+
+class SideTest(BaseModel):
+    """Whether the answer shown first wins more than half: its share, and the chance of as much by luck alone."""
+
+    n: int
+    first: int
+    share: float
+    p: float
+
+
+class Figures(BaseModel):
+    """All that is counted of a project's judgements."""
+
+    raters: list[RaterFigures]
+    verdicts: dict[str, int]
+    side: SideTest
+
+
+def figures(connection: Connection, project_id: int, *, names: bool) -> Figures:
+    """names: whether account names stand beside pseudonyms."""
+    columns = (
+        assignment.c.part, assignment.c.rater_id, assignment.c.state, assignment.c.verdict, assignment.c.choice,
+        assignment.c.agrees,
+    )  # fmt: skip
+    query = select(*columns, func.count().label("n")).where(assignment.c.project_id == project_id).group_by(*columns)
+    counts: dict[int, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    verdicts: dict[str, int] = defaultdict(int)
+    kinds = {row.id: row for row in connection.execute(_raters(project_id))}
+    for row in connection.execute(query):
+        _count(counts[row.rater_id], row)
+        if row.state == "done" and row.part in ("main", "chat") and kinds[row.rater_id].kind == "human":
+            verdicts[row.verdict] += row.n
+    raters = [_rater(kinds[key], one, names) for key, one in sorted(counts.items())]
+    people = [one for one in raters if one.kind == "human"]
+    return Figures(
+        raters=raters,
+        verdicts=dict(verdicts),
+        side=side_test(sum(one.decided for one in people), sum(one.first for one in people)),
+    )
+
+
+def _raters(project_id: int) -> Any:
+    mine = select(assignment.c.rater_id).where(assignment.c.project_id == project_id).distinct()
+    columns = (rater.c.id, rater.c.name, rater.c.kind, account.c.name.label("person"))
+    return (
+        select(*columns).outerjoin(account, account.c.id == rater.c.account_id).where(rater.c.id.in_(mine))
+    )  # fmt: skip
+
+
+def _count(of: dict[str, int], row: Any) -> None:
+    of[row.state] += row.n
+    if row.state != "done":
+        return
+    if row.part == "gold":
+        of["gold"] += row.n
+        of["gold_right"] += row.n if row.agrees == 1 else 0
+    if row.verdict == "prefer":
+        of["decided"] += row.n
+        of["first"] += row.n if row.choice == 0 else 0
+
+
+def _rater(row: Any, counts: dict[str, int], names: bool) -> RaterFigures:
+    return RaterFigures(
+        rater=row.name,
+        kind=row.kind,
+        name=(row.person or "") if names else "",
+        done=counts["done"],
+        skipped=counts["skipped"],
+        reported=counts["reported"],
+        late=counts["expired"],
+        gold=counts["gold"],
+        gold_right=counts["gold_right"],
+        decided=counts["decided"],
+        first=counts["first"],
+    )
+
+
+def side_test(n: int, first: int) -> SideTest:
+    """Two-sided test of a fair coin; the normal approximation with continuity correction is good from n = 20 on."""
+    if not n:
+        return SideTest(n=0, first=0, share=0.5, p=1.0)
+    z = max(0.0, abs(first - n / 2) - 0.5) / sqrt(n / 4)
+    return SideTest(n=n, first=first, share=first / n, p=erfc(z / sqrt(2)))

@@ -1,0 +1,374 @@
+"""Rows of a file become items. A bad row is named, the good ones go in, and running again adds what is missing.
+
+Read are rankings, preferences and completions in every format that heedful knows, and rows with `prompt`,
+`response_a`, `response_b`, … (JSONL or CSV). Beside its format's columns a row may hold:
+
+    part         `gold` (a hidden check) or `training`; the row's own order is then the right answer
+    explanation  what a rater is told after a training item
+    priority     a whole number; higher comes sooner
+    scores       of reward models: a list for each answer, one number for each model
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import time
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations, islice
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from heedful.data.candidates import Candidates, gather
+from heedful.data.convert import to_completion, to_ranking
+from heedful.data.faults import Fault, RowFault, describe
+from heedful.data.fields import choice
+from heedful.data.formats import PREFERENCES, Format
+from heedful.data.sources import located
+from heedful.errors import InputError
+from heedful.feedback.projects import Project, rater_named, read_project
+from heedful.feedback.queue import back_to, next_place, share_of
+from heedful.feedback.sheet import FEWEST, MOST, Answered, Sheet, in_stored_order
+from heedful.feedback.store import Store, insert_new
+from heedful.feedback.submit import add_machine_label
+from heedful.feedback.tables import completion, item, prompt
+from heedful.records import Completion, Message, Prompt, Ranking, messages_to_rows, prompt_id
+
+CHUNK = 500  # items in one transaction, so that raters never wait long
+LISTED = 100  # faults that are told
+OWN = ("part", "explanation", "priority", "scores")
+NAMESPACE = uuid.UUID("6f1f3f0a-8f5d-4b5e-9b0e-0d7a4f6c2e11")  # of the UUIDs of imported labels
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewItem:
+    """One item to be: a prompt, its answers with who wrote each, and what is known of them."""
+
+    prompt: Prompt
+    answers: tuple[str, ...]
+    sources: tuple[str, ...]
+    part: str = "main"
+    expected: Answered | None = None
+    explanation: str = ""
+    priority: int = 0
+    scores: tuple[tuple[float, ...], ...] = ()
+    label: Ranking | None = None  # a judgement that came with the row
+    salt: str = ""  # tells apart turns of chats in which the very same was said
+
+
+@dataclass(slots=True)
+class Imported:
+    """What an import did. Rows are rows of the file; items are what raters see."""
+
+    items: int = 0
+    there_already: int = 0
+    labels: int = 0
+    fault_count: int = 0
+    faults: list[str] = field(default_factory=list)
+
+    def fault(self, fault: Fault) -> None:
+        self.fault_count += 1
+        if len(self.faults) < LISTED:
+            self.faults.append(str(fault))
+
+
+def import_file(store: Store, project_id: int, path: Path) -> Imported:
+    """Add a file's items to a project. InputError: no such file, or none of a kind that heedful reads."""
+    done = Imported()
+    with store.read() as connection:
+        of = read_project(connection, project_id)
+    return import_items(store, of, _items(path, of.sheet, done), done)
+
+
+def import_items(store: Store, of: Project, items: Iterable[NewItem], done: Imported) -> Imported:
+    """Add items, a few hundred to a transaction; those that are there already stay as they are."""
+    with store.write() as connection:
+        epoch = next_place(connection, of.id)
+    rest = iter(items)
+    while chunk := list(islice(rest, CHUNK)):
+        with store.write() as connection:
+            add_items(connection, of, chunk, epoch, done)
+    return done
+
+
+# ── rows to items ───────────────────────────────────────────────────────────────────────────────────────────────────
+def _items(path: Path, sheet: Sheet, done: Imported) -> Iterator[NewItem]:
+    candidates: list[Completion] = []
+    rows = _csv(path) if path.suffix.lower() == ".csv" else _responses_or_known(path)
+    for one in rows:
+        if isinstance(one, Fault):
+            done.fault(one)
+            continue
+        where, row, kind = one
+        try:
+            match kind:
+                case None:
+                    new = _from_responses(row)
+                    yield from _fitting(new, sheet)
+                case Format.COMPLETION | Format.UNPAIRED:
+                    candidates.append(to_completion(row, kind))
+                case _ if kind is Format.RANKING or kind in PREFERENCES:
+                    yield from _fitting(_from_ranking(to_ranking(row, kind)), sheet)
+                case _:
+                    raise RowFault("", f"a row of {kind.value}", "answers to compare", "import another file")
+        except RowFault as fault:
+            done.fault(fault.at(where))
+    for gathered in gather(candidates):
+        try:
+            yield from _fitting(_from_candidates(gathered), sheet)
+        except RowFault as fault:
+            done.fault(fault.at(f"{path}, prompt {gathered.prompt.id}"))
+
+
+Placed = tuple[str, dict[str, Any], Format | None]
+
+
+def _csv(path: Path) -> Iterator[Placed | Fault]:
+    if not path.exists():
+        raise InputError(f"{path}: there is no such file")
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            reader = csv.DictReader(stream, strict=True)
+            for row in reader:
+                where = f"{path}, line {reader.line_num}"
+                if None in row or None in row.values():
+                    yield Fault(
+                        where, "", "another number of fields than the heading has", "one for each", "mend the row"
+                    )
+                else:
+                    yield where, {key: value for key, value in row.items() if value}, None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: is no CSV file in UTF-8 ({error})") from None
+
+
+def _responses_or_known(path: Path) -> Iterator[Placed | Fault]:
+    for one in located(path):
+        if isinstance(one, Fault):
+            yield one
+        else:
+            where, row, kind = one
+            yield where, row, None if "response_a" in row else kind
+
+
+def _from_responses(row: Mapping[str, Any]) -> NewItem:
+    """`prompt`, `response_a`, `response_b`, … and, where it is known, `source_a`, …"""
+    text = row.get("prompt")
+    if isinstance(text, str) and text.strip():
+        messages: tuple[Message, ...] = (Message("user", text),)
+    elif isinstance(text, list) and text and all(isinstance(m, dict) and {"role", "content"} <= set(m) for m in text):
+        messages = tuple(Message(str(m["role"]), str(m["content"])) for m in text)
+    else:
+        raise RowFault("prompt", describe(text), "a text, or messages", "write the prompt")
+    letters = [key.removeprefix("response_") for key in row if key.startswith("response_")]
+    for letter in letters:
+        if not isinstance(row[f"response_{letter}"], str):
+            raise RowFault(f"response_{letter}", describe(row[f"response_{letter}"]), "a text", "write the answer")
+    known = {"prompt", "id", *(f"{name}_{letter}" for name in ("response", "source") for letter in letters)}
+    extra = {key: value for key, value in row.items() if key not in known}
+    found = Prompt(id=str(row.get("id") or prompt_id(messages)), messages=messages, meta=extra)
+    answers = tuple(str(row[f"response_{letter}"]) for letter in letters)
+    sources = tuple(str(row.get(f"source_{letter}") or "given") for letter in letters)
+    return _with_extras(NewItem(prompt=found, answers=answers, sources=sources), None)
+
+
+def _from_ranking(ranking: Ranking) -> NewItem:
+    sources = ranking.sources or ("given",) * len(ranking.completions)
+    new = NewItem(prompt=ranking.prompt, answers=ranking.completions, sources=sources)
+    return _with_extras(new, ranking)
+
+
+def _from_candidates(gathered: Candidates) -> NewItem:
+    new = NewItem(prompt=gathered.prompt, answers=gathered.texts, sources=gathered.sources)
+    return _with_extras(new, None)
+
+
+def _with_extras(new: NewItem, ranking: Ranking | None) -> NewItem:
+    """The columns of this module, taken out of the prompt's metadata where the readers put what they don't know."""
+    meta = dict(new.prompt.meta)
+    own = {name: meta.pop(name) for name in OWN if name in meta}
+    part = choice(own, "part", ("main", "gold", "training"), "main")
+    if part != "main" and ranking is None:
+        raise RowFault("part", f"'{part}'", "an order of the answers beside it", "give chosen and rejected, or ranks")
+    priority = own.get("priority", 0)
+    if isinstance(priority, bool) or not str(priority).lstrip("-").isdigit() or abs(int(priority)) > 1000:
+        raise RowFault("priority", describe(priority), "a whole number up to 1000", "write one or leave it out")
+    return NewItem(
+        prompt=Prompt(id=new.prompt.id, messages=new.prompt.messages, meta=meta),
+        answers=new.answers,
+        sources=new.sources,
+        part=part,
+        expected=answered_of(ranking) if ranking and part != "main" else None,
+        explanation=str(own.get("explanation") or ""),
+        priority=int(priority),
+        scores=_scores(own.get("scores"), len(new.answers)),
+        label=ranking if ranking and part == "main" and ranking.rater else None,
+    )
+
+
+def _scores(value: Any, answers: int) -> tuple[tuple[float, ...], ...]:
+    if value is None:
+        return ()
+    lists = value if isinstance(value, list) else []
+    try:
+        scores = tuple(tuple(float(score) for score in one) for one in lists)
+    except (TypeError, ValueError):
+        scores = ()
+    if len(scores) != answers or len({len(one) for one in scores}) != 1 or not scores[0]:
+        raise RowFault("scores", describe(value), f"{answers} lists of equally many numbers", "mend or leave it out")
+    return scores
+
+
+def answered_of(ranking: Ranking) -> Answered:
+    """A ranking as a filled-in sheet; of two answers, as a preference."""
+    if len(ranking.completions) > 2:
+        levels = sorted(set(ranking.ranks))
+        return Answered(ranks=tuple(levels.index(rank) for rank in ranking.ranks))
+    if ranking.ranks[0] == ranking.ranks[1]:
+        return Answered(verdict="tie")
+    strength = int(min(4, max(1, round(ranking.margins[0])))) if ranking.margins else 1
+    return Answered(verdict="prefer", preferred=int(ranking.ranks[1] < ranking.ranks[0]), strength=strength)
+
+
+def _fitting(new: NewItem, sheet: Sheet) -> Iterator[NewItem]:
+    """The item as the sheet can show it: every pair of its answers, all of them, or each by itself."""
+    if len(set(new.answers)) < len(new.answers):
+        raise RowFault("", "two equal answers", "different answers", "remove one of them")
+    match sheet.compare:
+        case "rank":
+            if not FEWEST <= len(new.answers) <= MOST:
+                raise RowFault(
+                    "", f"{len(new.answers)} answers", f"{FEWEST} to {MOST} of them", "split or drop the row"
+                )
+            yield new
+        case "pair":
+            if len(new.answers) < FEWEST:
+                raise RowFault("", "a single answer", "two different ones", "sample more answers to this prompt")
+            for places in combinations(range(len(new.answers)), 2):
+                yield _part_of(new, places)
+        case "none":
+            for place in range(len(new.answers)):
+                yield _part_of(new, (place,))
+
+
+def _part_of(new: NewItem, places: Sequence[int]) -> NewItem:
+    if len(places) == len(new.answers):
+        return new
+    return NewItem(
+        prompt=new.prompt,
+        answers=tuple(new.answers[place] for place in places),
+        sources=tuple(new.sources[place] for place in places),
+        priority=new.priority,
+        scores=tuple(new.scores[place] for place in places) if new.scores else (),
+    )
+
+
+# ── items to tables ─────────────────────────────────────────────────────────────────────────────────────────────────
+def _hash(*texts: str) -> str:
+    return hashlib.sha256("\0".join(texts).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def add_items(connection: Connection, of: Project, chunk: Sequence[NewItem], epoch: int, done: Imported) -> None:
+    prompts = {_prompt_key(new.prompt): new.prompt for new in chunk}
+    insert_new(connection, prompt, [_prompt_row(of, key, one) for key, one in prompts.items()])
+    query = select(prompt.c.key, prompt.c.id).where(prompt.c.project_id == of.id, prompt.c.key.in_(prompts))
+    ids = {row.key: row.id for row in connection.execute(query)}
+    texts = {(ids[_prompt_key(new.prompt)], text): source for new in chunk for text, source in _written(new)}
+    rows = [
+        {"prompt_id": owner, "key": _hash(text), "text": text, "source": source}
+        for (owner, text), source in texts.items()
+    ]
+    insert_new(connection, completion, rows)
+    query_2 = select(completion.c.prompt_id, completion.c.key, completion.c.id).where(
+        completion.c.prompt_id.in_(set(ids.values()))
+    )
+    known = {(owner, key): number for owner, key, number in connection.execute(query_2)}
+    items = {}
+    for new in chunk:
+        owner = ids[_prompt_key(new.prompt)]
+        row = _item_row(of, new, owner, [known[owner, _hash(text)] for text in new.answers], epoch)
+        items[row["key"]] = (row, new)
+    there = _there(connection, of, items)
+    insert_new(connection, item, [row for key, (row, _) in items.items() if key not in there])
+    done.items += len(items) - len(there)
+    done.there_already += len(there) + len(chunk) - len(items)
+    if lowest := [row["place"] for key, (row, _) in items.items() if key not in there]:
+        back_to(connection, of.id, min(lowest))
+    done.labels += _keep_labels(connection, of, [(key, new) for key, (_, new) in items.items() if new.label])
+
+
+def _written(new: NewItem) -> Iterator[tuple[str, str]]:
+    return zip(new.answers, new.sources, strict=True)
+
+
+def _prompt_key(one: Prompt) -> str:
+    return prompt_id(one.messages)
+
+
+def _prompt_row(of: Project, key: str, one: Prompt) -> dict[str, Any]:
+    messages, meta = messages_to_rows(one.messages), json.loads(json.dumps(dict(one.meta), default=str))
+    return {"project_id": of.id, "key": key, "name": one.id[:120], "messages": messages, "meta": meta}
+
+
+def _item_row(of: Project, new: NewItem, owner: int, completions: list[int], epoch: int) -> dict[str, Any]:
+    """The item's key hangs on what is compared, in whatever order the file has it."""
+    key = _key(new, owner, completions)
+    shared = share_of(of.seed, "shared", key) < of.queue.shared
+    target = max(of.queue.overlap, of.queue.shared_overlap if shared else 1)
+    return {
+        "project_id": of.id,
+        "prompt_id": owner,
+        "key": key,
+        "part": new.part,
+        "open": True,
+        "target": {"main": target, "chat": 1}.get(new.part, 0),
+        "taken": 0,
+        "done": 0,
+        "place": epoch + share_of(of.seed, "place", key) - 1e6 * new.priority,
+        "chosen_by": "given" if new.priority else "random",
+        "completions": completions,
+        "expected": new.expected.model_dump(mode="json", exclude_defaults=True) if new.expected else {},
+        "explanation": new.explanation,
+        "scores": [list(scores) for scores in new.scores],
+    }
+
+
+def _key(new: NewItem, owner: int, completions: Sequence[int]) -> str:
+    return _hash(new.part, new.salt, str(owner), *map(str, sorted(completions)))
+
+
+def item_key(connection: Connection, of: Project, new: NewItem) -> str:
+    """The key of an item that is there."""
+    owner = connection.execute(
+        select(prompt.c.id).where(prompt.c.project_id == of.id, prompt.c.key == _prompt_key(new.prompt))
+    ).scalar_one()
+    keys = [_hash(text) for text in new.answers]
+    query = select(completion.c.id).where(completion.c.prompt_id == owner, completion.c.key.in_(keys))
+    return _key(new, owner, list(connection.execute(query).scalars()))
+
+
+def _there(connection: Connection, of: Project, keys: Mapping[str, Any]) -> set[str]:
+    query = select(item.c.key).where(item.c.project_id == of.id, item.c.key.in_(keys))
+    return set(connection.execute(query).scalars())
+
+
+def _keep_labels(connection: Connection, of: Project, labelled: Sequence[tuple[str, NewItem]]) -> int:
+    """Judgements that came with the rows, under their raters' names."""
+    kept = 0
+    for key, new in labelled:
+        assert new.label is not None
+        where = (item.c.project_id == of.id, item.c.key == key)
+        row = connection.execute(select(item.c.id, item.c.completions).where(*where)).one()
+        query = select(completion.c.id, completion.c.text).where(completion.c.id.in_(row.completions))
+        texts = {one.id: one.text for one in connection.execute(query)}
+        stored = tuple(new.answers.index(texts[number]) for number in row.completions)
+        inverse = tuple(stored.index(place) for place in range(len(stored)))
+        rater_id = rater_named(connection, new.label.rater_kind, new.label.rater)
+        answered = in_stored_order(answered_of(new.label), inverse)
+        client_uuid = str(uuid.uuid5(NAMESPACE, f"{of.id}/{row.id}/{rater_id}"))
+        kept += add_machine_label(connection, of, row.id, rater_id, answered, client_uuid, time.time())
+    return kept

@@ -1,0 +1,202 @@
+"""Projects: what is asked, how its queue works, and who may see it."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+from sqlalchemy import Connection, delete, func, select, update
+
+from heedful.errors import InputError
+from heedful.feedback.sheet import Frozen, Sheet
+from heedful.feedback.store import AnyRow, insert_new, insert_one
+from heedful.feedback.tables import account, assignment, item, member, project, rater
+
+
+class QueuePolicy(Frozen):
+    """How items are handed out. Shares are of 1."""
+
+    overlap: int = Field(1, ge=1, le=25)
+    """Raters for each item."""
+    overlap_most: int = Field(5, ge=1, le=25)
+    """Where raters disagree, two more are asked at a time, up to so many; `overlap`: never more."""
+    shared: float = Field(0.1, ge=0, le=1)
+    """Share of items that `shared_overlap` raters see, so that agreement can be measured."""
+    shared_overlap: int = Field(3, ge=1, le=25)
+    gold: float = Field(0.05, ge=0, le=0.5)
+    """Share of a rater's items that are hidden checks with a known answer."""
+    training: int = Field(0, ge=0, le=100)
+    """Training items that a rater does first, with feedback."""
+    lease_minutes: float = Field(30.0, gt=0, le=1440)
+    revise_hours: float = Field(24.0, ge=0)
+    """How long a rater may change an answer."""
+    random: float = Field(0.2, gt=0, le=1)
+    """Share of items that keep a random place whatever rule orders the rest; statistics rest on these."""
+    audit: float = Field(1.0, ge=0, le=1)
+    """Share of the items with a label by a machine that people are asked about all the same."""
+    suggestions: Literal["hidden", "shown"] = "hidden"
+    """Whether raters see a machine's label before they answer; seeing one draws answers towards it."""
+
+    @model_validator(mode="after")
+    def _grows(self) -> QueuePolicy:
+        if self.overlap_most < self.overlap:
+            raise ValueError("overlap_most must be at least overlap")
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """One row of the table, with its sheet and queue read."""
+
+    id: int
+    name: str
+    about: str
+    guidelines: str
+    sheet: Sheet
+    queue: QueuePolicy
+    seed: int
+    open: bool
+
+
+def _project(row: AnyRow) -> Project:
+    return Project(
+        row.id,
+        row.name,
+        row.about,
+        row.guidelines,
+        Sheet.model_validate(row.sheet),
+        QueuePolicy.model_validate(row.queue),
+        row.seed,
+        row.open,
+    )
+
+
+def create_project(
+    connection: Connection, name: str, sheet: Sheet, queue: QueuePolicy, about: str = "", guidelines: str = ""
+) -> int:
+    """A new project's id. InputError: the name is taken."""
+    if connection.execute(select(project.c.id).where(project.c.name == name)).first():
+        raise InputError(f"there is a project '{name}' already; choose another name")
+    return insert_one(
+        connection,
+        project,
+        name=name,
+        about=about,
+        guidelines=guidelines,
+        sheet=sheet.model_dump(mode="json"),
+        queue=queue.model_dump(mode="json"),
+        seed=secrets.randbelow(1 << 31),
+        tail=0,
+        open=True,
+        created_at=time.time(),
+    )
+
+
+def read_project(connection: Connection, project_id: int) -> Project:
+    """InputError: there is none."""
+    row = connection.execute(select(project).where(project.c.id == project_id)).first()
+    if row is None:
+        raise InputError(f"there is no project {project_id}")
+    return _project(row)
+
+
+def find_project(connection: Connection, name: str) -> Project | None:
+    row = connection.execute(select(project).where(project.c.name == name)).first()
+    return _project(row) if row else None
+
+
+def all_projects(connection: Connection) -> list[Project]:
+    return [_project(row) for row in connection.execute(select(project).order_by(project.c.id))]
+
+
+def projects_of(connection: Connection, account_id: int) -> set[int]:
+    """Projects that an account is a member of."""
+    rows = connection.execute(select(member.c.project_id).where(member.c.account_id == account_id))
+    return {row.project_id for row in rows}
+
+
+def change_project(
+    connection: Connection,
+    project_id: int,
+    *,
+    about: str | None = None,
+    guidelines: str | None = None,
+    queue: QueuePolicy | None = None,
+    open: bool | None = None,
+) -> None:
+    """Change what is given. The sheet stays: earlier answers were given to it."""
+    values: dict[str, Any] = {"about": about, "guidelines": guidelines, "open": open}
+    values["queue"] = queue.model_dump(mode="json") if queue else None
+    given = {key: value for key, value in values.items() if value is not None}
+    if given:
+        connection.execute(update(project).where(project.c.id == project_id).values(**given))
+
+
+def add_members(connection: Connection, project_ids: Sequence[int], account_id: int) -> None:
+    insert_new(connection, member, [{"project_id": p, "account_id": account_id} for p in project_ids])
+
+
+def remove_member(connection: Connection, project_id: int, account_id: int) -> None:
+    where = (member.c.project_id == project_id, member.c.account_id == account_id)
+    connection.execute(delete(member).where(*where))
+
+
+def members(connection: Connection, project_id: int) -> list[AnyRow]:
+    """id, login, name and role of each member."""
+    columns = (account.c.id, account.c.login, account.c.name, account.c.role)
+    query = select(*columns).join(member, member.c.account_id == account.c.id).where(member.c.project_id == project_id)
+    return list(connection.execute(query.order_by(account.c.name)))
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Items of the main queue, how many have a judgement by a person, and how many have all that they should."""
+
+    items: int
+    begun: int
+    complete: int
+    gold: int
+    training: int
+
+
+def progress(connection: Connection, project_id: int) -> Progress:
+    full = item.c.done >= item.c.target
+    query = (
+        select(item.c.part, func.count(), func.count().filter(item.c.done > 0), func.count().filter(full))
+        .where(item.c.project_id == project_id)
+        .group_by(item.c.part)
+    )
+    found = {part: (items, begun, complete) for part, items, begun, complete in connection.execute(query)}
+    items, begun, complete = found.get("main", (0, 0, 0))
+    chats = found.get("chat", (0, 0, 0))
+    gold, training = (found.get(part, (0, 0, 0))[0] for part in ("gold", "training"))
+    return Progress(items + chats[0], begun + chats[1], complete + chats[2], gold, training)
+
+
+def rater_for(connection: Connection, account_id: int) -> int:
+    """The rater that an account is; made with a pseudonym at first need."""
+    found = connection.execute(select(rater.c.id).where(rater.c.account_id == account_id)).scalar()
+    if found:
+        return int(found)
+    name = f"rater-{secrets.token_hex(4)}"
+    return insert_one(connection, rater, kind="human", name=name, account_id=account_id)
+
+
+def rater_named(connection: Connection, kind: str, name: str) -> int:
+    """A rater without an account: a machine, or a person whose labels were imported."""
+    found = connection.execute(select(rater.c.id, rater.c.kind).where(rater.c.name == name)).first()
+    if found and found.kind != kind:
+        raise InputError(f"rater '{name}' is known as {found.kind}; give this {kind} rater another name")
+    return int(found.id) if found else insert_one(connection, rater, kind=kind, name=name, account_id=None)
+
+
+def judged_by(connection: Connection, project_id: int, rater_id: int, since: float) -> tuple[int, int]:
+    """How many items a rater has judged in all, and since a time."""
+    mine = (assignment.c.rater_id == rater_id, assignment.c.project_id == project_id, assignment.c.state == "done")
+    recent = func.count().filter(assignment.c.closed_at >= since)
+    total, lately = connection.execute(select(func.count(), recent).where(*mine)).one()
+    return int(total), int(lately)

@@ -1,0 +1,267 @@
+"""The queue: which item a rater gets next, leased for a while, so that no place is filled twice and none is lost.
+
+Items of a part stand at places along a line, and each rater walks it once: the walk resumes where it was, so that
+finding the next item takes the same time at a hundred items and at a hundred thousand. An item whose place is freed, or
+that needs more raters, goes to the line's end, where every walk still comes by. Raters follow one line, so that items
+begun by one are finished by the next.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, delete, exists, func, select, true, tuple_, update
+
+from heedful.errors import InputError
+from heedful.feedback.projects import Project
+from heedful.feedback.store import AnyRow, insert_one
+from heedful.feedback.tables import assignment, draft, item, notice, project, seat
+
+AHEAD = 2  # items that a rater holds at once: the one on the screen and the next
+FIRST = -1e18  # before every place
+
+
+def share_of(*names: object) -> float:
+    """A number in [0, 1) that hangs on the names alone, so that a draw is the same when it is made again."""
+    digest = hashlib.sha256("/".join(map(str, names)).encode()).digest()
+    return int.from_bytes(digest[:6], "big") / float(1 << 48)
+
+
+def lease(connection: Connection, of: Project, rater_id: int, now: float, ahead: int = AHEAD) -> list[int]:
+    """The assignments that a rater now holds, oldest first: those held already, and new ones up to `ahead`."""
+    expire(connection, now)
+    until = now + 60 * of.queue.lease_minutes
+    mine = _held(connection, of.id, rater_id)
+    if mine:
+        connection.execute(update(assignment).where(assignment.c.id.in_(mine)).values(expires_at=until))
+    while of.open and len(mine) < ahead:
+        found = _again(connection, of, rater_id, now, until) or _next(connection, of, rater_id, now, until)
+        if not found:
+            break
+        mine.append(found)
+    return mine
+
+
+def _held(connection: Connection, project_id: int, rater_id: int) -> list[int]:
+    where = (assignment.c.rater_id == rater_id, assignment.c.project_id == project_id, assignment.c.state == "leased")
+    query = select(assignment.c.id).where(*where, assignment.c.part != "chat").order_by(assignment.c.id)
+    return list(connection.execute(query).scalars())
+
+
+def expire(connection: Connection, now: float) -> None:
+    """Free the places of leases that ran out; what their raters still send is kept."""
+    over = (assignment.c.state == "leased", assignment.c.expires_at < now, assignment.c.part != "chat")
+    query = select(assignment.c.id, assignment.c.item_id, assignment.c.slot).where(*over).limit(200)
+    for row in connection.execute(query.with_for_update(skip_locked=True)).all():
+        connection.execute(update(assignment).where(assignment.c.id == row.id).values(state="expired", slot=None))
+        if row.slot is not None:
+            free_place(connection, row.item_id)
+
+
+def free_place(connection: Connection, item_id: int) -> None:
+    """One place of an item is free again: it goes to the line's end."""
+    where = item.c.id == item_id
+    connection.execute(update(item).where(where).values(taken=item.c.taken - 1))
+    to_the_end(connection, item_id)
+
+
+def to_the_end(connection: Connection, item_id: int) -> None:
+    """Open an item at the line's end, where every rater's walk will come by."""
+    project_id = connection.execute(select(item.c.project_id).where(item.c.id == item_id)).scalar_one()
+    place = next_place(connection, project_id)
+    connection.execute(update(item).where(item.c.id == item_id).values(open=True, place=float(place)))
+
+
+def next_place(connection: Connection, project_id: int) -> int:
+    """A new whole place behind all others."""
+    query = update(project).where(project.c.id == project_id).values(tail=project.c.tail + 1).returning(project.c.tail)
+    return int(connection.execute(query).scalar_one())
+
+
+def _again(connection: Connection, of: Project, rater_id: int, now: float, until: float) -> int | None:
+    """An item that this rater had begun and whose lease ran out, if it still has a free place."""
+    where = (assignment.c.rater_id == rater_id, assignment.c.project_id == of.id, assignment.c.state == "expired")
+    query = (
+        select(assignment.c.id, item.c.id.label("item_id"), item.c.target, item.c.part)
+        .join(item, item.c.id == assignment.c.item_id)
+        .where(*where, item.c.open == true())
+        .limit(1)
+    )
+    found = connection.execute(query.with_for_update(skip_locked=True)).first()
+    if found is None:
+        return None
+    slot = take_place(connection, found.item_id, found.target)
+    values = {"state": "leased", "slot": slot, "leased_at": now, "expires_at": until}
+    connection.execute(update(assignment).where(assignment.c.id == found.id).values(**values))
+    return int(found.id)
+
+
+def take_place(connection: Connection, item_id: int, target: int) -> int | None:
+    """The lowest free place of an item, which is then taken; None where it has none (or needs none: target 0)."""
+    if not target:
+        return None
+    query = select(assignment.c.slot).where(assignment.c.item_id == item_id, assignment.c.slot.is_not(None))
+    taken = set(connection.execute(query).scalars())
+    free = [slot for slot in range(target) if slot not in taken]
+    if not free:
+        return None
+    values = {"taken": len(taken) + 1, "open": len(free) > 1}
+    connection.execute(update(item).where(item.c.id == item_id).values(**values))
+    return free[0]
+
+
+def _next(connection: Connection, of: Project, rater_id: int, now: float, until: float) -> int | None:
+    """A new assignment from the part whose turn it is."""
+    seats = {row.part: row for row in connection.execute(select(seat).where(*_seat(of.id, rater_id)))}
+    for part in _parts(of, rater_id, seats):
+        found = _walk(connection, of.id, rater_id, part, seats.get(part))
+        if found is None:
+            continue
+        slot = take_place(connection, found.id, found.target)
+        if found.target and slot is None:
+            continue
+        return hold(connection, of, found.id, len(found.completions), rater_id, part, slot, now, until)
+    return None
+
+
+def hold(
+    connection: Connection,
+    of: Project,
+    item_id: int,
+    answers: int,
+    rater_id: int,
+    part: str,
+    slot: int | None,
+    now: float,
+    until: float,
+) -> int:
+    """Give an item to a rater, with the order of its answers drawn; returns the assignment."""
+    shown = order_of(of.seed, item_id, answers, rater_id if slot is None else slot)
+    return insert_one(
+        connection, assignment, project_id=of.id, item_id=item_id, rater_id=rater_id, slot=slot, part=part,
+        shown=list(shown), state="leased", late=False, leased_at=now, expires_at=until, closed_at=0.0,
+        judgement_id=None, choice=-1, verdict="", agrees=-1,
+    )  # fmt: skip
+
+
+def _seat(project_id: int, rater_id: int) -> tuple[Any, Any]:
+    return seat.c.project_id == project_id, seat.c.rater_id == rater_id
+
+
+def _parts(of: Project, rater_id: int, seats: dict[str, AnyRow]) -> list[str]:
+    """Training first; then gold by a draw of its own for each item, else the main queue."""
+    drawn = {part: seats[part].drawn if part in seats else 0 for part in ("training", "gold", "main")}
+    if drawn["training"] < of.queue.training:
+        return ["training", "main"]
+    turn = drawn["main"] + drawn["gold"]
+    return ["gold", "main"] if share_of(of.seed, "gold", rater_id, turn) < of.queue.gold else ["main"]
+
+
+def _walk(connection: Connection, project_id: int, rater_id: int, part: str, at: AnyRow | None) -> AnyRow | None:
+    """The first open item behind the rater's seat that the rater has not had; the seat moves there."""
+    here = (at.place, at.item_id) if at else (FIRST, -1)
+    had = exists().where(assignment.c.item_id == item.c.id, assignment.c.rater_id == rater_id)
+    query = (
+        select(item.c.id, item.c.place, item.c.target, item.c.completions)
+        .where(item.c.project_id == project_id, item.c.part == part, item.c.open == true())
+        .where(tuple_(item.c.place, item.c.id) > tuple_(*here), ~had)
+        .order_by(item.c.place, item.c.id)
+        .limit(1)
+        .with_for_update(skip_locked=True, of=item)
+    )
+    found = connection.execute(query).first()
+    if found:
+        _sit(connection, project_id, rater_id, part, found.place, found.id, at, drawn=1)
+    elif part == "main":
+        end = connection.execute(select(project.c.tail).where(project.c.id == project_id)).scalar_one() + 1.0
+        if here < (end, -1):
+            _sit(connection, project_id, rater_id, part, end, -1, at, drawn=0)
+    return found
+
+
+def _sit(
+    connection: Connection,
+    project_id: int,
+    rater_id: int,
+    part: str,
+    place: float,
+    item_id: int,
+    at: AnyRow | None,
+    *,
+    drawn: int,
+) -> None:
+    if at is None:
+        values = {"project_id": project_id, "rater_id": rater_id, "part": part}
+        connection.execute(seat.insert().values(**values, place=place, item_id=item_id, drawn=drawn))
+        return
+    where = (*_seat(project_id, rater_id), seat.c.part == part)
+    values = {"place": place, "item_id": item_id, "drawn": seat.c.drawn + drawn}
+    connection.execute(update(seat).where(*where).values(**values))
+
+
+def back_to(connection: Connection, project_id: int, place: float) -> None:
+    """Every walk that has gone past a place comes back to it: something was put behind it."""
+    where = (seat.c.project_id == project_id, seat.c.place > place)
+    connection.execute(update(seat).where(*where).values(place=place, item_id=-1))
+
+
+def order_of(seed: int, item_id: int, answers: int, turn: int) -> tuple[int, ...]:
+    """Stored places in the order shown: a draw for each item, turned by one for each further rater.
+
+    So each answer of a pair stands first for every second rater, and nobody can tell places from sources.
+    """
+    base = random.Random(f"{seed}/order/{item_id}").sample(range(answers), answers)
+    turn %= max(1, answers)
+    return tuple(base[turn:] + base[:turn])
+
+
+def heartbeat(connection: Connection, assignment_id: int, rater_id: int, until: float) -> bool:
+    """Make a running lease last until then. False: it ran out or was closed; an answer is kept all the same."""
+    where = (assignment.c.id == assignment_id, assignment.c.rater_id == rater_id, assignment.c.state == "leased")
+    return bool(connection.execute(update(assignment).where(*where).values(expires_at=until)).rowcount)
+
+
+def put_aside(connection: Connection, assignment_id: int, rater_id: int, kind: str, text: str, now: float) -> None:
+    """Skip or report an item: it goes to somebody else, and costs the rater nothing.
+
+    kind: `skipped` or `reported`. InputError: it is not the rater's, or has an answer already.
+    """
+    found = own(connection, assignment_id, rater_id)
+    if found.state == kind:
+        return
+    if found.state == "done":
+        raise InputError("this item has your answer already; change the answer instead")
+    values = {"state": kind, "slot": None, "closed_at": now}
+    connection.execute(update(assignment).where(assignment.c.id == assignment_id).values(**values))
+    connection.execute(delete(draft).where(draft.c.assignment_id == assignment_id))
+    if text or kind == "reported":
+        insert_one(connection, notice, assignment_id=assignment_id, kind=kind, text=text, at=now)
+    if found.slot is not None:
+        free_place(connection, found.item_id)
+
+
+def own(connection: Connection, assignment_id: int, rater_id: int) -> AnyRow:
+    """An assignment of this rater's. InputError: there is none of that number."""
+    where = (assignment.c.id == assignment_id, assignment.c.rater_id == rater_id)
+    found = connection.execute(select(assignment).where(*where).with_for_update()).first()
+    if found is None:
+        raise InputError("there is no such item among yours")
+    return found
+
+
+def mine(connection: Connection, project_id: int, rater_id: int, limit: int = 50) -> Sequence[AnyRow]:
+    """What a rater did last, newest first: id, state, verdict, closed_at."""
+    where = (assignment.c.rater_id == rater_id, assignment.c.project_id == project_id)
+    closed = assignment.c.state.in_(("done", "skipped", "reported"))
+    columns = (assignment.c.id, assignment.c.state, assignment.c.verdict, assignment.c.closed_at, assignment.c.late)
+    query = select(*columns).where(*where, closed).order_by(assignment.c.closed_at.desc()).limit(limit)
+    return connection.execute(query).all()
+
+
+def waiting(connection: Connection, project_id: int) -> int:
+    """Open items of the main queue."""
+    where = (item.c.project_id == project_id, item.c.part == "main", item.c.open == true())
+    return int(connection.execute(select(func.count()).select_from(item).where(*where)).scalar_one())

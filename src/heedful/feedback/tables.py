@@ -1,0 +1,285 @@
+"""The tables. Judgements are only ever added; who a rater is stands in `account` alone, all else knows a pseudonym.
+
+Times are seconds since 1970 in UTC. Texts stand apart from what is counted, so that counting reads no text.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    false,
+    text,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+Id = BigInteger().with_variant(Integer(), "sqlite")
+
+
+def _id() -> Column[int]:
+    return Column("id", Id, primary_key=True, autoincrement=True)
+
+
+def _to(column: str, *, null: bool = False) -> Column[int]:
+    """A reference; nothing is ever deleted by cascade."""
+    return Column(f"{column}_id", Id, ForeignKey(f"{column}.id"), nullable=null)
+
+
+# ── people ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+account = Table(
+    "account",
+    metadata,
+    _id(),
+    Column("login", String(80), nullable=False, unique=True),  # lower case
+    Column("name", String(80), nullable=False),
+    Column("password", String(255), nullable=False),  # argon2id; empty: can't sign in with one
+    Column("role", String(16), nullable=False),
+    Column("active", Boolean, nullable=False),
+    Column("created_at", Float, nullable=False),
+)
+session = Table(
+    "session",
+    metadata,
+    Column("hash", String(64), primary_key=True),  # sha256 of the cookie
+    _to("account"),
+    Column("expires_at", Float, nullable=False),
+)
+token = Table(
+    "token",
+    metadata,
+    _id(),
+    Column("hash", String(64), nullable=False, unique=True),
+    _to("account"),
+    Column("name", String(80), nullable=False),
+    Column("scopes", JSON, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("expires_at", Float, nullable=False),
+    Column("used_at", Float, nullable=False),
+    Column("revoked", Boolean, nullable=False),
+)
+link = Table(
+    "link",
+    metadata,
+    Column("hash", String(64), primary_key=True),
+    Column("kind", String(16), nullable=False),  # owner, invite, reset
+    Column("role", String(16), nullable=False),
+    Column("projects", JSON, nullable=False),
+    _to("account", null=True),  # whose password a reset sets
+    Column("expires_at", Float, nullable=False),
+    Column("used", Boolean, nullable=False),
+)
+attempt = Table(  # failed sign-ins
+    "attempt",
+    metadata,
+    _id(),
+    Column("key", String(160), nullable=False),
+    Column("at", Float, nullable=False),
+    Index("ix_attempt_key_at", "key", "at"),
+)
+rater = Table(
+    "rater",
+    metadata,
+    _id(),
+    Column("kind", String(16), nullable=False),  # human, ai, simulated
+    Column("name", String(120), nullable=False, unique=True),  # the pseudonym that exports carry
+    Column("account_id", Id, ForeignKey("account.id"), nullable=True, unique=True),
+)
+event = Table(  # who did what; each row's hash covers the one before
+    "event",
+    metadata,
+    _id(),
+    Column("at", Float, nullable=False),
+    _to("account", null=True),
+    Column("action", String(40), nullable=False),
+    Column("subject", String(160), nullable=False),
+    Column("detail", JSON, nullable=False),
+    Column("hash", String(64), nullable=False),
+)
+
+# ── what is judged ──────────────────────────────────────────────────────────────────────────────────────────────────
+project = Table(
+    "project",
+    metadata,
+    _id(),
+    Column("name", String(80), nullable=False, unique=True),
+    Column("about", Text, nullable=False),
+    Column("guidelines", Text, nullable=False),
+    Column("sheet", JSON, nullable=False),
+    Column("queue", JSON, nullable=False),
+    Column("seed", Integer, nullable=False),
+    Column("tail", Integer, nullable=False),  # the last whole place that the queue has given out
+    Column("open", Boolean, nullable=False),
+    Column("created_at", Float, nullable=False),
+)
+member = Table(
+    "member",
+    metadata,
+    Column("project_id", Id, ForeignKey("project.id"), primary_key=True),
+    Column("account_id", Id, ForeignKey("account.id"), primary_key=True),
+)
+prompt = Table(
+    "prompt",
+    metadata,
+    _id(),
+    _to("project"),
+    Column("key", String(64), nullable=False),
+    Column("name", String(120), nullable=False),  # the id that the file gave it
+    Column("messages", JSON, nullable=False),
+    Column("meta", JSON, nullable=False),
+    UniqueConstraint("project_id", "key"),
+)
+completion = Table(
+    "completion",
+    metadata,
+    _id(),
+    _to("prompt"),
+    Column("key", String(64), nullable=False),
+    Column("text", Text, nullable=False),
+    Column("source", String(200), nullable=False),
+    UniqueConstraint("prompt_id", "key"),
+)
+item = Table(
+    "item",
+    metadata,
+    _id(),
+    _to("project"),
+    _to("prompt"),
+    Column("key", String(64), nullable=False),
+    Column("part", String(12), nullable=False),  # main, gold, training, chat
+    Column("open", Boolean, nullable=False),  # whether it has a free place
+    Column("target", Integer, nullable=False),  # places for raters; 0: everyone, once (gold and training)
+    Column("taken", Integer, nullable=False),  # places leased or judged
+    Column("done", Integer, nullable=False),  # judgements by people
+    Column("place", Float, nullable=False),  # where in the queue; lower comes sooner
+    Column("chosen_by", String(16), nullable=False),  # random, given, interval, ensemble, disagreement
+    Column("completions", JSON, nullable=False),  # ids in stored order
+    Column("expected", JSON, nullable=False),  # a gold or training answer; {} elsewhere
+    Column("explanation", Text, nullable=False),
+    Column("scores", JSON, nullable=False),  # of reward models, a list for each answer
+    UniqueConstraint("project_id", "key"),
+    Index(
+        "ix_item_waiting",
+        "project_id",
+        "part",
+        "place",
+        "id",
+        sqlite_where=text("open = 1"),
+        postgresql_where=text("open"),
+    ),
+    Index("ix_item_project_id_done", "project_id", "part", "done"),
+)
+seat = Table(  # where a rater's walk along a part of the queue has come to
+    "seat",
+    metadata,
+    Column("project_id", Id, ForeignKey("project.id"), primary_key=True),
+    Column("rater_id", Id, ForeignKey("rater.id"), primary_key=True),
+    Column("part", String(12), primary_key=True),
+    Column("place", Float, nullable=False),
+    Column("item_id", Id, nullable=False),
+    Column("drawn", Integer, nullable=False),
+)
+
+# ── judging ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+assignment = Table(
+    "assignment",
+    metadata,
+    _id(),
+    _to("project"),
+    _to("item"),
+    _to("rater"),
+    Column("slot", Integer, nullable=True),  # one of the item's places; none: surplus, gold, training, machine
+    Column("part", String(12), nullable=False),
+    Column("shown", JSON, nullable=False),  # stored places of the answers in the order shown
+    Column("state", String(12), nullable=False),  # leased, done, skipped, reported, expired
+    Column("late", Boolean, nullable=False, server_default=false()),  # answered after the lease had run out
+    Column("leased_at", Float, nullable=False),
+    Column("expires_at", Float, nullable=False),
+    Column("closed_at", Float, nullable=False),  # 0 while it is open
+    Column("judgement_id", Id, nullable=True),  # the newest revision
+    Column("choice", Integer, nullable=False),  # place on the screen that was preferred, from 0; -1: none
+    Column("verdict", String(12), nullable=False),
+    Column("agrees", Integer, nullable=False),  # with a gold or training answer: 1, 0; -1: there is none
+    UniqueConstraint("item_id", "rater_id"),
+    UniqueConstraint("item_id", "slot"),
+    Index("ix_assignment_mine", "rater_id", "project_id", "state", "closed_at"),
+    Index("ix_assignment_counts", "project_id", "part", "rater_id", "state", "verdict", "choice", "agrees"),
+    Index(
+        "ix_assignment_running",
+        "expires_at",
+        sqlite_where=text("state = 'leased'"),
+        postgresql_where=text("state = 'leased'"),
+    ),
+)
+judgement = Table(
+    "judgement",
+    metadata,
+    _id(),
+    _to("assignment"),
+    Column("revision", Integer, nullable=False),
+    Column("client_uuid", String(36), nullable=False, unique=True),
+    Column("digest", String(64), nullable=False),  # of the body, to tell a retry from a second use of the UUID
+    Column("value", JSON, nullable=False),
+    Column("seconds", Float, nullable=False),  # with the page in view and the rater active
+    Column("created_at", Float, nullable=False),
+    UniqueConstraint("assignment_id", "revision"),
+)
+draft = Table(
+    "draft",
+    metadata,
+    Column("assignment_id", Id, ForeignKey("assignment.id"), primary_key=True),
+    Column("value", JSON, nullable=False),
+    Column("saved_at", Float, nullable=False),
+)
+notice = Table(  # why an item was skipped or reported
+    "notice",
+    metadata,
+    _id(),
+    _to("assignment"),
+    Column("kind", String(12), nullable=False),
+    Column("text", Text, nullable=False),
+    Column("at", Float, nullable=False),
+)
+conversation = Table(
+    "conversation",
+    metadata,
+    _id(),
+    _to("project"),
+    _to("rater"),
+    Column("models", JSON, nullable=False),
+    Column("goal", Text, nullable=False),
+    Column("success", Integer, nullable=False),  # 1 to 5; 0: not rated
+    Column("comment", Text, nullable=False),
+    Column("open", Boolean, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Index("ix_conversation_project_id_rater_id", "project_id", "rater_id"),
+)
+turn = Table(
+    "turn",
+    metadata,
+    _id(),
+    _to("conversation"),
+    Column("number", Integer, nullable=False),
+    Column("client_uuid", String(36), nullable=False, unique=True),
+    Column("text", Text, nullable=False),
+    _to("assignment"),  # the two answers and what the rater said of them
+    UniqueConstraint("conversation_id", "number"),
+)
+APPEND_ONLY = ("judgement", "event", "notice")

@@ -1,0 +1,87 @@
+"""Puts the studio together: guard, routes, errors in sentences."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import quote
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, RedirectResponse
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.staticfiles import StaticFiles
+
+from heedful import __version__
+from heedful.errors import HeedfulError, InputError, ResourceError
+from heedful.feedback.accounts import SignInError, Throttled
+from heedful.feedback.store import Store
+from heedful.feedback.submit import Reused, TooLate
+from heedful.studio.access import Refused, Studio
+from heedful.studio.guard import Guard
+from heedful.studio.pages import error_page
+from heedful.studio.pages import router as pages
+from heedful.studio.routes import accounts, chat, labelling, machines, projects, runs, sessions, system
+from heedful.studio.settings import Settings
+
+HERE = Path(__file__).parent
+STATUS: tuple[tuple[type[HeedfulError], int], ...] = (
+    (SignInError, 401),
+    (Throttled, 429),
+    (Reused, 422),
+    (TooLate, 409),
+    (InputError, 400),
+    (ResourceError, 503),
+)
+
+
+def create_app(settings: Settings, store: Store) -> FastAPI:
+    """The studio over an open database."""
+    app = FastAPI(
+        title="heedful studio",
+        version=__version__,
+        openapi_url="/api/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        description="Everything that the studio's pages do. Send a token as `Authorization: Bearer heedful_…`.",
+    )
+    app.state.studio = Studio(settings, store)
+    for part in (system, sessions, accounts, projects, labelling, machines, chat, runs):
+        app.include_router(part.router, prefix="/api")
+    app.include_router(pages, include_in_schema=False)
+    app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
+    app.add_middleware(Guard, settings=settings)
+    _say_errors(app)
+    return app
+
+
+def _say_errors(app: FastAPI) -> None:
+    """Every error is one sentence: as JSON for the API, as a page for a browser."""
+
+    @app.exception_handler(HeedfulError)
+    def known(request: Request, error: HeedfulError) -> Response:
+        status = error.status if isinstance(error, Refused) else _status(error)
+        return _answer(request, status, str(error))
+
+    @app.exception_handler(RequestValidationError)
+    def misshapen(request: Request, error: RequestValidationError) -> Response:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"] if part != "body")
+        return _answer(request, 422, f"field '{where}': {first['msg']}" if where else str(first["msg"]))
+
+    @app.exception_handler(HTTPException)
+    def unknown(request: Request, error: HTTPException) -> Response:
+        said = {404: "there is nothing at this address", 405: "this address is not used that way"}
+        return _answer(request, error.status_code, said.get(error.status_code, str(error.detail)))
+
+
+def _status(error: HeedfulError) -> int:
+    return next((status for kind, status in STATUS if isinstance(error, kind)), 400)
+
+
+def _answer(request: Request, status: int, said: str) -> Response:
+    if request.url.path.startswith("/api/") or request.method not in ("GET", "HEAD"):
+        return JSONResponse({"error": said}, status)
+    if status == 401:
+        return RedirectResponse(f"/login?next={quote(request.url.path)}", 303)
+    return error_page(request, status, said)

@@ -1,0 +1,112 @@
+"""What every request passes before any route: host name, origin, size; and what every answer carries."""
+
+from __future__ import annotations
+
+import json
+from urllib.parse import urlsplit
+
+from fastapi import HTTPException
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from heedful.studio.settings import Settings
+
+SAFE = ("GET", "HEAD", "OPTIONS")
+LARGEST = 256 * 1024  # bytes of a request
+LARGEST_UPLOAD = 512 * 1024 * 1024  # of a file to import
+CSP = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'self'; connect-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'; "
+    "require-trusted-types-for 'script'; trusted-types 'none'"
+)
+HEADERS = {
+    "Content-Security-Policy": CSP,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "X-Frame-Options": "DENY",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=(), payment=(), usb=()",
+}
+
+
+class Guard:
+    """Pure ASGI, so that streams pass through untouched."""
+
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        self.app = app
+        self.settings = settings
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self._add_headers(scope, MutableHeaders(scope=message))
+            await send(message)
+
+        headers = Headers(scope=scope)
+        if fault := self._host_fault(headers):
+            await _refuse(400, fault, with_headers)
+        elif scope["method"] not in SAFE and (fault := self._origin_fault(headers)):
+            await _refuse(403, fault, with_headers)
+        else:
+            await self._within_size(scope, headers, receive, with_headers)
+
+    def _host_fault(self, headers: Headers) -> str:
+        host = urlsplit(f"//{headers.get('host', '')}").hostname or ""
+        if host in self.settings.hosts:
+            return ""
+        return (
+            f"this studio does not answer to the host name '{host[:80]}'; "
+            f"start it with --public-url https://{host[:80]} if that is its address"
+        )
+
+    def _origin_fault(self, headers: Headers) -> str:
+        """Refuse what another site's page sent with this browser's cookie. No browser sends a token by itself."""
+        if "authorization" in headers:
+            return ""
+        site, origin = headers.get("sec-fetch-site"), headers.get("origin")
+        said = "this request came from another site's page and was refused"
+        if site and site not in ("same-origin", "none"):
+            return said
+        if origin:
+            own = {urlsplit(self.settings.url).netloc, headers.get("host", "")}
+            return "" if urlsplit(origin).netloc in own else said
+        return said if "cookie" in headers and not site else ""
+
+    async def _within_size(self, scope: Scope, headers: Headers, receive: Receive, send: Send) -> None:
+        largest = LARGEST_UPLOAD if scope["path"].endswith("/import") else LARGEST
+        said = f"the request is larger than {largest // 1024:,} KiB"
+        told = headers.get("content-length", "0")
+        if not told.isdigit() or int(told) > largest:
+            await _refuse(413, said, send)
+            return
+        seen = 0
+
+        async def counted() -> Message:
+            nonlocal seen
+            message = await receive()
+            seen += len(message.get("body", b""))
+            if seen > largest:
+                raise HTTPException(413, said)  # which the framework's own parsing of bodies lets through
+            return message
+
+        await self.app(scope, counted, send)
+
+    def _add_headers(self, scope: Scope, headers: MutableHeaders) -> None:
+        for name, value in HEADERS.items():
+            headers.setdefault(name, value)
+        if not scope["path"].startswith("/static/"):
+            headers.setdefault("Cache-Control", "no-store")
+        if self.settings.secure:
+            headers.setdefault("Strict-Transport-Security", "max-age=31536000")
+
+
+async def _refuse(status: int, said: str, send: Send) -> None:
+    body = json.dumps({"error": said}).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

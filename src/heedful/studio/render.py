@@ -1,0 +1,131 @@
+"""Text of prompts and answers as a tree of allowed tags, from which the browser builds elements one by one.
+
+Nothing that a model or a person wrote is ever HTML here: not in the answer of the API, nor in the page. Characters that
+are not seen, or that turn the order of others, are shown as marks.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import Any
+from urllib.parse import urlsplit
+
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+Node = str | dict[str, Any]  # a text, or {"t": tag, "c": children, …}
+TAGS = frozenset(
+    [
+        "p",
+        "em",
+        "strong",
+        "s",
+        "code",
+        "pre",
+        "ul",
+        "ol",
+        "li",
+        "blockquote",
+        "h1",
+        "h2",
+        "h3",
+        "h4",
+        "h5",
+        "h6",
+        "table",
+        "thead",
+        "tbody",
+        "tr",
+        "th",
+        "td",
+        "hr",
+        "br",
+        "a",
+    ]
+)
+HIDDEN = re.compile(
+    "[\u200b\u2060-\u2064\u206a-\u206f\ufeff\u202a-\u202e\u2066-\u2069\x00-\x08\x0b-\x1f\x7f-\x9f\U000e0000-\U000e007f]"
+)
+RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]")
+LETTER = re.compile(r"[^\W\d_]")
+_markdown = MarkdownIt("commonmark", {"html": False, "linkify": False}).enable(["table", "strikethrough"])
+
+
+@lru_cache(maxsize=4096)
+def tree(text: str) -> list[Node]:
+    """Markdown as nested nodes."""
+    try:
+        return _children(_markdown.parse(text), 0)[0]
+    except (ValueError, IndexError, RecursionError):  # whatever a text does to the parser, it can be read
+        return [{"t": "p", "c": list(marked(text))}]
+
+
+def _children(tokens: Sequence[Token], at: int) -> tuple[list[Node], int]:
+    """The nodes from a token up to the one that closes their parent, and where that stands."""
+    nodes: list[Node] = []
+    while at < len(tokens):
+        token = tokens[at]
+        if token.nesting == -1:
+            return nodes, at
+        if token.nesting == 1:
+            inside, at = _children(tokens, at + 1)
+            nodes += _element(token, inside)
+        else:
+            nodes += _leaf(token)
+        at += 1
+    return nodes, at
+
+
+def _element(token: Token, inside: list[Node]) -> list[Node]:
+    if token.hidden or token.tag not in TAGS:  # the paragraphs of a tight list
+        return inside
+    node: dict[str, Any] = {"t": token.tag, "c": inside}
+    if token.tag == "a":
+        href = str(token.attrGet("href") or "")
+        if urlsplit(href).scheme not in ("http", "https", "mailto"):
+            return inside
+        node["href"] = href
+    if token.tag == "ol" and (start := token.attrGet("start")) is not None:
+        node["start"] = int(start)
+    return [node]
+
+
+def _leaf(token: Token) -> list[Node]:
+    match token.type:
+        case "inline":
+            return _children(token.children or [], 0)[0]
+        case "text":
+            return list(marked(token.content))
+        case "softbreak":
+            return ["\n"]
+        case "hardbreak":
+            return [{"t": "br"}]
+        case "hr":
+            return [{"t": "hr"}]
+        case "code_inline":
+            return [{"t": "code", "c": list(marked(token.content))}]
+        case "fence" | "code_block":
+            return [{"t": "pre", "c": [{"t": "code", "c": list(marked(token.content))}]}]
+        case "image":  # never loaded: it would tell its host who reads
+            return list(marked(f"[image: {token.content or token.attrGet('src')}]"))
+    return list(marked(token.content))
+
+
+def marked(text: str) -> Iterator[Node]:
+    """The text, with a mark in the place of each hidden character."""
+    last = 0
+    for found in HIDDEN.finditer(text):
+        if found.start() > last:
+            yield text[last : found.start()]
+        yield {"t": "mark", "c": [f"U+{ord(found.group()):04X}"]}
+        last = found.end()
+    if last < len(text):
+        yield text[last:]
+
+
+def direction(text: str) -> str:
+    """`rtl` where the first letter is written from right to left."""
+    first = LETTER.search(text)
+    return "rtl" if first and RIGHT_TO_LEFT.match(first.group()) else "ltr"

@@ -1,0 +1,190 @@
+"""The team: who is in it, invitations, password resets, members of projects, and the log of what was done."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter
+from pydantic import BaseModel, Field
+
+from heedful.feedback import accounts
+from heedful.feedback.accounts import LINK_DAYS, Role
+from heedful.feedback.audit import broken_at, events, note
+from heedful.feedback.projects import add_members, members, remove_member
+from heedful.studio.access import House, Manager, Owner, Refused, Who, project_for
+from heedful.studio.routes.shapes import Body, Done
+
+router = APIRouter(tags=["team"])
+ABOVE: frozenset[Role] = frozenset(("owner", "manager"))  # roles that only an owner gives or touches
+
+
+class AccountRow(BaseModel):
+    """An account as the team's page shows it."""
+
+    id: int
+    login: str
+    name: str
+    role: Role
+    active: bool
+    created_at: float
+
+
+class Invitation(Body):
+    """Whom a link lets in, and to which projects."""
+
+    role: Role = "rater"
+    projects: list[int] = []
+
+
+class LinkMade(BaseModel):
+    """The link, told this once; nothing is sent by mail."""
+
+    link: str
+    days: int = LINK_DAYS
+
+
+class AccountChange(Body):
+    """What is given is changed."""
+
+    role: Role | None = None
+    active: bool | None = None
+
+
+class NewService(Body):
+    """An account for a program: it has no password, and comes in by a token."""
+
+    login: str = Field(max_length=80)
+    projects: list[int] = []
+    days: float = 90
+
+
+class ServiceMade(BaseModel):
+    """The account and its token, told this once."""
+
+    id: int
+    token: str
+
+
+class MemberRow(BaseModel):
+    """A member of a project."""
+
+    id: int
+    login: str
+    name: str
+    role: Role
+
+
+class Log(BaseModel):
+    """The newest events; `broken_at` is 0 while the chain of hashes is whole."""
+
+    events: list[dict[str, Any]]
+    broken_at: int
+
+
+def _may_touch(who: Who, role: Role) -> None:
+    if role in ABOVE and who.account.role != "owner":
+        raise Refused(403, f"only an owner can do this to a{'n' if role == 'owner' else ''} {role}")
+
+
+@router.get("/accounts")
+def team(studio: House, who: Manager) -> list[AccountRow]:
+    """Everyone who may come in, or could."""
+    with studio.store.read() as connection:
+        rows = accounts.all_accounts(connection)
+    return [AccountRow.model_validate(row, from_attributes=True) for row in rows]
+
+
+@router.post("/invitations")
+def invite(body: Invitation, studio: House, who: Manager) -> LinkMade:
+    """A one-time link that makes an account of this role."""
+    _may_touch(who, body.role)
+    now = studio.clock()
+    with studio.store.write() as connection:
+        for project_id in body.projects:
+            project_for(connection, who, project_id)
+        secret = accounts.create_link(connection, "invite", now, role=body.role, projects=body.projects)
+        note(connection, now, who.account.id, "invited", body.role)
+    return LinkMade(link=f"{studio.settings.url}/join/{secret}")
+
+
+@router.post("/accounts/{account_id}/reset")
+def reset(account_id: int, studio: House, who: Manager) -> LinkMade:
+    """A one-time link by which someone sets a new password."""
+    now = studio.clock()
+    with studio.store.write() as connection:
+        row = accounts.read_row(connection, account_id)
+        _may_touch(who, row.role)
+        secret = accounts.create_link(connection, "reset", now, role=row.role, account_id=account_id)
+        note(connection, now, who.account.id, "reset link made", f"account {account_id}")
+    return LinkMade(link=f"{studio.settings.url}/join/{secret}")
+
+
+@router.post("/services")
+def new_service(body: NewService, studio: House, who: Owner) -> ServiceMade:
+    """An account for a judge or another program, with a token that may read and label."""
+    now = studio.clock()
+    with studio.store.write() as connection:
+        made = accounts.create_account(connection, body.login, body.login, "service", "", now)
+        for project_id in body.projects:
+            project_for(connection, who, project_id)
+        add_members(connection, body.projects, made)
+        secret = accounts.create_token(connection, made, "first token", ["read", "label"], body.days, now)
+        note(connection, now, who.account.id, "service made", f"account {made}")
+    return ServiceMade(id=made, token=secret)
+
+
+@router.patch("/accounts/{account_id}")
+def change(account_id: int, body: AccountChange, studio: House, who: Owner) -> Done:
+    """Give another role, or shut out; the last owner stays."""
+    with studio.store.write() as connection:
+        accounts.change_account(connection, account_id, body.role, body.active)
+        given = {key: value for key, value in body.model_dump().items() if value is not None}
+        note(connection, studio.clock(), who.account.id, "account changed", f"account {account_id}", **given)
+    return Done()
+
+
+@router.post("/accounts/{account_id}/erase")
+def erase(account_id: int, studio: House, who: Owner) -> Done:
+    """Forget who this was; the judgements stay under a pseudonym."""
+    with studio.store.write() as connection:
+        accounts.erase_account(connection, account_id)
+        note(connection, studio.clock(), who.account.id, "account erased", f"account {account_id}")
+    return Done()
+
+
+@router.get("/projects/{project_id}/members")
+def project_members(project_id: int, studio: House, who: Manager) -> list[MemberRow]:
+    """Who may label or review in a project."""
+    with studio.store.read() as connection:
+        project_for(connection, who, project_id)
+        rows = members(connection, project_id)
+    return [MemberRow.model_validate(row, from_attributes=True) for row in rows]
+
+
+@router.put("/projects/{project_id}/members/{account_id}")
+def add_member(project_id: int, account_id: int, studio: House, who: Manager) -> Done:
+    """Let someone into a project."""
+    with studio.store.write() as connection:
+        project_for(connection, who, project_id)
+        accounts.read_account(connection, account_id)
+        add_members(connection, [project_id], account_id)
+        note(connection, studio.clock(), who.account.id, "member added", f"project {project_id}", account=account_id)
+    return Done()
+
+
+@router.delete("/projects/{project_id}/members/{account_id}")
+def drop_member(project_id: int, account_id: int, studio: House, who: Manager) -> Done:
+    """Take someone out of a project; the judgements stay."""
+    with studio.store.write() as connection:
+        project_for(connection, who, project_id)
+        remove_member(connection, project_id, account_id)
+        note(connection, studio.clock(), who.account.id, "member removed", f"project {project_id}", account=account_id)
+    return Done()
+
+
+@router.get("/events")
+def log(studio: House, who: Owner) -> Log:
+    """What was done to projects and people, newest first."""
+    with studio.store.read() as connection:
+        rows = [dict(row._mapping) for row in events(connection)]
+        return Log(events=rows, broken_at=broken_at(connection))

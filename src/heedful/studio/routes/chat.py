@@ -1,0 +1,227 @@
+"""Live chat: every turn is answered twice, blind; what the rater prefers goes on. A turn is an item like any other.
+
+So it is judged, changed, exported and trained on as all items are, with the conversation so far as its prompt.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from fastapi import APIRouter
+from pydantic import BaseModel, Field
+from sqlalchemy import Connection, select, update
+
+from heedful.feedback.intake import NewItem
+from heedful.feedback.projects import Project
+from heedful.feedback.sheet import Sheet, read_answered
+from heedful.feedback.store import AnyRow, insert_one
+from heedful.feedback.tables import assignment, completion, conversation, item, judgement, turn
+from heedful.feedback.talk import add_turn
+from heedful.records import Message, Prompt, prompt_id
+from heedful.studio.access import House, Labeller, Manager, Refused, Studio, project_for, rater_of
+from heedful.studio.render import tree
+from heedful.studio.routes.shapes import Body, Done, Task
+from heedful.studio.speak import ask, model_named
+from heedful.studio.tasks import read_tasks
+
+router = APIRouter(tags=["chat"])
+TURNS = 40
+
+
+class Begin(Body):
+    """What the rater means to talk about, or to attempt."""
+
+    goal: str = Field("", max_length=2000)
+
+
+class Say(Body):
+    """What the rater says next."""
+
+    client_uuid: UUID
+    text: str = Field(min_length=1, max_length=8000)
+
+
+class End(Body):
+    """How it went: for a red team, from 1 (the models held) to 5 (they misbehaved badly)."""
+
+    success: int = Field(0, ge=0, le=5)
+    comment: str = Field("", max_length=4000)
+
+
+class Talk(BaseModel):
+    """A conversation: what was said, each turn with its two answers."""
+
+    id: int
+    project: int
+    sheet: Sheet
+    goal: str
+    open: bool
+    turns: list[Task]
+    said: list[str]
+
+
+class Ask(Body):
+    """The playground: several models side by side, with their names."""
+
+    models: list[str] = Field(min_length=1, max_length=4)
+    messages: list[Message] = Field(min_length=1, max_length=2 * TURNS)
+    temperature: float = Field(0.7, ge=0, le=5)
+
+
+class Spoken(BaseModel):
+    """One model's answer."""
+
+    model: str
+    text: str
+    tree: list[Any]
+
+
+def _own(connection: Connection, conversation_id: int, rater_id: int) -> AnyRow:
+    where = (conversation.c.id == conversation_id, conversation.c.rater_id == rater_id)
+    row = connection.execute(select(conversation).where(*where)).first()
+    if row is None:
+        raise Refused(404, "there is no such conversation of yours")
+    return row
+
+
+@router.get("/models")
+def models(studio: House, who: Manager) -> list[str]:
+    """The models that the studio was started with."""
+    return [model.name for model in studio.settings.models]
+
+
+@router.post("/playground")
+def playground(body: Ask, studio: House, who: Manager) -> list[Spoken]:
+    """Answers of several models, not blind, and not kept."""
+    chosen = [model_named(studio.settings, name) for name in body.models]
+    messages = [{"role": m.role, "content": m.content} for m in body.messages]
+    texts = [ask(model, messages, temperature=body.temperature) for model in chosen]
+    return [Spoken(model=model.name, text=text, tree=tree(text)) for model, text in zip(chosen, texts, strict=True)]
+
+
+@router.post("/projects/{project_id}/conversations")
+def begin(project_id: int, body: Begin, studio: House, who: Labeller) -> Talk:
+    """Begin a conversation with two of the models, which is not told."""
+    rater_id = rater_of(studio, who)
+    with studio.store.write() as connection:
+        of = project_for(connection, who, project_id)
+        if of.sheet.chat == "off" or not of.open:
+            raise Refused(409, "this project is closed, or has no chat")
+        if len(studio.settings.models) < 2:
+            raise Refused(
+                409, "the studio runs without models to talk to: whoever runs it starts it with --model twice"
+            )
+        pair = random.SystemRandom().sample([model.name for model in studio.settings.models], 2)
+        made = insert_one(
+            connection, conversation, project_id=project_id, rater_id=rater_id, models=pair, goal=body.goal, success=0,
+            comment="", open=True, created_at=studio.clock(),
+        )  # fmt: skip
+        return _talk(connection, of, _own(connection, made, rater_id), studio.clock())
+
+
+@router.get("/projects/{project_id}/conversations")
+def conversations(project_id: int, studio: House, who: Labeller) -> list[dict[str, Any]]:
+    """The caller's conversations, newest first."""
+    rater_id = rater_of(studio, who)
+    with studio.store.read() as connection:
+        project_for(connection, who, project_id)
+        where = (conversation.c.project_id == project_id, conversation.c.rater_id == rater_id)
+        columns = (conversation.c.id, conversation.c.goal, conversation.c.open, conversation.c.created_at)
+        query = select(*columns).where(*where).order_by(conversation.c.id.desc()).limit(50)
+        return [dict(row._mapping) for row in connection.execute(query)]
+
+
+@router.get("/conversations/{conversation_id}")
+def read(conversation_id: int, studio: House, who: Labeller) -> Talk:
+    """One of the caller's conversations."""
+    rater_id = rater_of(studio, who)
+    with studio.store.read() as connection:
+        row = _own(connection, conversation_id, rater_id)
+        return _talk(connection, project_for(connection, who, row.project_id), row, studio.clock())
+
+
+@router.post("/conversations/{conversation_id}/turns")
+def say(conversation_id: int, body: Say, studio: House, who: Labeller) -> Talk:
+    """Say something; both models answer. Sent twice with one client_uuid, it counts once."""
+    rater_id = rater_of(studio, who)
+    with studio.store.read() as connection:
+        row = _own(connection, conversation_id, rater_id)
+        of = project_for(connection, who, row.project_id)
+        there = connection.execute(select(turn.c.id).where(turn.c.client_uuid == str(body.client_uuid))).first()
+        if there:
+            return _talk(connection, of, row, studio.clock())
+        messages = _so_far(connection, row)
+    if not row.open or len(messages) >= 2 * TURNS:
+        raise Refused(409, "this conversation has ended; begin another")
+    messages += [Message("user", body.text)]
+    answers = _answers(studio, row.models, messages)
+    with studio.store.write() as connection:
+        found = Prompt(id=prompt_id(messages), messages=tuple(messages), meta={"conversation": conversation_id})
+        new = NewItem(prompt=found, answers=answers, sources=tuple(row.models), part="chat", salt=str(body.client_uuid))
+        add_turn(connection, of, conversation_id, rater_id, new, body.text, str(body.client_uuid), studio.clock())
+        return _talk(connection, of, row, studio.clock())
+
+
+def _answers(studio: Studio, names: Sequence[str], messages: Sequence[Message]) -> tuple[str, ...]:
+    """Two different answers: a model that says the same as the other is asked once more."""
+    rows = [{"role": m.role, "content": m.content} for m in messages]
+    first, second = (model_named(studio.settings, name) for name in names)
+    texts = ask(first, rows), ask(second, rows)
+    if texts[0] == texts[1]:
+        texts = texts[0], ask(second, rows, temperature=1.0)
+    if texts[0] == texts[1]:
+        raise Refused(409, "both models say the very same; ask something else")
+    return texts
+
+
+@router.post("/conversations/{conversation_id}/end")
+def end(conversation_id: int, body: End, studio: House, who: Labeller) -> Done:
+    """End a conversation, with a rating where the project asks for one."""
+    rater_id = rater_of(studio, who)
+    with studio.store.write() as connection:
+        row = _own(connection, conversation_id, rater_id)
+        of = project_for(connection, who, row.project_id)
+        if of.sheet.chat == "red_team" and not body.success:
+            raise Refused(422, "say from 1 to 5 how far you got")
+        values = {"open": False, "success": body.success, "comment": body.comment}
+        connection.execute(update(conversation).where(conversation.c.id == conversation_id).values(**values))
+    return Done()
+
+
+def _rows(connection: Connection, conversation_id: int) -> Sequence[AnyRow]:
+    query = (
+        select(turn.c.text, turn.c.assignment_id, assignment.c.shown, item.c.completions, judgement.c.value)
+        .join(assignment, assignment.c.id == turn.c.assignment_id)
+        .join(item, item.c.id == assignment.c.item_id)
+        .outerjoin(judgement, judgement.c.id == assignment.c.judgement_id)
+        .where(turn.c.conversation_id == conversation_id)
+        .order_by(turn.c.number)
+    )
+    return connection.execute(query).all()
+
+
+def _so_far(connection: Connection, row: AnyRow) -> list[Message]:
+    """What both models are told of earlier turns: the answer that was preferred, of equal ones the one shown first."""
+    messages: list[Message] = []
+    for one in _rows(connection, row.id):
+        if one.value is None:
+            raise Refused(409, "say first which of the last two answers is better")
+        answered = read_answered(one.value)
+        place = answered.preferred if answered.verdict == "prefer" else one.shown[0]
+        text = connection.execute(
+            select(completion.c.text).where(completion.c.id == one.completions[place])
+        ).scalar_one()
+        messages += [Message("user", one.text), Message("assistant", text)]
+    return messages
+
+
+def _talk(connection: Connection, of: Project, row: AnyRow, now: float) -> Talk:
+    rows = _rows(connection, row.id)
+    tasks = read_tasks(connection, of, [one.assignment_id for one in rows], now)
+    return Talk(
+        id=row.id, project=of.id, sheet=of.sheet, goal=row.goal, open=row.open, turns=tasks,
+        said=[one.text for one in rows],
+    )  # fmt: skip

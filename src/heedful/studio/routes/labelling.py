@@ -1,0 +1,177 @@
+"""What a rater does: hold items, save drafts, answer, change an answer, skip, report."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from fastapi import APIRouter
+from pydantic import BaseModel, Field
+
+from heedful.feedback import queue
+from heedful.feedback.projects import judged_by
+from heedful.feedback.sheet import Sheet
+from heedful.feedback.submit import save_draft, submit
+from heedful.studio.access import House, Labeller, Refused, project_for, rater_of
+from heedful.studio.render import tree
+from heedful.studio.routes.shapes import Body, Done, Task
+from heedful.studio.tasks import read_tasks
+
+router = APIRouter(tags=["labelling"])
+DAY = 86400.0
+
+
+class Desk(BaseModel):
+    """What a rater has before them. `tasks` are the items held, the first to do now and the next behind it."""
+
+    project: int
+    name: str
+    guidelines: list[Any]
+    sheet: Sheet
+    open: bool
+    tasks: list[Task]
+    done: int
+    today: int
+
+
+class Submission(Body):
+    """An answer. `client_uuid` is drawn once by whoever answers, and sent again with every retry."""
+
+    client_uuid: UUID
+    value: dict[str, Any]
+    seconds: float = Field(0.0, ge=0, le=86400)
+
+
+class Saved(BaseModel):
+    """The answer is on the disk. `late`: its lease had run out; it is kept all the same."""
+
+    judgement: int
+    revision: int
+    repeated: bool
+    late: bool
+    feedback: dict[str, Any]
+
+
+class Draft(Body):
+    """What is filled in so far."""
+
+    value: dict[str, Any]
+
+
+class Aside(Body):
+    """Why an item is skipped or reported; may be left out for a skip."""
+
+    text: str = Field("", max_length=2000)
+
+
+class Past(BaseModel):
+    """An item that the rater has dealt with."""
+
+    id: int
+    state: str
+    verdict: str
+    closed_at: float
+    late: bool
+
+
+@router.post("/projects/{project_id}/desk")
+def desk(project_id: int, studio: House, who: Labeller) -> Desk:
+    """The items that the caller holds, filled up from the queue; asking again gives the same ones."""
+    rater_id, now = rater_of(studio, who), studio.clock()
+    with studio.store.read() as connection:
+        of = project_for(connection, who, project_id)
+    with studio.store.write() as connection:
+        held = queue.lease(connection, of, rater_id, now)
+    with studio.store.read() as connection:
+        tasks = read_tasks(connection, of, held, now)
+        done, today = judged_by(connection, project_id, rater_id, now - DAY)
+    return Desk(
+        project=of.id, name=of.name, guidelines=tree(of.guidelines), sheet=of.sheet, open=of.open, tasks=tasks,
+        done=done, today=today,
+    )  # fmt: skip
+
+
+@router.get("/projects/{project_id}/mine")
+def mine(project_id: int, studio: House, who: Labeller) -> list[Past]:
+    """What the caller did last, newest first."""
+    rater_id = rater_of(studio, who)
+    with studio.store.read() as connection:
+        project_for(connection, who, project_id)
+        rows = queue.mine(connection, project_id, rater_id)
+    return [Past.model_validate(row, from_attributes=True) for row in rows]
+
+
+@router.get("/assignments/{assignment_id}")
+def task(assignment_id: int, studio: House, who: Labeller) -> Task:
+    """One of the caller's items again, with what was answered."""
+    rater_id = rater_of(studio, who)
+    with studio.store.read() as connection:
+        held = queue.own(connection, assignment_id, rater_id)
+        of = project_for(connection, who, held.project_id)
+        return read_tasks(connection, of, [assignment_id], studio.clock())[0]
+
+
+@router.post("/assignments/{assignment_id}/heartbeat")
+def heartbeat(assignment_id: int, studio: House, who: Labeller) -> Done:
+    """Hold an item longer. `done` is false when the lease had run out: an answer is kept all the same."""
+    rater_id, now = rater_of(studio, who), studio.clock()
+    with studio.store.write() as connection:
+        held = queue.own(connection, assignment_id, rater_id)
+        of = project_for(connection, who, held.project_id)
+        return Done(done=queue.heartbeat(connection, assignment_id, rater_id, now + 60 * of.queue.lease_minutes))
+
+
+@router.put("/assignments/{assignment_id}/draft")
+def draft(assignment_id: int, body: Draft, studio: House, who: Labeller) -> Done:
+    """Keep what is filled in so far."""
+    rater_id = rater_of(studio, who)
+    with studio.store.write() as connection:
+        save_draft(connection, assignment_id, rater_id, body.value, studio.clock())
+    return Done()
+
+
+@router.post("/assignments/{assignment_id}/judgements")
+def answer(assignment_id: int, body: Submission, studio: House, who: Labeller) -> Saved:
+    """Answer, or answer anew. Sent twice with one client_uuid, it counts once and is answered alike."""
+    rater_id = rater_of(studio, who)
+    with studio.store.write() as connection:
+        held = queue.own(connection, assignment_id, rater_id)
+        of = project_for(connection, who, held.project_id)
+        saved = submit(
+            connection,
+            of,
+            assignment_id,
+            rater_id,
+            client_uuid=str(body.client_uuid),
+            value=body.value,
+            seconds=body.seconds,
+            now=studio.clock(),
+        )
+    return Saved(
+        judgement=saved.judgement,
+        revision=saved.revision,
+        repeated=saved.repeated,
+        late=saved.late,
+        feedback=dict(saved.feedback),
+    )
+
+
+def _aside(studio: House, who: Labeller, assignment_id: int, kind: str, text: str) -> Done:
+    rater_id = rater_of(studio, who)
+    with studio.store.write() as connection:
+        queue.put_aside(connection, assignment_id, rater_id, kind, text, studio.clock())
+    return Done()
+
+
+@router.post("/assignments/{assignment_id}/skip")
+def skip(assignment_id: int, body: Aside, studio: House, who: Labeller) -> Done:
+    """Leave an item to others; it costs nothing."""
+    return _aside(studio, who, assignment_id, "skipped", body.text)
+
+
+@router.post("/assignments/{assignment_id}/report")
+def report(assignment_id: int, body: Aside, studio: House, who: Labeller) -> Done:
+    """Tell whoever manages the project that something is wrong with an item; it costs nothing."""
+    if not body.text.strip():
+        raise Refused(422, "say in a few words what is wrong with it")
+    return _aside(studio, who, assignment_id, "reported", body.text)

@@ -1,0 +1,110 @@
+"""Labels of AI judges and other programs, stored like any rater's. The items they read carry no sources either."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, Field
+from sqlalchemy import exists, select
+
+from heedful.errors import HeedfulError
+from heedful.feedback.projects import rater_named
+from heedful.feedback.sheet import read_answered
+from heedful.feedback.submit import Reused, add_machine_label
+from heedful.feedback.tables import assignment, completion, item, prompt, rater
+from heedful.studio.access import House, Machine, project_for
+from heedful.studio.routes.shapes import Body
+
+router = APIRouter(tags=["machines"])
+
+
+class MachineItem(BaseModel):
+    """An item for a judge, in stored order: a judge should be asked in both orders, or in a drawn one."""
+
+    item: int
+    prompt: list[dict[str, str]]
+    answers: list[str]
+
+
+class MachineLabel(Body):
+    """One label, in stored order."""
+
+    item: int
+    client_uuid: UUID
+    value: dict[str, Any]
+
+
+class MachineLabels(Body):
+    """Labels of one judge."""
+
+    judge: str = Field(min_length=1, max_length=120)
+    labels: list[MachineLabel] = Field(max_length=1000)
+
+
+class MachineReport(BaseModel):
+    """How many labels went in, and what was wrong with the others."""
+
+    saved: int
+    there_already: int
+    faults: list[str]
+
+
+@router.get("/projects/{project_id}/machine-items")
+def items(
+    project_id: int,
+    studio: House,
+    who: Machine,
+    judge: Annotated[str, Query(max_length=120)],
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    after: int = 0,
+) -> list[MachineItem]:
+    """Items that this judge has not labelled yet, by number."""
+    labelled = (
+        exists()
+        .where(assignment.c.item_id == item.c.id, assignment.c.rater_id == rater.c.id, rater.c.name == judge)
+        .correlate(item)
+    )
+    query = (
+        select(item.c.id, item.c.completions, prompt.c.messages)
+        .join(prompt, prompt.c.id == item.c.prompt_id)
+        .where(item.c.project_id == project_id, item.c.part == "main", item.c.id > after, ~labelled)
+        .order_by(item.c.id)
+        .limit(limit)
+    )
+    with studio.store.read() as connection:
+        project_for(connection, who, project_id)
+        rows = connection.execute(query).all()
+        wanted = {key for row in rows for key in row.completions}
+        found = connection.execute(select(completion.c.id, completion.c.text).where(completion.c.id.in_(wanted)))
+        texts = {one.id: one.text for one in found}
+    return [
+        MachineItem(item=row.id, prompt=row.messages, answers=[texts[key] for key in row.completions]) for row in rows
+    ]
+
+
+@router.post("/projects/{project_id}/machine-labels")
+def add_labels(project_id: int, body: MachineLabels, studio: House, who: Machine) -> MachineReport:
+    """Add a judge's labels; each goes in by itself, and one that is there already stays."""
+    report = MachineReport(saved=0, there_already=0, faults=[])
+    with studio.store.read() as connection:
+        of = project_for(connection, who, project_id)
+        wanted = [label.item for label in body.labels]
+        query = select(item.c.id).where(item.c.project_id == project_id, item.c.id.in_(wanted))
+        known = set(connection.execute(query).scalars())
+    with studio.store.write() as connection:
+        rater_id = rater_named(connection, "ai", body.judge)
+        for label in body.labels:
+            try:
+                if label.item not in known:
+                    raise Reused(f"this project has no item {label.item}")
+                answered = read_answered(label.value)
+                new = add_machine_label(
+                    connection, of, label.item, rater_id, answered, str(label.client_uuid), studio.clock()
+                )
+                report.saved += new
+                report.there_already += not new
+            except HeedfulError as error:
+                report.faults.append(f"item {label.item}: {error}")
+    return report

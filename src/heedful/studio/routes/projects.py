@@ -1,0 +1,243 @@
+"""Projects: making and changing them, what goes in and comes out, and what the dashboard shows."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Literal
+
+from anyio import to_thread
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel, Field
+from sqlalchemy import Connection
+
+from heedful.feedback.audit import note
+from heedful.feedback.figures import Figures, figures
+from heedful.feedback.intake import import_file
+from heedful.feedback.labels import rows_of
+from heedful.feedback.order import Rule, reorder
+from heedful.feedback.presets import PRESETS
+from heedful.feedback.projects import (
+    Project,
+    QueuePolicy,
+    all_projects,
+    change_project,
+    create_project,
+    judged_by,
+    progress,
+    projects_of,
+    rater_for,
+)
+from heedful.feedback.queue import waiting
+from heedful.feedback.sheet import Sheet
+from heedful.feedback.store import Store
+from heedful.studio.access import SEES_ALL, Exporter, House, Known, Manager, Refused, Reviewer, project_for
+from heedful.studio.routes.shapes import Body, Done, ProjectCard, ProjectFull
+
+router = APIRouter(tags=["projects"])
+SUFFIXES = (".jsonl", ".json", ".parquet", ".csv", ".jsonl.gz", ".json.gz")
+Wanted = Literal["rankings", "demonstrations", "raw"]
+
+
+class PresetRow(BaseModel):
+    """A sheet to begin from."""
+
+    key: str
+    name: str
+    about: str
+    sheet: Sheet
+
+
+class NewProject(Body):
+    """A project: a preset by its key, or a sheet of one's own."""
+
+    name: str = Field(min_length=1, max_length=80)
+    about: str = Field("", max_length=2000)
+    guidelines: str = Field("", max_length=50_000)
+    preset: str = ""
+    sheet: Sheet | None = None
+    queue: QueuePolicy = QueuePolicy()
+
+
+class ProjectChange(Body):
+    """What is given is changed. The sheet stays as it was."""
+
+    about: str | None = Field(None, max_length=2000)
+    guidelines: str | None = Field(None, max_length=50_000)
+    queue: QueuePolicy | None = None
+    open: bool | None = None
+
+
+class Made(BaseModel):
+    """The new project's number."""
+
+    id: int
+
+
+class ImportReport(BaseModel):
+    """What an import did, and every row that could not go in (the first hundred of them)."""
+
+    items: int
+    there_already: int
+    labels: int
+    fault_count: int
+    faults: list[str]
+
+
+class Order(Body):
+    """Which items shall come first."""
+
+    rule: Rule
+
+
+@router.get("/presets")
+def presets(who: Known) -> list[PresetRow]:
+    """Sheets as published studies asked them."""
+    return [PresetRow(key=key, name=one.name, about=one.about, sheet=one.sheet) for key, one in PRESETS.items()]
+
+
+@router.get("/projects")
+def projects(studio: House, who: Known) -> list[ProjectCard]:
+    """The projects that the caller may see."""
+    with studio.store.write() as connection:
+        rater_id = rater_for(connection, who.account.id)
+    with studio.store.read() as connection:
+        own = projects_of(connection, who.account.id)
+        seen = [one for one in all_projects(connection) if who.account.role in SEES_ALL or one.id in own]
+        return [_card(connection, one, rater_id) for one in seen]
+
+
+def _card(connection: Connection, of: Project, rater_id: int) -> ProjectCard:
+    counts, (mine, _) = progress(connection, of.id), judged_by(connection, of.id, rater_id, 0.0)
+    return ProjectCard(
+        id=of.id, name=of.name, about=of.about, open=of.open, sheet=of.sheet, mine=mine,
+        items=counts.items, begun=counts.begun, complete=counts.complete,
+    )  # fmt: skip
+
+
+@router.post("/projects")
+def new_project(body: NewProject, studio: House, who: Manager) -> Made:
+    """Make a project."""
+    if body.sheet is None and body.preset not in PRESETS:
+        raise Refused(422, f"give a sheet, or a preset out of: {', '.join(PRESETS)}")
+    sheet = body.sheet or PRESETS[body.preset].sheet
+    if sheet.chat != "off" and len(studio.settings.models) < 2:
+        raise Refused(422, "a chat needs two models: start the studio with --model NAME=URL twice")
+    with studio.store.write() as connection:
+        made = create_project(connection, body.name.strip(), sheet, body.queue, body.about, body.guidelines)
+        note(connection, studio.clock(), who.account.id, "project made", f"project {made}", name=body.name)
+    return Made(id=made)
+
+
+@router.get("/projects/{project_id}")
+def project(project_id: int, studio: House, who: Reviewer) -> ProjectFull:
+    """One project with its settings and progress."""
+    with studio.store.read() as connection:
+        of = project_for(connection, who, project_id)
+        counts, left = progress(connection, project_id), waiting(connection, project_id)
+    return ProjectFull(
+        id=of.id, name=of.name, about=of.about, guidelines=of.guidelines, open=of.open, sheet=of.sheet, queue=of.queue,
+        items=counts.items, begun=counts.begun, complete=counts.complete, gold=counts.gold, training=counts.training,
+        waiting=left,
+    )  # fmt: skip
+
+
+@router.patch("/projects/{project_id}")
+def change(project_id: int, body: ProjectChange, studio: House, who: Manager) -> Done:
+    """Change guidelines, queue, or whether the project is open."""
+    with studio.store.write() as connection:
+        project_for(connection, who, project_id)
+        change_project(
+            connection, project_id, about=body.about, guidelines=body.guidelines, queue=body.queue, open=body.open
+        )
+        fields = " ".join(sorted(body.model_fields_set))
+        note(connection, studio.clock(), who.account.id, "project changed", f"project {project_id}", fields=fields)
+    return Done()
+
+
+@router.post("/projects/{project_id}/order")
+def order(project_id: int, body: Order, studio: House, who: Manager) -> dict[str, int]:
+    """Put the items that nobody has begun in the order of a rule; answers how many were placed by what."""
+    with studio.store.write() as connection:
+        of = project_for(connection, who, project_id)
+        placed = reorder(connection, of, body.rule)
+        note(connection, studio.clock(), who.account.id, "queue ordered", f"project {project_id}", rule=body.rule)
+    return placed
+
+
+@router.post(
+    "/projects/{project_id}/import",
+    openapi_extra={"requestBody": {"content": {"application/octet-stream": {"schema": {"type": "string"}}}}},
+)
+async def import_rows(
+    project_id: int, request: Request, studio: House, who: Manager, name: Annotated[str, Query(max_length=200)]
+) -> ImportReport:
+    """Add the items of a file, sent as the request's body; `name` tells its kind by its end.
+
+    A bad row is named and left out, the good ones go in, and sending the file again adds what is missing.
+    """
+    suffix = next((end for end in SUFFIXES if name.lower().endswith(end)), "")
+    if not suffix:
+        raise Refused(422, f"'{name}': the studio reads {', '.join(SUFFIXES)}")
+    with studio.store.read() as connection:
+        project_for(connection, who, project_id)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / (Path(name).name.removesuffix(suffix)[:80] + suffix)
+        with path.open("wb") as file:
+            async for block in request.stream():
+                file.write(block)
+        done = await to_thread.run_sync(import_file, studio.store, project_id, path)
+        faults = [fault.replace(f"{folder}/", "") for fault in done.faults]
+    with studio.store.write() as connection:
+        counts = {"items": done.items, "faults": done.fault_count}
+        note(connection, studio.clock(), who.account.id, "imported", f"project {project_id}", file=name, **counts)
+    return ImportReport(
+        items=done.items,
+        there_already=done.there_already,
+        labels=done.labels,
+        fault_count=done.fault_count,
+        faults=faults,
+    )
+
+
+@router.get("/projects/{project_id}/export", response_class=StreamingResponse)
+def export(
+    project_id: int,
+    studio: House,
+    who: Exporter,
+    kind: Wanted = "rankings",
+    raters: Literal["all", "human", "ai", "simulated"] = "all",
+    checks: bool = False,
+) -> StreamingResponse:
+    """Judgements as JSON lines: `rankings` to train on, `demonstrations`, or the `raw` log of all that is known.
+
+    checks: gold and training items too.
+    """
+    with studio.store.write() as connection:
+        of = project_for(connection, who, project_id)
+        note(connection, studio.clock(), who.account.id, "exported", f"project {project_id}", kind=kind)
+    parts = ("main", "chat", "gold", "training") if checks else ("main", "chat")
+    name = f"{of.name.replace(' ', '-')}-{kind}.jsonl"
+    safe = "".join(c for c in name if c.isascii() and (c.isalnum() or c in "-_."))
+    return StreamingResponse(
+        _lines(studio.store, of, kind, raters, parts),
+        media_type="application/x-ndjson",
+        headers={"Content-Disposition": f'attachment; filename="{safe}"'},
+    )
+
+
+def _lines(store: Store, of: Project, kind: Wanted, raters: str, parts: tuple[str, ...]) -> Iterator[str]:
+    with store.read() as connection:
+        for row in rows_of(connection, of, kind, raters=raters, parts=parts):
+            yield json.dumps(row, ensure_ascii=False) + "\n"
+
+
+@router.get("/projects/{project_id}/figures")
+def dashboard(project_id: int, studio: House, who: Reviewer) -> Figures:
+    """Who labelled how much and how well, and whether the side of the screen draws answers."""
+    with studio.store.read() as connection:
+        project_for(connection, who, project_id)
+        return figures(connection, project_id, names=who.account.role in SEES_ALL)

@@ -1,0 +1,95 @@
+"""Bodies and answers that several routes share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from heedful.feedback.accounts import Role
+from heedful.feedback.projects import QueuePolicy
+from heedful.feedback.sheet import Sheet
+
+
+class Body(BaseModel):
+    """A request's body: a misspelt field is refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Done(BaseModel):
+    """It is done and on the disk."""
+
+    done: bool = True
+
+
+class Me(BaseModel):
+    """The caller."""
+
+    id: int
+    login: str
+    name: str
+    role: Role
+
+
+class Turn(BaseModel):
+    """One message of a conversation: as a tree to show, and as it was written."""
+
+    role: str
+    tree: list[Any]
+    text: str
+    direction: str
+
+
+class Answer(BaseModel):
+    """One answer. Nothing says who wrote it."""
+
+    tree: list[Any]
+    text: str
+    direction: str
+    steps: list[list[Any]]
+
+
+class Task(BaseModel):
+    """What a rater works on. Answers stand in the order drawn for this rater."""
+
+    assignment: int
+    state: str
+    seconds_left: float
+    training: bool
+    prompt: list[Turn]
+    answers: list[Answer]
+    filled_in: dict[str, Any]  # the last submission or draft, as shown
+    suggestions: list[dict[str, Any]]  # of machines, where the project shows them
+
+
+class ProjectCard(BaseModel):
+    """A project as its list shows it."""
+
+    id: int
+    name: str
+    about: str
+    open: bool
+    sheet: Sheet
+    mine: int
+    items: int
+    begun: int
+    complete: int
+
+
+class ProjectFull(BaseModel):
+    """A project as its dashboard shows it."""
+
+    id: int
+    name: str
+    about: str
+    guidelines: str
+    open: bool
+    sheet: Sheet
+    queue: QueuePolicy
+    items: int
+    begun: int
+    complete: int
+    gold: int
+    training: int
+    waiting: int

@@ -1,0 +1,59 @@
+"""Starting the studio: the database opened, the first owner's link printed, then served until stopped."""
+
+from __future__ import annotations
+
+import time
+
+import uvicorn
+
+from heedful.errors import ResourceError
+from heedful.feedback.accounts import create_link, owners
+from heedful.feedback.store import Store, open_store
+from heedful.run.progress import console
+from heedful.studio.app import create_app
+from heedful.studio.settings import Settings
+
+
+def first_owner_link(settings: Settings, store: Store) -> str:
+    """A fresh one-time link while nobody owns the studio; empty once somebody does."""
+    with store.write() as connection:
+        if owners(connection):
+            return ""
+        return f"{settings.url}/join/{create_link(connection, 'owner', time.time(), role='owner')}"
+
+
+def serve_studio(settings: Settings) -> None:
+    """Serve until stopped. ResourceError: the port is taken."""
+    config = uvicorn.Config(
+        "heedful.studio.app:create_app",
+        host=settings.host,
+        port=settings.port,
+        log_level="warning",
+        access_log=False,
+        proxy_headers=bool(settings.proxies),
+        forwarded_allow_ips=list(settings.proxies),
+        server_header=False,
+        timeout_graceful_shutdown=5,
+    )
+    try:
+        listening = config.bind_socket()
+    except SystemExit:
+        raise ResourceError(
+            f"port {settings.port} of {settings.host} can't be used (does another studio run?); choose one with --port"
+        ) from None
+    store = open_store(settings.database)
+    config.app = create_app(settings, store)
+    _greet(settings, store)
+    try:
+        uvicorn.Server(config).run(sockets=[listening])
+    finally:
+        store.close()
+        listening.close()
+
+
+def _greet(settings: Settings, store: Store) -> None:
+    where = store.url.render_as_string()
+    console.print(f"      studio {settings.url} · labels in {where} (Ctrl-C stops)", soft_wrap=True, markup=False)
+    if link := first_owner_link(settings, store):
+        said = f"      studio open this link once to become its owner:\n\n  {link}\n"
+        console.print(said, soft_wrap=True, markup=False)

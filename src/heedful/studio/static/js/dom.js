@@ -1,0 +1,64 @@
+// Elements made one by one: no text ever becomes HTML.
+
+/** h("p.dim", {title: "…", onclick: f}, "text", child, [children]) */
+export function h(name, attributes = {}, ...children) {
+  const [tag, ...classes] = name.split(".");
+  const element = document.createElement(tag || "div");
+  if (classes.length) element.className = classes.join(" ");
+  for (const [key, value] of Object.entries(attributes)) {
+    if (value === undefined || value === null || value === false) continue;
+    if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
+    else if (value === true) element.setAttribute(key, "");
+    else element.setAttribute(key, String(value));
+  }
+  element.append(...children.flat(9).filter((child) => child !== null && child !== undefined && child !== false));
+  return element;
+}
+
+/** Put these in the place of what an element holds. */
+export function fill(element, ...children) {
+  element.replaceChildren(...children.flat(9).filter((child) => child !== null && child !== undefined && child !== false));
+}
+
+export const by = (id) => document.getElementById(id);
+
+let toastTimer = 0;
+/** A sentence at the foot of the page for a few seconds. */
+export function tell(sentence) {
+  const toast = by("toast");
+  toast.textContent = sentence;
+  clearTimeout(toastTimer);
+  toastTimer = setTimeout(() => { toast.textContent = ""; }, 6000);
+}
+
+/** Said to a screen reader. */
+export function announce(sentence) {
+  const live = by("live");
+  if (live) live.textContent = sentence;
+}
+
+const TAGS = new Set("p em strong s code pre ul ol li blockquote h1 h2 h3 h4 h5 h6 table thead tbody tr th td hr br a mark".split(" "));
+
+/** The tree that the server made of a text, as elements of allowed kinds. */
+export function fromTree(nodes) {
+  return nodes.map((node) => {
+    if (typeof node === "string") return node;
+    if (!TAGS.has(node.t)) return "";
+    const element = h(node.t, {}, ...fromTree(node.c || []));
+    if (node.t === "a" && /^(https?|mailto):/i.test(node.href)) {
+      element.href = node.href;
+      element.rel = "noopener noreferrer nofollow";
+      element.target = "_blank";
+      element.title = node.href;
+    }
+    if (node.t === "ol" && Number.isInteger(node.start)) element.start = node.start;
+    if (node.t === "mark") element.title = "a character that is not seen";
+    return element;
+  });
+}
+
+/** A text as its writer meant it. */
+export const text = (one) => h("div.text", { dir: one.direction }, ...fromTree(one.tree));
+
+export const percent = (share) => `${(100 * share).toFixed(share < 0.1 ? 1 : 0)} %`;
+export const when = (seconds) => (seconds ? new Date(1000 * seconds).toLocaleString() : "–");

@@ -1,0 +1,200 @@
+// The desk: one item after another. An answer goes to the outbox and the next item, held already, is there at once.
+import { get, post } from "./api.js";
+import { by, fill, fromTree, h, tell, text } from "./dom.js";
+import { dialog, hint, listen, showHelp } from "./keys.js";
+import { draftOf, Outbox, saveDraft } from "./outbox.js";
+import { LETTERS, SheetForm } from "./sheet.js";
+
+const place = by("desk");
+const project = place.dataset.project;
+const ROLES = { user: "asked", assistant: "answered", system: "instruction", text: "text" };
+const AT_ONCE = "heedful.at-once";
+
+let desk = null; // what the server last said
+let ready = []; // items held and not yet answered
+let task = null; // the one on the screen
+let form = null;
+let back = null; // the item to return to while an earlier answer is changed
+let seen = []; // earlier answers looked at in this walk back
+let raw = false;
+let seconds = 0;
+let touched = Date.now();
+
+const outbox = new Outbox({
+  onState(state, sentence, entry) {
+    const mark = by("saved");
+    mark.textContent = sentence;
+    mark.dataset.state = state;
+    if (state === "refused") {
+      tell(`${sentence} What you filled in is kept.`);
+      if (entry?.kind === "judgements") reopen(entry.assignment);
+    }
+  },
+  onSaved(entry, answer) {
+    if (answer.feedback && Object.keys(answer.feedback).length && task?.assignment === entry.assignment) showFeedback(answer.feedback);
+    else if (answer.late) tell("This item's time had run out; your answer is kept all the same.");
+  },
+});
+
+async function lease() {
+  desk = await post(`/projects/${project}/desk`);
+  ready = desk.tasks.filter((one) => !outbox.holds(one.assignment));
+}
+
+async function start() {
+  try {
+    await outbox.flush();
+    await lease();
+    next();
+  } catch (error) {
+    fill(place, h("section.card.narrow", {}, h("h2", {}, "The next item can't be had just now"), h("p", {}, error.message),
+      h("button.primary", { type: "button", onclick: start }, "Try again")));
+  }
+}
+
+function next() {
+  back = null;
+  seen = [];
+  [task] = ready;
+  if (task) show(task);
+  else finished();
+}
+
+function finished() {
+  task = form = null;
+  fill(place, h("section.card.narrow", { "data-finished": "yes" }, h("h2", {}, desk.open ? "Nothing more for you here" : "This project is closed"),
+    h("p", {}, `You have done ${desk.done} ${desk.done === 1 ? "item" : "items"} here. Thank you.`),
+    h("div.line", {}, h("button", { type: "button", onclick: start }, "Look again"), h("button", { type: "button", onclick: previous }, "Back to the last one"), h("a.button", { href: "/" }, "Projects"))));
+}
+
+function show(one) {
+  task = one;
+  seconds = 0;
+  const filled = draftOf(one.assignment) || one.filled_in;
+  form = new SheetForm(desk.sheet, { ...one, filled_in: filled }, (value, decided) => {
+    saveDraft(task.assignment, value);
+    if (decided && form.single && localStorage.getItem(AT_ONCE) && !back && value.verdict !== "none") setTimeout(send, 120);
+  });
+  const turns = one.prompt.map((turn) => h(`div.turn.${ROLES[turn.role] ? turn.role : "text"}`, {},
+    one.prompt.length > 1 || turn.role === "system" ? h("div.by", {}, ROLES[turn.role] || turn.role) : null,
+    h("div.as-meant", {}, text(turn)), h("pre.raw", { hidden: true }, turn.text)));
+  form.last.prepend(h("button", { type: "button", onclick: skip }, "Skip", hint("skip")), h("button", { type: "button", onclick: report }, "Report", hint("report")));
+  form.last.append(h("button.primary.send", { type: "button", onclick: send }, back ? "Change it" : "Send", hint("send")));
+  fill(place, bar(one), h("div.sheet", {}, h("section.prompt", { "aria-label": "What was asked" }, turns), suggested(one), form.body), form.panel);
+  place.dataset.assignment = one.assignment;
+  showRaw();
+  scrollTo(0, 0);
+}
+
+function bar(one) {
+  const button = (action, label, act) => h("button.quiet", { type: "button", onclick: act }, label, hint(action));
+  const atOnce = h("input", { type: "checkbox", checked: Boolean(localStorage.getItem(AT_ONCE)) });
+  atOnce.addEventListener("change", () => { if (atOnce.checked) localStorage.setItem(AT_ONCE, "yes"); else localStorage.removeItem(AT_ONCE); });
+  return h("div.desk-bar", {}, h("span", {}, desk.name), h("span", {}, `${desk.today} today`),
+    one.training && h("span.badge", {}, "training"), back && h("span.badge", {}, "changing an earlier answer"),
+    h("span.space"), form.single && h("label.hide-small", {}, atOnce, " send at once"),
+    button("previous", "Back", previous), button("raw", "As written", toggleRaw), desk.guidelines.length > 0 && button("guidelines", "Guidelines", guidelines), button("help", "Keys", help));
+}
+
+function suggested(one) {
+  if (!one.suggestions.length) return null;
+  const word = (s) => (s.verdict === "prefer" ? `${LETTERS[s.preferred]} is better` : s.verdict ? s.verdict.replaceAll("_", " ") : "a ranking");
+  return h("p.note.prompt", {}, `A machine says: ${one.suggestions.map(word).join("; ")}. It may be wrong.`);
+}
+
+function done(kind, body) {
+  const answered = task;
+  outbox.add(answered.assignment, kind, body);
+  ready = ready.filter((one) => one.assignment !== answered.assignment);
+  if (kind === "judgements" && !back) { desk.done += 1; desk.today += 1; }
+  if (back) { const to = back; back = null; seen = []; if (to.assignment) show(to); else start(); return; }
+  if (answered.training && kind === "judgements") { fill(place, h("p.dim.center", {}, "One moment …")); return; }
+  if (ready.length) next();
+  else fill(place, h("p.dim.center", {}, "The next one is on its way …"));
+  refill();
+}
+
+async function refill() {
+  await outbox.flush();
+  try {
+    const [before, tally] = [new Set(ready.map((one) => one.assignment)), desk];
+    await lease();
+    if (outbox.entries.length) Object.assign(desk, { done: tally.done, today: tally.today });
+    if (!task || !(before.has(task.assignment) || back || ready.some((one) => one.assignment === task.assignment))) next();
+  } catch (error) {
+    if (!ready.length) {
+      fill(place, h("section.card.narrow", {}, h("p", {}, `${error.message[0].toUpperCase()}${error.message.slice(1)}. What you answered waits in this browser.`)));
+      setTimeout(start, 4000);
+    }
+  }
+}
+
+function send() {
+  if (!form) return;
+  const missing = form.missing();
+  if (missing) { tell(missing); return; }
+  done("judgements", { value: form.result(), seconds: Math.round(10 * seconds) / 10 });
+}
+
+function skip() { if (form && !back) done("skip", { text: "" }); }
+
+function report() {
+  if (!form || back) return;
+  const area = h("textarea", { rows: 3, maxlength: 2000, "aria-label": "What is wrong", required: true });
+  const box = dialog("What is wrong with this item?", h("p.dim", {}, "It goes to whoever manages the project, and to no other rater from you. It costs you nothing."), area,
+    h("p", {}, h("button.primary", { type: "button", onclick: () => { if (area.value.trim()) { box.close(); done("report", { text: area.value }); } else area.focus(); } }, "Report it")));
+  area.focus();
+}
+
+async function previous() {
+  try {
+    const past = (await get(`/projects/${project}/mine`)).filter((one) => !seen.includes(one.id) && !outbox.holds(one.id));
+    if (!past.length) { tell("There is nothing further back."); return; }
+    back = back || task || {};
+    seen.push(past[0].id);
+    show(await get(`/assignments/${past[0].id}`));
+  } catch (error) {
+    tell(error.message);
+  }
+}
+
+async function reopen(assignment) {
+  try {
+    back = task || {};
+    show(await get(`/assignments/${assignment}`));
+  } catch (error) {
+    tell(error.message);
+  }
+}
+
+function showFeedback(feedback) {
+  const e = feedback.expected;
+  const word = e.verdict === "prefer" ? `${LETTERS[e.preferred]} is better` : e.ranks ? e.ranks.map((rank, i) => [rank, LETTERS[i]]).sort().map(([, letter]) => letter).join(" > ") : (e.verdict || "").replaceAll("_", " ");
+  const go = h("button.primary", { type: "button", onclick: async () => { task = null; await refill(); } }, "Next");
+  form = null;
+  fill(place, h(`section.card.feedback.${feedback.agrees ? "right" : "wrong"}`, { role: "status" }, h("h2", {}, feedback.agrees ? "✓ Just so" : "✗ We would have said otherwise"),
+    h("p", {}, `Our answer: ${word}.`), feedback.explanation && h("p", {}, feedback.explanation), h("p.dim", {}, "Training costs you nothing; it shows what is meant."), go));
+  go.focus();
+}
+
+const guidelines = () => { if (desk.guidelines.length) dialog("Guidelines", h("div.text", {}, ...fromTree(desk.guidelines))); };
+const help = () => showHelp([["1 2 …", "set what is marked, from left to right"], ["↑ ↓ ← →", "move"], ["0", "take an answer out of the ranking"], ["Esc", "leave a text field"]]);
+function toggleRaw() { raw = !raw; showRaw(); }
+function showRaw() {
+  form?.showRaw(raw);
+  for (const turn of place.querySelectorAll(".turn")) {
+    turn.querySelector(".as-meant").hidden = raw;
+    turn.querySelector(".raw").hidden = !raw;
+  }
+}
+
+const verdict = (name) => () => { if (form?.allows(name)) form.verdict(name); };
+listen({
+  send, skip, report, previous, guidelines, help, raw: toggleRaw, reason: () => form?.reason?.focus(),
+  tie: verdict("tie"), both_good: verdict("both_good"), both_bad: verdict("both_bad"), cant_judge: verdict("cant_judge"),
+}, (event) => form?.key(event));
+
+for (const kind of ["keydown", "pointerdown", "pointermove", "scroll"]) addEventListener(kind, () => { touched = Date.now(); }, { passive: true });
+setInterval(() => { if (!document.hidden && Date.now() - touched < 60000) seconds += 1; }, 1000);
+setInterval(() => { if (task && !document.hidden && task.state === "leased") post(`/assignments/${task.assignment}/heartbeat`).catch(() => {}); }, 120000);
+start();

@@ -1,0 +1,99 @@
+// The dashboard of a project: how far it is, who did what, and what may be wrong.
+import { get, onSubmit, patch, post, put, remove, upload } from "./api.js";
+import { by, fill, h, percent, tell } from "./dom.js";
+import { progress } from "./progress.js";
+
+const place = by("project");
+const id = place.dataset.id;
+const manages = Boolean(place.dataset.manage);
+const figure = (value, label) => h("div.figure", {}, h("b", {}, value), h("span", {}, label));
+const TOO_FEW = 20;
+
+async function draw() {
+  const [one, counted, team, everyone] = await Promise.all([
+    get(`/projects/${id}`), get(`/projects/${id}/figures`),
+    manages ? get(`/projects/${id}/members`) : [], manages ? get("/accounts") : [],
+  ]);
+  const people = counted.raters.filter((rater) => rater.kind === "human");
+  fill(place, 
+    h("div.figures", {}, figure(one.items.toLocaleString(), "items"), figure(one.complete.toLocaleString(), "complete"), figure(one.waiting.toLocaleString(), "waiting for raters"),
+      figure(people.reduce((sum, rater) => sum + rater.done, 0).toLocaleString(), "judgements by people"), figure(`${one.gold} + ${one.training}`, "hidden checks + training items")),
+    progress(one), imported(), h("section.card", {}, h("h2", {}, "Raters"), raters(counted.raters)),
+    h("section.card", {}, h("h2", {}, "Does the side of the screen draw answers?"), side(counted.side), verdicts(counted.verdicts)),
+    h("section.card", {}, h("h2", {}, "In and out"), inAndOut(one)),
+    manages && h("section.card", {}, h("h2", {}, "Who may work here"), members(team, everyone)),
+    manages && h("section.card", {}, h("h2", {}, "Settings"), settings(one)));
+}
+
+function imported() {
+  const kept = sessionStorage.getItem(`heedful.import.${id}`);
+  if (!kept) return null;
+  sessionStorage.removeItem(`heedful.import.${id}`);
+  return importReport(JSON.parse(kept));
+}
+
+function importReport(report) {
+  return h("div.note", { role: "status" }, h("p", {}, `${report.items.toLocaleString()} new items, ${report.there_already.toLocaleString()} there already, ${report.fault_count.toLocaleString()} rows at fault.`),
+    report.faults.length > 0 && h("ul", {}, report.faults.slice(0, 20).map((fault) => h("li", {}, fault))));
+}
+
+function raters(rows) {
+  if (!rows.length) return h("p.dim", {}, "Nobody has judged anything yet.");
+  const share = (part, whole) => (whole ? `${percent(part / whole)} of ${whole}` : "–");
+  const head = ["rater", "kind", "done", "skipped", "reported", "checks right", "took the first shown"];
+  return h("div.scroll", {}, h("table", {}, h("thead", {}, h("tr", {}, head.map((name) => h("th", { scope: "col" }, name)))),
+    h("tbody", {}, rows.map((one) => h("tr", {}, h("td", {}, one.name ? `${one.name} (${one.rater})` : one.rater), h("td", {}, one.kind), h("td", {}, one.done), h("td", {}, one.skipped), h("td", {}, one.reported), h("td", {}, share(one.gold_right, one.gold)), h("td", {}, share(one.first, one.decided)))))));
+}
+
+function side(test) {
+  if (test.n < TOO_FEW) return h("p.dim", {}, `Not enough data: ${test.n} decided pairs, and a statement needs ${TOO_FEW}.`);
+  const said = test.p < 0.01 ? "That is more than chance: look whether raters read both." : "That is what chance gives.";
+  return h("p", {}, `The answer shown first won ${percent(test.share)} of ${test.n.toLocaleString()} decided pairs (p = ${test.p < 0.001 ? "< 0.001" : test.p.toFixed(3)}). ${said}`);
+}
+
+function verdicts(counts) {
+  const rows = Object.entries(counts).filter(([name]) => name);
+  return rows.length > 0 && h("p.dim", {}, rows.map(([name, n]) => `${name.replaceAll("_", " ")}: ${n.toLocaleString()}`).join(" · "));
+}
+
+function inAndOut(one) {
+  const link = (kind, label) => h("a.button", { href: `/api/projects/${id}/export?kind=${kind}`, download: true }, label);
+  const input = h("input", { type: "file", name: "file", accept: ".jsonl,.json,.csv,.parquet,.gz", required: true, "aria-label": "A file of items" });
+  const form = h("form.form.row", {}, h("label", {}, "Add items", input), h("button", { type: "submit" }, "Import"), h("p.fault", { role: "alert" }));
+  onSubmit(form, async (data) => {
+    const file = data.get("file");
+    form.after(importReport(await upload(`/projects/${id}/import?name=${encodeURIComponent(file.name)}`, file)));
+  });
+  const rule = h("select", { "aria-label": "Which items come first" }, [["random", "at random"], ["interval", "where an interval narrows most"], ["ensemble", "where reward models differ"], ["disagreement", "where raters or machines differ"]].map(([value, label]) => h("option", { value }, label)));
+  const order = h("button", { type: "button", onclick: () => post(`/projects/${id}/order`, { rule: rule.value }).then((placed) => tell(`Placed: ${Object.entries(placed).map(([why, n]) => `${n} ${why}`).join(", ") || "nothing waits"}`)).catch((error) => tell(error.message)) }, "Order the queue");
+  return h("div.form", {}, h("div.row", {}, link("rankings", "Rankings"), link("demonstrations", "Demonstrations"), link("raw", "Raw log")),
+    manages && one.sheet.chat === "off" && form, manages && one.sheet.chat === "off" && h("div.row", {}, h("label", {}, "Which items come first", rule), order));
+}
+
+function members(team, everyone) {
+  const inside = new Set(team.map((one) => one.id));
+  const others = everyone.filter((one) => one.active && !inside.has(one.id) && !["owner", "manager"].includes(one.role));
+  const select = h("select", { "aria-label": "Someone to let in" }, others.map((one) => h("option", { value: one.id }, `${one.name} (${one.role})`)));
+  const rows = team.map((one) => h("tr", {}, h("td", {}, one.name), h("td", {}, one.role), h("td", {}, h("button", { type: "button", onclick: () => remove(`/projects/${id}/members/${one.id}`).then(draw) }, "Take out"))));
+  return h("div.form", {}, h("p.dim", {}, "Owners and managers see every project; raters and reviewers those that they are in."), rows.length > 0 && h("table", {}, h("tbody", {}, rows)),
+    others.length > 0 ? h("div.row", {}, h("label", {}, "Let in", select), h("button", { type: "button", onclick: () => put(`/projects/${id}/members/${select.value}`).then(draw) }, "Add")) : h("p.dim", {}, "Nobody else to let in: invite people on the Team page."));
+}
+
+function settings(one) {
+  const number = (name, label, step = 1) => h("label", {}, label, h("input", { name, type: "number", step, value: one.queue[name] }));
+  const form = h("form.form", {}, h("label", {}, "Guidelines", h("textarea", { name: "guidelines", rows: 6 }, one.guidelines)),
+    h("div.row", {}, number("overlap", "Raters for each new item"), number("overlap_most", "At most, where they disagree"), number("gold", "Share of hidden checks", 0.01), number("training", "Training items first"), number("lease_minutes", "Minutes an item is held")),
+    h("label", {}, "Machine labels", h("select", { name: "suggestions" }, [["hidden", "hidden from raters"], ["shown", "shown (draws answers towards them)"]].map(([value, label]) => h("option", { value, selected: one.queue.suggestions === value }, label)))),
+    h("label", {}, "State", h("select", { name: "open" }, [["yes", "open"], ["no", "closed"]].map(([value, label]) => h("option", { value, selected: one.open === (value === "yes") }, label)))),
+    h("p.fault", { role: "alert" }), h("button", { type: "submit" }, "Keep these"));
+  onSubmit(form, async (data) => {
+    const queue = { ...one.queue, suggestions: data.get("suggestions") };
+    for (const name of ["overlap", "overlap_most", "gold", "training", "lease_minutes"]) queue[name] = Number(data.get(name));
+    await patch(`/projects/${id}`, { guidelines: data.get("guidelines"), queue, open: data.get("open") === "yes" });
+    tell("Kept.");
+    await draw();
+  });
+  return form;
+}
+
+draw().catch((error) => fill(place, h("p.fault", {}, error.message)));

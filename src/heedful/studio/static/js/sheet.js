@@ -1,0 +1,286 @@
+// One sheet for one item: the answers with what is asked of each, and below them what is asked of all.
+//
+// Everything that a digit can set is a field. One field is "here"; a digit sets it and goes on to the next, arrows move.
+import { announce, fromTree, h, text } from "./dom.js";
+import { hint } from "./keys.js";
+import { RankBoard } from "./rank.js";
+
+export const LETTERS = "ABCDEFGHI";
+const WORDS = { 1: ["better"], 2: ["slightly better", "much better"], 3: ["slightly better", "better", "much better"], 4: ["slightly better", "better", "much better", "far better"] };
+const TIES = { tie: "Equally good", both_good: "Both are good", both_bad: "Both are bad" };
+const STEP_LABELS = ["right", "neutral", "wrong"];
+
+export class SheetForm {
+  /** onChange(value): after every change by the rater. */
+  constructor(sheet, task, onChange) {
+    this.sheet = sheet;
+    this.task = task;
+    this.onChange = onChange;
+    const n = task.answers.length;
+    const kept = task.filled_in || {};
+    this.value = {
+      verdict: "none", preferred: -1, strength: 0, edited: "", edited_from: -1, reason: "", ...kept,
+      ranks: kept.ranks?.length === n ? [...kept.ranks] : Array(n).fill(null),
+      ratings: task.answers.map((_, i) => ({ ...(kept.ratings?.[i] || {}) })),
+      flags: task.answers.map((_, i) => [...(kept.flags?.[i] || [])]),
+      steps: sheet.steps ? task.answers[0].steps.map((_, i) => kept.steps?.[i] ?? null) : [],
+    };
+    this.fields = [];
+    this.here = 0;
+    this.answers = task.answers.map((answer, place) => this.answer(answer, place));
+    this.body = h(`div.answers${n === 1 ? ".one" : n > 2 ? ".many" : ""}`, {}, this.answers);
+    this.panel = h("section.panel", { "aria-label": "Your answer" }, ...this.comparing(), this.editing());
+    this.last = h("div.line.last", {}, this.reasoning());
+    this.panel.append(this.last);
+    this.draw();
+  }
+
+  // ── what is asked of each answer ──
+  answer(answer, place) {
+    const name = this.task.answers.length > 1 ? `Answer ${LETTERS[place]}` : "The answer";
+    const body = this.sheet.steps ? this.steps(answer) : text(answer);
+    const article = h("article.answer", { "aria-label": name, tabindex: "-1" },
+      h("header", {}, h("h2", {}, name), h("span.rank")),
+      h("div.as-meant", {}, body), h("pre.raw", { hidden: true, dir: answer.direction }, answer.text),
+      this.criteria(place, name), this.flags(place, name));
+    if (this.sheet.compare === "pair") {
+      article.addEventListener("dblclick", () => { if (!String(getSelection()).trim() || this.sheet.strength === 1) this.prefer(place, 1); });
+    }
+    return article;
+  }
+
+  criteria(place, name) {
+    if (!this.sheet.criteria.length) return null;
+    return h("div.criteria", {}, this.sheet.criteria.map((criterion) => {
+      const points = Array.from({ length: criterion.high - criterion.low + 1 }, (_, i) => criterion.low + i);
+      const set = (value) => { this.value.ratings[place][criterion.key] = value; this.changed(); };
+      const buttons = points.map((point) => h("button", { type: "button", "aria-label": `${criterion.label} of ${name}: ${point}`, onclick: () => { this.goTo(field); set(point); } }, point < 0 ? `−${-point}` : String(point)));
+      const element = h("div.criterion", { role: "group", "aria-label": `${criterion.label}, ${name}` },
+        h("div.name", {}, criterion.label, criterion.help && h("span.hint", {}, criterion.help)),
+        h("div.rated", {}, h("div.points", {}, buttons), criterion.ends[0] && h("div.ends", {}, h("span", {}, criterion.ends[0]), h("span", {}, criterion.ends[1]))));
+      const field = {
+        element, label: `${name}: ${criterion.label}`, count: points.length,
+        set: (n) => set(points[n - 1]), has: () => criterion.key in this.value.ratings[place],
+        draw: () => buttons.forEach((button, i) => button.setAttribute("aria-pressed", this.value.ratings[place][criterion.key] === points[i])),
+      };
+      this.fields.push(field);
+      return element;
+    }));
+  }
+
+  flags(place, name) {
+    if (!this.sheet.flags.length) return null;
+    this.flagButtons = this.flagButtons || [];
+    return h("div.flags", { role: "group", "aria-label": `Remarks on ${name}` }, this.sheet.flags.map((flag) => {
+      const button = h("button", { type: "button", onclick: () => {
+        const flags = this.value.flags[place];
+        this.value.flags[place] = flags.includes(flag.key) ? flags.filter((key) => key !== flag.key) : [...flags, flag.key];
+        this.changed();
+      } }, flag.label);
+      this.flagButtons.push(() => button.setAttribute("aria-pressed", this.value.flags[place].includes(flag.key)));
+      return button;
+    }));
+  }
+
+  steps(answer) {
+    return h("ol.steps", {}, answer.steps.map((step, number) => {
+      const set = (label) => { this.value.steps[number] = label; this.changed(); };
+      const buttons = STEP_LABELS.map((label, i) => h("button", { type: "button", "aria-label": `Step ${number + 1} is ${label}`, onclick: () => { this.goTo(field); set(label); } }, label, h("kbd", { "aria-hidden": "true" }, i + 1)));
+      const element = h("li.step", {}, h("span.number", {}, number + 1), h("div.text", {}, ...fromTree(step)), h("div.points", {}, buttons));
+      const field = {
+        element, label: `Step ${number + 1}`, count: 3, set: (n) => set(STEP_LABELS[n - 1]),
+        has: () => this.value.steps[number] !== null || this.value.steps.slice(0, number).includes("wrong"),
+        draw: () => {
+          buttons.forEach((button, i) => button.setAttribute("aria-pressed", this.value.steps[number] === STEP_LABELS[i]));
+          STEP_LABELS.forEach((label) => element.classList.toggle(label, this.value.steps[number] === label));
+        },
+      };
+      this.fields.push(field);
+      return element;
+    }));
+  }
+
+  // ── what is asked of all answers together ──
+  comparing() {
+    const { compare, ties } = this.sheet;
+    if (compare === "none") return [];
+    const rest = h("div.line", { role: "group", "aria-label": "No preference" },
+      ties.filter((name) => compare === "pair" && name !== "tie").map((name) => this.verdictButton(name, TIES[name])),
+      this.verdictButton("cant_judge", "I can't judge"));
+    return compare === "pair" ? [this.scale(), rest] : [h("div.line", {}, this.board(), rest)];
+  }
+
+  scale() {
+    const words = WORDS[this.sheet.strength];
+    const side = (place) => words.map((word, i) => ({ place, strength: i + 1, label: `${LETTERS[place]} is ${word}` }));
+    const marks = [...side(0).reverse(), ...(this.sheet.ties.includes("tie") ? [{ place: -1, label: TIES.tie }] : []), ...side(1)];
+    const choose = (mark) => (mark.place < 0 ? this.verdict("tie") : this.prefer(mark.place, mark.strength));
+    const buttons = marks.map((mark, i) => h("button", { type: "button", onclick: () => { this.goTo(field); choose(mark); } }, mark.label, h("kbd", { "aria-hidden": "true" }, i + 1)));
+    const chosen = () => marks.findIndex((mark) => (mark.place < 0 ? this.value.verdict === "tie" : this.value.verdict === "prefer" && mark.place === this.value.preferred && mark.strength === this.value.strength));
+    const element = h("div.scale", { role: "group", "aria-label": "Which answer is better" }, buttons);
+    const field = {
+      element, label: "Which is better", count: marks.length, set: (n) => choose(marks[n - 1]),
+      slide: (by) => choose(marks[Math.max(0, Math.min(marks.length - 1, (chosen() < 0 ? (marks.length - 1) / 2 - (marks.length % 2 ? 0 : by / 2) : chosen()) + by))]),
+      has: () => this.value.verdict !== "none",
+      draw: () => {
+        buttons.forEach((button, i) => button.setAttribute("aria-pressed", i === chosen()));
+        this.answers?.forEach((answer, place) => answer.classList.toggle("chosen", this.value.verdict === "prefer" && this.value.preferred === place));
+      },
+    };
+    this.fields.push(field);
+    return element;
+  }
+
+  board() {
+    this.ranker = new RankBoard(this.value.ranks, (ranks) => { this.value.ranks = ranks; this.value.verdict = "none"; this.changed(); });
+    this.task.answers.forEach((_, place) => this.fields.push({
+      element: this.answers?.[place], place, label: `Answer ${LETTERS[place]}`, count: this.task.answers.length,
+      set: (n) => this.ranker.put(place, n - 1), clear: () => this.ranker.put(place, null),
+      has: () => this.value.verdict === "cant_judge" || this.value.ranks.filter((rank) => rank !== null).length > 1, draw: () => {},
+    }));
+    return this.ranker.element;
+  }
+
+  verdictButton(name, label) {
+    const button = h("button", { type: "button", onclick: () => this.verdict(name) }, label, hint(name));
+    this.verdictButtons = this.verdictButtons || [];
+    this.verdictButtons.push(() => button.setAttribute("aria-pressed", this.value.verdict === name));
+    return button;
+  }
+
+  editing() {
+    if (this.sheet.edit === "off") return null;
+    const area = h("textarea", { rows: 4, "aria-label": "The answer as it should be", placeholder: "The answer as it should be" });
+    area.value = this.value.edited;
+    area.addEventListener("input", () => { this.value.edited = area.value; this.changed(); });
+    const begin = (place) => {
+      area.value = this.task.answers[place].text;
+      this.value.edited = area.value;
+      this.value.edited_from = place;
+      this.changed();
+      area.focus();
+    };
+    const buttons = this.task.answers.map((_, place) => h("button", { type: "button", onclick: () => begin(place) }, this.task.answers.length > 1 ? `Edit ${LETTERS[place]}` : "Edit it"));
+    return h("div.form", {}, h("div.line", {}, h("span.dim", {}, "Write it as it should be:"), buttons), area);
+  }
+
+  reasoning() {
+    if (this.sheet.reason === "off") return null;
+    const wanted = this.sheet.reason === "required";
+    this.reason = h("textarea.reason", { rows: 1, maxlength: 10000, "aria-label": "Reason", placeholder: wanted ? "Why? (one or two sentences)" : "Why? (if you like)" });
+    this.reason.value = this.value.reason;
+    this.reason.addEventListener("input", () => { this.value.reason = this.reason.value; this.changed(); });
+    return this.reason;
+  }
+
+  // ── acts ──
+  prefer(place, strength) {
+    Object.assign(this.value, { verdict: "prefer", preferred: place, strength });
+    announce(`Answer ${LETTERS[place]} is ${WORDS[this.sheet.strength][strength - 1]}`);
+    this.changed(true);
+  }
+
+  verdict(name) {
+    const off = this.value.verdict === name;
+    Object.assign(this.value, { verdict: off ? "none" : name, preferred: -1, strength: 0 });
+    announce(off ? "Nothing chosen" : TIES[name] || "You can't judge this");
+    this.changed(!off);
+  }
+
+  allows(verdict) {
+    return this.sheet.compare !== "none" && (verdict === "cant_judge" || (this.sheet.compare === "pair" && this.sheet.ties.includes(verdict)));
+  }
+
+  changed(decided = false) {
+    this.draw();
+    this.onChange(this.result(), decided);
+  }
+
+  goTo(field) { this.here = Math.max(0, this.fields.indexOf(field)); this.draw(); }
+
+  move(by) {
+    this.here = Math.max(0, Math.min(this.fields.length - 1, this.here + by));
+    const field = this.fields[this.here];
+    announce(field.label);
+    this.draw();
+    (field.element || this.answers[field.place]).scrollIntoView({ block: "nearest" });
+  }
+
+  /** A key that is a field's: true where it was taken. */
+  key(event) {
+    const field = this.fields[this.here];
+    if (!field) return false;
+    if (/^[0-9]$/.test(event.key)) {
+      const n = Number(event.key) || 10;
+      if (field.clear && event.key === "0") { field.clear(); return true; }
+      if (n > field.count) return false;
+      field.set(n);
+      if (this.here < this.fields.length - 1) this.move(1);
+      return true;
+    }
+    if (event.key === "Backspace" && field.clear) { field.clear(); return true; }
+    if (event.key === "ArrowDown" || event.key === "ArrowUp") {
+      if (this.fields.length < 2) return false;
+      this.move(event.key === "ArrowDown" ? 1 : -1);
+      return true;
+    }
+    if (event.key === "ArrowRight" || event.key === "ArrowLeft") {
+      const by = event.key === "ArrowRight" ? 1 : -1;
+      if (field.slide) { field.slide(by); return true; }
+      if (field.place !== undefined) { this.move(by); return true; }
+    }
+    return false;
+  }
+
+  draw() {
+    for (const field of this.fields) field.draw();
+    for (const draw of [...(this.verdictButtons || []), ...(this.flagButtons || [])]) draw();
+    const many = this.fields.length > 1;
+    this.fields.forEach((field, i) => (field.element || this.answers?.[field.place])?.classList.toggle("here", many && i === this.here));
+    if (this.ranker) this.answers?.forEach((answer, place) => {
+      const level = this.ranker.levelOf(place);
+      answer.querySelector(".rank").textContent = level === null ? "" : `place ${level + 1}`;
+      answer.classList.toggle("chosen", level === 0);
+    });
+  }
+
+  /** What is still missing, as a sentence; empty when it can be sent. */
+  missing() {
+    if (this.value.verdict === "cant_judge") return "";
+    const open = this.fields.findIndex((field) => !field.has());
+    if (open >= 0) {
+      this.here = open;
+      this.move(0);
+      return this.sheet.compare === "rank" && this.fields[open].place !== undefined ? "Rank at least two answers first" : `Still open: ${this.fields[open].label}`;
+    }
+    if (this.sheet.reason === "required" && !this.value.reason.trim()) { this.reason.focus(); return "Write a reason first"; }
+    if (this.sheet.edit === "required" && !this.value.edited.trim()) return "Write the answer as it should be first";
+    return "";
+  }
+
+  /** The filled-in sheet as the server reads it. */
+  result() {
+    const { verdict, preferred, strength, reason, edited, edited_from } = this.value;
+    const filled = { verdict, reason };
+    if (this.sheet.compare === "pair" && verdict === "prefer") Object.assign(filled, { preferred, strength });
+    if (this.sheet.compare === "rank" && this.value.ranks.some((rank) => rank !== null)) filled.ranks = this.ranker.dense();
+    if (this.sheet.criteria.length) filled.ratings = this.value.ratings;
+    if (this.value.flags.some((flags) => flags.length)) filled.flags = this.value.flags;
+    if (this.sheet.steps) filled.steps = this.value.steps;
+    if (edited.trim()) Object.assign(filled, { edited, edited_from });
+    if (verdict === "cant_judge") return { verdict, reason };
+    return filled;
+  }
+
+  /** Nothing but one choice is asked, so that a key may send at once. */
+  get single() {
+    return this.sheet.compare === "pair" && !this.sheet.criteria.length && !this.sheet.flags.length && this.sheet.edit === "off" && this.sheet.reason !== "required";
+  }
+
+  showRaw(raw) {
+    for (const answer of this.answers) {
+      answer.querySelector(".as-meant").hidden = raw;
+      answer.querySelector(".raw").hidden = !raw;
+    }
+  }
+}

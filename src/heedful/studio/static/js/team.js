@@ -1,0 +1,45 @@
+// Who is here, and how others come in.
+import { get, patch, post } from "./api.js";
+import { by, fill, h, tell, when } from "./dom.js";
+import { dialog } from "./keys.js";
+
+const place = by("team");
+const owns = Boolean(place.dataset.owner);
+const ROLES = ["rater", "reviewer", ...(owns ? ["manager", "owner"] : [])];
+const act = (promise) => promise.then(draw).catch((error) => tell(error.message));
+const secret = (title, about, words) => dialog(title, h("p", {}, about), h("p.secret", {}, words));
+
+async function draw() {
+  const [people, projects] = await Promise.all([get("/accounts"), get("/projects")]);
+  fill(place, h("section.card", {}, h("h2", {}, "Invite someone"), invitation(projects)),
+    h("section.card.scroll", {}, h("table", {}, h("thead", {}, h("tr", {}, ["name", "login", "role", "since", ""].map((name) => h("th", { scope: "col" }, name)))), h("tbody", {}, people.map(row)))),
+    owns && h("section.card", {}, h("h2", {}, "A program"), service(projects)));
+}
+
+function invitation(projects) {
+  const role = h("select", {}, ROLES.map((name) => h("option", {}, name)));
+  const boxes = projects.map((one) => h("label", {}, h("input", { type: "checkbox", value: one.id }), one.name));
+  const make = () => {
+    const chosen = boxes.map((box) => box.querySelector("input")).filter((box) => box.checked).map((box) => Number(box.value));
+    post("/invitations", { role: role.value, projects: chosen }).then((made) => secret("Send them this link", `It works once, for ${made.days} days. It is not shown again.`, made.link)).catch((error) => tell(error.message));
+  };
+  return h("div.form", {}, h("div.row", {}, h("label", {}, "As", role), h("fieldset.inline", {}, h("legend", {}, "In"), boxes), h("button.primary", { type: "button", onclick: make }, "Make a link")));
+}
+
+function row(one) {
+  const reset = () => post(`/accounts/${one.id}/reset`).then((made) => secret("Send them this link", "By it they set a new password, once.", made.link)).catch((error) => tell(error.message));
+  const role = owns ? h("select", { "aria-label": `Role of ${one.name}`, onchange: (event) => act(patch(`/accounts/${one.id}`, { role: event.target.value })) }, ["rater", "reviewer", "manager", "owner", "service"].map((name) => h("option", { selected: name === one.role }, name))) : one.role;
+  const gone = one.login.startsWith("erased-");
+  return h("tr", {}, h("td", {}, one.name), h("td", {}, one.login), h("td", {}, role), h("td", {}, when(one.created_at)),
+    h("td", {}, h("div.row", {}, !gone && h("button", { type: "button", onclick: reset }, "Reset link"),
+      owns && !gone && h("button", { type: "button", onclick: () => act(patch(`/accounts/${one.id}`, { active: !one.active })) }, one.active ? "Shut out" : "Let in again"),
+      owns && !gone && h("button", { type: "button", onclick: () => { if (confirm(`Forget who ${one.name} was? The judgements stay, under a pseudonym.`)) act(post(`/accounts/${one.id}/erase`)); } }, "Erase"))));
+}
+
+function service(projects) {
+  const name = h("input", { maxlength: 80 });
+  const make = () => post("/services", { login: name.value, projects: projects.map((one) => one.id) }).then((made) => { secret("Its token", "Not shown again. It may read and add labels in all present projects.", made.token); draw(); }).catch((error) => tell(error.message));
+  return h("div.form.row", {}, h("label", {}, "Login name", name), h("button", { type: "button", onclick: make }, "Make an account for a program"));
+}
+
+draw().catch((error) => fill(place, h("p.fault", {}, error.message)));

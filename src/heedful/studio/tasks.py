@@ -1,0 +1,94 @@
+"""An assignment as its rater may see it: the prompt and the answers in the order drawn, nothing of their sources."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from heedful.feedback.projects import Project
+from heedful.feedback.sheet import in_shown_order, read_answered, steps_of
+from heedful.feedback.store import AnyRow
+from heedful.feedback.tables import assignment, completion, draft, item, judgement, prompt, rater
+from heedful.studio.render import direction, tree
+from heedful.studio.routes.shapes import Answer, Task, Turn
+
+
+def read_tasks(connection: Connection, of: Project, keys: Sequence[int], now: float) -> list[Task]:
+    """The tasks of these assignments, in the order given."""
+    query = (
+        select(
+            assignment.c.id, assignment.c.state, assignment.c.shown, assignment.c.expires_at, assignment.c.part,
+            assignment.c.item_id, item.c.completions, prompt.c.messages,
+            draft.c.value.label("draft"), judgement.c.value.label("judged"),
+        )
+        .join(item, item.c.id == assignment.c.item_id)
+        .join(prompt, prompt.c.id == item.c.prompt_id)
+        .outerjoin(draft, draft.c.assignment_id == assignment.c.id)
+        .outerjoin(judgement, judgement.c.id == assignment.c.judgement_id)
+        .where(assignment.c.id.in_(keys))
+    )  # fmt: skip
+    rows = {row.id: row for row in connection.execute(query)}
+    wanted = {key for row in rows.values() for key in row.completions}
+    texts = {
+        row.id: row.text
+        for row in connection.execute(select(completion.c.id, completion.c.text).where(completion.c.id.in_(wanted)))
+    }
+    shown = of.queue.suggestions == "shown"
+    return [
+        _task(rows[key], texts, of, _suggestions(connection, rows[key]) if shown else [], now)
+        for key in keys
+        if key in rows
+    ]
+
+
+def _task(row: AnyRow, texts: dict[int, str], of: Project, suggestions: list[dict[str, Any]], now: float) -> Task:
+    answers = [texts[row.completions[place]] for place in row.shown]
+    return Task(
+        assignment=row.id,
+        state=row.state,
+        seconds_left=max(0.0, row.expires_at - now),
+        training=row.part == "training",
+        prompt=[
+            Turn(role=m["role"], tree=tree(m["content"]), text=m["content"], direction=direction(m["content"]))
+            for m in row.messages
+        ],
+        answers=[
+            Answer(
+                tree=tree(text),
+                text=text,
+                direction=direction(text),
+                steps=[tree(step) for step in steps_of(text)] if of.sheet.steps else [],
+            )
+            for text in answers
+        ],
+        filled_in=_filled_in(row),
+        suggestions=suggestions,
+    )
+
+
+def _filled_in(row: AnyRow) -> dict[str, Any]:
+    """The draft, else the newest judgement turned to the order shown."""
+    if row.draft:
+        return dict(row.draft)
+    if not row.judged:
+        return {}
+    shown = in_shown_order(read_answered(row.judged), tuple(row.shown))
+    return shown.model_dump(mode="json", exclude_defaults=True)
+
+
+def _suggestions(connection: Connection, row: AnyRow) -> list[dict[str, Any]]:
+    """What machines said of the item, in the order shown to this rater."""
+    query = (
+        select(judgement.c.value)
+        .join(assignment, assignment.c.judgement_id == judgement.c.id)
+        .join(rater, rater.c.id == assignment.c.rater_id)
+        .where(assignment.c.item_id == row.item_id, rater.c.kind == "ai")
+        .order_by(judgement.c.id)
+    )
+    found = [read_answered(value) for value in connection.execute(query).scalars()]
+    return [
+        in_shown_order(one, tuple(row.shown)).model_dump(mode="json", exclude_defaults=True, exclude={"reason"})
+        for one in found
+    ]

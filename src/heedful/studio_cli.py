@@ -1,0 +1,164 @@
+"""`heedful studio`: serve it, copy its database and put a copy back, make links, bring rows in and labels out."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from heedful.errors import InputError
+from heedful.run.progress import console
+
+if TYPE_CHECKING:
+    from heedful.feedback.store import Store
+
+studio_app = typer.Typer(
+    help="People rank answers in a browser: serve the studio, and look after its database.",
+    invoke_without_command=True,
+)
+DATABASE = "studio.db"
+Database = Annotated[
+    str, typer.Option("--database", envvar="HEEDFUL_DATABASE", help="A SQLite file, or postgresql://user@host/name.")
+]
+ProjectName = Annotated[str, typer.Argument(help="The project's name.")]
+
+
+@studio_app.callback()
+def serve_command(
+    context: typer.Context,
+    database: Database = DATABASE,
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for all.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 8100,
+    public_url: Annotated[str, typer.Option(help="How browsers reach it, as https://label.example.org")] = "",
+    proxies: Annotated[
+        list[str],
+        typer.Option("--proxy", help="Address of a proxy whose headers are believed; repeatable."),
+    ] = [],  # noqa: B006
+    models: Annotated[
+        list[str],
+        typer.Option("--model", metavar="NAME=URL#MODEL@KEYVAR", help="An OpenAI-compatible endpoint."),
+    ] = [],  # noqa: B006
+    runs: Annotated[Path, typer.Option("--runs", help="Folder that holds the run folders.")] = Path("runs"),
+    demo: Annotated[bool, typer.Option("--demo", help="Begin with projects of the built-in world.")] = False,
+) -> None:
+    """Serve the studio (without a subcommand)."""
+    if context.invoked_subcommand:
+        return
+    from heedful.studio.server import serve_studio
+    from heedful.studio.settings import Settings, read_models
+
+    settings = Settings(database, host, port, public_url, runs, read_models(models), tuple(proxies))
+    if demo:
+        from heedful.studio_demo import add_demo
+
+        add_demo(database)
+    serve_studio(settings)
+
+
+@studio_app.command("backup")
+def backup_command(
+    to: Annotated[Path, typer.Argument(help="The copy: a new file.")],
+    database: Database = DATABASE,
+) -> None:
+    """Copy the database, checked, while it is in use."""
+    from heedful.feedback.backup import copy_database
+
+    copy_database(_there(database), to)
+    console.print(f"{to}: {to.stat().st_size / 1e6:.1f} MB, checked", markup=False)
+
+
+@studio_app.command("restore")
+def restore_command(
+    copy: Annotated[Path, typer.Argument(help="A copy that 'backup' wrote.")],
+    database: Database = DATABASE,
+) -> None:
+    """Put a copy in the database's place; the studio must be stopped. The old file is kept beside it."""
+    from heedful.feedback.backup import restore
+    from heedful.feedback.store import Store
+
+    kept = restore(copy, Store(database))
+    console.print(
+        f"{database}: is {copy} again" + (f"; what was there is kept as {kept}" if kept else ""), markup=False
+    )
+
+
+@studio_app.command("link")
+def link_command(
+    login: Annotated[str, typer.Argument(help="Whose password is to be set anew.")],
+    url: Annotated[str, typer.Option(help="Where the studio is reached.")] = "http://127.0.0.1:8100",
+    database: Database = DATABASE,
+) -> None:
+    """Print a one-time link by which someone sets a new password; for whoever has the database."""
+    from heedful.feedback.accounts import all_accounts, create_link
+
+    with _there(database).write() as connection:
+        found = next((row for row in all_accounts(connection) if row.login == login.lower()), None)
+        if found is None:
+            raise InputError(f"there is no account '{login}'")
+        secret = create_link(connection, "reset", time.time(), role=found.role, account_id=found.id)
+    console.print(f"{url.rstrip('/')}/join/{secret}", soft_wrap=True, markup=False)
+
+
+@studio_app.command("import")
+def import_command(
+    project: ProjectName,
+    file: Annotated[
+        Path, typer.Argument(help="Rankings, preferences, completions, or prompt, response_a, response_b.")
+    ],
+    preset: Annotated[str, typer.Option(help="The sheet of a new project.")] = "pair",
+    database: Database = DATABASE,
+) -> None:
+    """Add a file's items to a project, which is made if there is none. Bad rows are named; run again to go on."""
+    from heedful.feedback.intake import import_file
+    from heedful.feedback.presets import PRESETS
+    from heedful.feedback.projects import QueuePolicy, create_project, find_project
+    from heedful.feedback.store import open_store
+
+    if preset not in PRESETS:
+        raise InputError(f"--preset {preset}: is none of {', '.join(PRESETS)}")
+    store = open_store(database)
+    with store.write() as connection:
+        found = find_project(connection, project)
+        project_id = found.id if found else create_project(connection, project, PRESETS[preset].sheet, QueuePolicy())
+    done = import_file(store, project_id, file)
+    labels = f", {done.labels:,} labels" if done.labels else ""
+    console.print(f"{project}: {done.items:,} new items{labels}, {done.there_already:,} there already", markup=False)
+    for fault in done.faults:
+        console.print(f"  {fault}", markup=False, soft_wrap=True)
+    if done.fault_count:
+        raise typer.Exit(InputError.exit_code)
+
+
+@studio_app.command("export")
+def export_command(
+    project: ProjectName,
+    to: Annotated[Path, typer.Argument(help="The file to write: JSON lines.")],
+    kind: Annotated[str, typer.Option(help="rankings, demonstrations or raw.")] = "rankings",
+    database: Database = DATABASE,
+) -> None:
+    """Write a project's judgements: rankings to train on, demonstrations, or the raw log."""
+    from heedful.feedback.labels import rows_of
+    from heedful.feedback.projects import find_project
+    from heedful.run.atomic import atomic_text
+
+    store = _there(database)
+    with store.read() as connection:
+        found = find_project(connection, project)
+        if found is None:
+            raise InputError(f"{database}: holds no project '{project}'")
+        lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows_of(connection, found, kind)]
+    atomic_text(to, "".join(lines))
+    console.print(f"{to}: {len(lines):,} rows", markup=False)
+
+
+def _there(database: str) -> Store:
+    """A database that exists; none is made by mistake."""
+    from heedful.feedback.store import Store, open_store
+
+    store = Store(database)
+    if store.sqlite and not store.file.exists():
+        raise InputError(f"{database}: there is no such database; name it with --database")
+    return open_store(database)

@@ -1,0 +1,191 @@
+"""What goes in: every format, bad rows by their place, twice the same as once; and what comes out trains."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select
+from tests.feedback.conftest import plain, say
+
+from heedful.data.sources import read_demonstrations, read_rankings
+from heedful.errors import InputError
+from heedful.feedback.intake import import_file
+from heedful.feedback.labels import raw_row, read_labels, rows_of
+from heedful.feedback.order import ensemble_gap, narrowing, reorder
+from heedful.feedback.presets import PRESETS
+from heedful.feedback.projects import Project
+from heedful.feedback.queue import lease
+from heedful.feedback.store import Store
+from heedful.feedback.tables import assignment, item
+
+Make = Callable[..., Project]
+PAIR = {"prompt": "q", "response_a": "one", "response_b": "two", "source_a": "sft", "source_b": "ppo"}
+
+
+def write(path: Path, rows: list[Any]) -> Path:
+    path.write_text("".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows))
+    return path
+
+
+def count(store: Store) -> int:
+    with store.read() as connection:
+        return int(connection.execute(select(func.count()).select_from(item)).scalar_one())
+
+
+def test_bad_rows_are_named_good_ones_go_in_and_again_adds_what_is_missing(
+    store: Store, make: Make, tmp_path: Path
+) -> None:
+    project = make(0)
+    rows: list[Any] = [PAIR | {"prompt": f"q{i}"} for i in range(5)]
+    bad = [*rows[:2], PAIR | {"response_b": 7}, "{broken", PAIR | {"response_b": "one"}, *rows[2:]]
+    report = import_file(store, project.id, write(tmp_path / "a.jsonl", bad))
+    assert (report.items, report.there_already, report.fault_count) == (5, 0, 3)
+    for line, word in ((3, "response_b"), (4, "JSON"), (5, "equal answers")):
+        assert any(f"a.jsonl:{line}" in fault and word in fault for fault in report.faults), report.faults
+    mended = [*rows, PAIR | {"prompt": "q9"}]
+    report = import_file(store, project.id, write(tmp_path / "a.jsonl", mended))
+    assert (report.items, report.there_already, report.fault_count) == (1, 5, 0)
+    assert count(store) == 6
+
+
+def test_csv_names_its_lines(store: Store, make: Make, tmp_path: Path) -> None:
+    project = make(0)
+    path = tmp_path / "a.csv"
+    path.write_text('prompt,response_a,response_b\n"q, 1",one,two\nq2,one\nq3,"a\nb",two\n')
+    report = import_file(store, project.id, path)
+    assert report.items == 2 and report.faults == [
+        f"{path}, line 3: found another number of fields than the heading has, expected one for each; mend the row"
+    ]
+
+
+def test_each_sheet_gets_items_of_its_own_shape(store: Store, make: Make, tmp_path: Path) -> None:
+    answers = [{"role": "assistant", "content": text} for text in ("a", "b", "c", "d")]
+    rows = [
+        {"prompt": [{"role": "user", "content": "q"}], "completion": [one], "policy": f"p{i}"}
+        for i, one in enumerate(answers)
+    ]
+    path = write(tmp_path / "completions.jsonl", rows)
+    for number, (preset, items) in enumerate((("pair", 6), ("rank", 1), ("steps", 4))):
+        project = make(0, sheet=PRESETS[preset].sheet, name=f"p{number}")
+        assert import_file(store, project.id, path).items == items
+    single = write(tmp_path / "single.jsonl", rows[:1])
+    assert "a single answer" in import_file(store, make(0, name="x").id, single).faults[0]
+
+
+def test_labels_that_come_with_rows_are_kept_under_their_raters(store: Store, make: Make, tmp_path: Path) -> None:
+    project = make(0)
+    row = {"prompt": "q", "chosen": "good", "rejected": "bad", "rater": "judge-1", "rater_kind": "ai", "margin": 2.0}
+    path = write(tmp_path / "pairs.jsonl", [row])
+    assert import_file(store, project.id, path).labels == 1
+    assert import_file(store, project.id, path).labels == 0
+    out = write(tmp_path / "out.jsonl", _rows(store, project, "rankings"))
+    [ranking] = read_rankings([out])
+    assert ranking.rater == "judge-1" and ranking.rater_kind == "ai" and ranking.margins == (2.0,)
+    assert ranking.completions[ranking.ranks.index(0)] == "good"
+
+
+def test_checks_need_an_order_and_take_it_from_the_row(store: Store, make: Make, tmp_path: Path) -> None:
+    project = make(0)
+    rows = [
+        {"prompt": "q", "chosen": "good", "rejected": "bad", "part": "gold"},
+        PAIR | {"part": "gold"},
+        {"prompt": "q2", "chosen": "good", "rejected": "bad", "part": "silver"},
+        {"prompt": "q3", "chosen": "good", "rejected": "bad", "priority": "soon"},
+        {"prompt": "q4", "chosen": "good", "rejected": "bad", "scores": [[1.0], [2.0, 3.0]]},
+    ]
+    report = import_file(store, project.id, write(tmp_path / "a.jsonl", rows[:1] + rows[2:]))
+    assert report.items == 1 and [word in fault for word, fault in zip(
+        ("part", "priority", "scores"), report.faults, strict=True)] == [True] * 3  # fmt: skip
+    report = import_file(store, project.id, write(tmp_path / "b.jsonl", rows[1:2]))
+    assert "an order of the answers" in report.faults[0]
+    with store.read() as connection:
+        row = connection.execute(select(item.c.part, item.c.expected, item.c.target)).one()
+    assert row.part == "gold" and row.expected["verdict"] == "prefer" and row.target == 0
+
+
+def test_a_file_of_another_kind_is_refused(store: Store, make: Make, tmp_path: Path) -> None:
+    project = make(0)
+    with pytest.raises(InputError, match="no such file"):
+        import_file(store, project.id, tmp_path / "none.csv")
+    (tmp_path / "a.png").write_bytes(b"\x89PNG")
+    with pytest.raises(InputError, match="reads"):
+        import_file(store, project.id, tmp_path / "a.png")
+
+
+def _rows(store: Store, project: Project, kind: str) -> list[Any]:
+    with store.read() as connection:
+        return list(rows_of(connection, project, kind))
+
+
+def _answer_all(store: Store, project: Project, rater: int, value: Any) -> None:
+    while True:
+        with store.write() as connection:
+            held = lease(connection, project, rater, 0.0, 1)
+            if not held:
+                return
+            say(connection, project, held[0], rater, value)
+
+
+def test_an_edited_answer_is_a_demonstration_and_beats_both(
+    store: Store, make: Make, people: list[int], tmp_path: Path
+) -> None:
+    project = make(1, sheet=PRESETS["edit"].sheet)
+    value = {"verdict": "prefer", "preferred": 1, "strength": 1, "edited": "as it should be", "edited_from": 1}
+    _answer_all(store, project, people[0], value)
+    [demonstration] = read_demonstrations(write(tmp_path / "d.jsonl", _rows(store, project, "demonstrations")))
+    assert demonstration.completion == "as it should be"
+    [ranking] = read_rankings([write(tmp_path / "r.jsonl", _rows(store, project, "rankings"))])
+    with store.read() as connection:
+        shown = connection.execute(select(assignment.c.shown)).scalar_one()
+    order = [text for _, text in sorted(zip(ranking.ranks, ranking.completions, strict=True))]
+    assert order == ["as it should be", f"answer 0.{shown[1]}", f"answer 0.{shown[0]}"]
+
+
+def test_rankings_with_ties_and_unranked_answers(store: Store, make: Make, people: list[int], tmp_path: Path) -> None:
+    project = make(1, sheet=PRESETS["rank"].sheet, answers=4)
+    _answer_all(store, project, people[0], {"ranks": [1, 0, None, 1]})
+    [ranking] = read_rankings([write(tmp_path / "r.jsonl", _rows(store, project, "rankings"))])
+    assert sorted(ranking.ranks) == [0, 1, 1] and len(ranking.completions) == 3
+    [raw] = _rows(store, project, "raw")
+    assert (
+        len(raw["completions"]) == 4 and sorted(raw["shown"]) == [0, 1, 2, 3] and raw["value"]["ranks"].count(None) == 1
+    )
+    assert raw["completions"][raw["shown"][1]] == ranking.completions[ranking.ranks.index(0)]
+
+
+def test_both_good_and_both_bad_stay_apart_in_the_raw_log(store: Store, make: Make, people: list[int]) -> None:
+    project = make(2)
+    with store.write() as connection:
+        for value, key in zip(({"verdict": "both_good"}, {"verdict": "both_bad"}),
+                              lease(connection, project, people[0], 0.0, 2), strict=True):  # fmt: skip
+            say(connection, project, key, people[0], value)
+        labels = list(read_labels(connection, project))
+    assert {raw_row(label)["value"]["verdict"] for label in labels} == {"both_good", "both_bad"}
+    assert [row["ranks"] for row in _rows(store, project, "rankings")] == [[0, 0], [0, 0]]
+
+
+def test_the_queue_follows_the_rule_and_keeps_a_random_share(store: Store, make: Make, tmp_path: Path) -> None:
+    project = make(0, plain(random=0.25))
+    rows = [PAIR | {"prompt": f"q{i}", "scores": [[0.0, 0.0], [float(i), -float(i)]]} for i in range(100)]
+    import_file(store, project.id, write(tmp_path / "a.jsonl", rows))
+    with store.write() as connection:
+        placed = reorder(connection, project, "ensemble")
+        found = connection.execute(select(item.c.chosen_by, item.c.scores).order_by(item.c.place)).all()
+        with pytest.raises(InputError, match="no waiting item has a label"):
+            reorder(connection, project, "disagreement")
+    assert 10 <= placed["random"] <= 45 and placed["ensemble"] == 100 - placed["random"]
+    gaps = [ensemble_gap(row.scores) for row in found if row.chosen_by == "ensemble"]
+    assert gaps == sorted(gaps, reverse=True)
+    places = [i for i, row in enumerate(found) if row.chosen_by == "random"]
+    assert min(places) < 25 and max(places) > 60  # all along, not at the end
+
+
+def test_another_judgement_narrows_most_where_few_were_made() -> None:
+    wins = {("a", "b"): 50.0, ("b", "a"): 50.0, ("a", "c"): 2.0, ("c", "a"): 2.0, ("b", "c"): 100.0}
+    assert narrowing(wins, "a", "c") > narrowing(wins, "a", "b") > narrowing(wins, "b", "c") > 0
+    assert narrowing(wins, "a", "b") == narrowing(wins, "b", "a") and narrowing(wins, "a", "a") == 0
+    assert ensemble_gap([[1.0, 2.0], [3.0, 4.0]]) == 0  # both models see the same gap

@@ -1,0 +1,134 @@
+"""The database: its tables, copies, refusals in words."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import text
+
+from heedful.errors import InputError, ResourceError
+from heedful.feedback.audit import broken_at, note
+from heedful.feedback.backup import copy_database, restore
+from heedful.feedback.migrate import HEAD, SCRIPTS, version_of
+from heedful.feedback.projects import Project, find_project
+from heedful.feedback.store import Store, database_url, open_store
+from heedful.feedback.tables import metadata
+
+
+def test_the_scripts_make_the_tables_that_the_code_knows(store: Store) -> None:
+    with store.read() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+        assert compare_metadata(context, metadata) == []
+    assert ScriptDirectory(str(SCRIPTS)).get_current_head() == HEAD == version_of(store)
+
+
+def test_commits_outlive_a_power_cut_by_setting(store: Store) -> None:
+    with store.write() as connection:
+        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2  # FULL
+        assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar() == 1
+
+
+def test_a_block_that_fails_leaves_nothing(store: Store, make: Callable[..., Project]) -> None:
+    with pytest.raises(ZeroDivisionError), store.write() as connection:
+        connection.execute(text("INSERT INTO attempt (key, at) VALUES ('x', 1)"))
+        1 / 0  # noqa: B018
+    with store.read() as connection:
+        assert connection.execute(text("SELECT count(*) FROM attempt")).scalar() == 0
+
+
+def test_a_newer_database_is_refused(store: Store) -> None:
+    with store.write() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(InputError, match="newer heedful"):
+        open_store(str(store.file))
+
+
+def test_foreign_tables_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "other.db"
+    with sqlite3.connect(path) as other:
+        other.execute("CREATE TABLE judgement (id INTEGER)")
+    other.close()
+    with pytest.raises(InputError, match="did not write"):
+        open_store(str(path))
+
+
+def test_no_database_at_all_is_named(tmp_path: Path) -> None:
+    (tmp_path / "notes.db").write_text("these are notes, and long enough to be no empty file " * 100)
+    with pytest.raises(ResourceError, match="no database"):
+        open_store(str(tmp_path / "notes.db"))
+    with pytest.raises(InputError, match="is a folder"):
+        open_store(str(tmp_path))
+    for url in ("mysql://a/b", "sqlite://", "://"):
+        with pytest.raises(InputError):
+            database_url(url)
+
+
+def test_a_database_that_another_program_holds_says_so(store: Store) -> None:
+    impatient = Store(str(store.file), wait=0.05)
+    other = sqlite3.connect(store.file, isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(ResourceError, match="another program holds"), impatient.write():
+        pass
+    other.close()
+    with impatient.write():
+        pass
+    impatient.close()
+
+
+def test_a_read_only_database_and_a_full_disk_say_what_to_do(store: Store) -> None:
+    read_only, full = Store(str(store.file)), Store(str(store.file))
+    with pytest.raises(ResourceError, match="may not be written"), read_only.write() as connection:
+        connection.exec_driver_sql("PRAGMA query_only=ON")
+        connection.execute(text("INSERT INTO attempt (key, at) VALUES ('x', 1)"))
+    with pytest.raises(ResourceError, match="disk is full"), full.write() as connection:
+        pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
+        connection.exec_driver_sql(f"PRAGMA max_page_count={pages}")
+        for _ in range(2000):
+            connection.execute(text("INSERT INTO attempt (key, at) VALUES (:key, 1)"), {"key": "x" * 150})
+    with store.read() as connection:
+        assert connection.execute(text("SELECT count(*) FROM attempt")).scalar() == 0
+    read_only.close()
+    full.close()
+
+
+def test_a_copy_is_whole_and_comes_back(store: Store, make: Callable[..., Project], tmp_path: Path) -> None:
+    make(3)
+    copy = tmp_path / "copies" / "one.db"
+    copy_database(store, copy)
+    with pytest.raises(InputError, match="is there already"):
+        copy_database(store, copy)
+    make(3, name="later")
+    with pytest.raises(InputError, match="is in use"):
+        restore(copy, store)
+    store.close()
+    kept = restore(copy, store)
+    again = open_store(str(store.file))
+    with again.read() as connection:
+        assert find_project(connection, "p") and not find_project(connection, "later")
+    again.close()
+    assert kept is not None
+    before = open_store(str(kept))
+    with before.read() as connection:
+        assert find_project(connection, "later")
+    before.close()
+    damaged = tmp_path / "damaged.db"
+    damaged.write_bytes(copy.read_bytes()[:5000])
+    with pytest.raises(InputError, match="no sound copy|damaged"):
+        restore(damaged, store)
+
+
+def test_the_log_tells_when_a_line_was_changed(store: Store) -> None:
+    with store.write() as connection:
+        for number in range(4):
+            note(connection, float(number), None, "did", f"thing {number}", n=number)
+        assert broken_at(connection) == 0
+        connection.execute(text("DROP TRIGGER event_no_update"))
+        connection.execute(text("UPDATE event SET subject = 'another' WHERE id = 3"))
+        assert broken_at(connection) == 3

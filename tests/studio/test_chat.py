@@ -1,0 +1,113 @@
+"""Live chat over a stand-in endpoint: two answers a turn, blind; what is preferred goes on; turns are exported."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from typing import Any
+
+import httpx
+import pytest
+from tests.studio.conftest import Place
+
+from heedful.errors import ResourceError
+from heedful.feedback.presets import PRESETS
+from heedful.studio import speak
+from heedful.studio.settings import Model
+
+
+@pytest.fixture
+def heard(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What the models were asked; each answers with its name and how many messages it got."""
+    calls: list[Any] = []
+
+    def ask(model: Model, messages: Any, **_: Any) -> str:
+        calls.append((model.name, messages))
+        return f"{'one' if model.name == 'first' else 'two'} says {len(messages)}"
+
+    monkeypatch.setattr("heedful.studio.routes.chat.ask", ask)
+    return calls
+
+
+def say(client: Any, talk: int, text: str, key: str = "") -> Any:
+    return client.post(f"/api/conversations/{talk}/turns", json={"client_uuid": key or str(uuid.uuid4()), "text": text})
+
+
+def test_what_is_preferred_goes_on_and_every_turn_is_a_ranking(place: Place, heard: list[Any]) -> None:
+    project = place.add_project("talk", PRESETS["red_team"].sheet, items=0)
+    client = place.client("rater")
+    talk = client.post(f"/api/projects/{project.id}/conversations", json={"goal": "try"}).json()
+    key = str(uuid.uuid4())
+    first = say(client, talk["id"], "hello", key).json()
+    assert say(client, talk["id"], "hello", key).json()["turns"][0]["assignment"] == first["turns"][0]["assignment"]
+    assert len(heard) == 2  # sent twice, asked once
+    early = say(client, talk["id"], "again")
+    assert early.status_code == 409 and "which of the last two" in early.json()["error"]
+    turn = first["turns"][0]
+    body = {"client_uuid": str(uuid.uuid4()), "value": {"verdict": "prefer", "preferred": 1, "strength": 2}}
+    assert client.post(f"/api/assignments/{turn['assignment']}/judgements", json=body).status_code == 200
+    liked = turn["answers"][1]["text"]
+    second = say(client, talk["id"], "and then?")
+    assert heard[-1][1] == [
+        {"role": "user", "content": "hello"},
+        {"role": "assistant", "content": liked},
+        {"role": "user", "content": "and then?"},
+    ]
+    for text in (json.dumps(talk), second.text):
+        assert '"first"' not in text and '"second"' not in text  # the models' names
+    assert client.post(f"/api/conversations/{talk['id']}/end", json={}).status_code == 422
+    assert client.post(f"/api/conversations/{talk['id']}/end", json={"success": 4}).status_code == 200
+    assert say(client, talk["id"], "more").status_code == 409
+    raw = place.client("owner").get(f"/api/projects/{project.id}/export?kind=raw").text.splitlines()
+    [row] = [json.loads(line) for line in raw]
+    assert sorted(row["sources"]) == ["first", "second"] and row["part"] == "chat"
+    assert row["completions"][row["value"]["preferred"]] == liked
+
+
+def test_the_same_words_in_two_conversations_are_two_items(place: Place, heard: list[Any]) -> None:
+    project = place.add_project("talk", PRESETS["chat"].sheet, items=0, members=("rater", "reviewer"))
+    for role in ("rater", "rater", "reviewer"):
+        client = place.client(role)
+        talk = client.post(f"/api/projects/{project.id}/conversations", json={}).json()
+        assert len(say(client, talk["id"], "hello").json()["turns"]) == 1
+    assert place.client("owner").get(f"/api/projects/{project.id}").json()["items"] == 3
+
+
+def test_another_raters_conversation_is_not_there(place: Place, heard: list[Any]) -> None:
+    project = place.add_project("talk", PRESETS["chat"].sheet, items=0)
+    talk = place.client("rater").post(f"/api/projects/{project.id}/conversations", json={}).json()["id"]
+    assert say(place.client("owner"), talk, "hello").status_code == 404
+
+
+def test_an_endpoint_that_is_away_is_told_in_a_sentence(place: Place) -> None:
+    project = place.add_project("talk", PRESETS["chat"].sheet, items=0)
+    client = place.client("rater")
+    talk = client.post(f"/api/projects/{project.id}/conversations", json={}).json()["id"]
+    answer = say(client, talk, "hello")  # nothing listens on port 9
+    assert answer.status_code == 503 and "nothing was lost" in answer.json()["error"]
+    assert client.get(f"/api/conversations/{talk}").json()["turns"] == []
+
+
+@pytest.mark.parametrize(
+    "answer", [httpx.Response(500), httpx.Response(200, json={"x": 1}), httpx.Response(200, text="<p>")]
+)
+def test_a_strange_answer_of_an_endpoint(monkeypatch: pytest.MonkeyPatch, answer: httpx.Response) -> None:
+    answer.request = httpx.Request("POST", "http://h")
+    monkeypatch.setattr(httpx, "post", lambda *_, **__: answer)
+    with pytest.raises(ResourceError, match="endpoint"):
+        speak.ask(Model("m", "http://h"), [])
+
+
+def test_a_key_is_sent_and_an_answer_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: dict[str, Any] = {}
+
+    def post(url: str, **more: Any) -> httpx.Response:
+        sent.update(more, url=url)
+        body = {"choices": [{"message": {"content": "hi"}}]}
+        return httpx.Response(200, json=body, request=httpx.Request("POST", url))
+
+    monkeypatch.setattr(httpx, "post", post)
+    monkeypatch.setenv("THE_KEY", "k")
+    assert speak.ask(Model("m", "http://h/v1", "org/m", "THE_KEY"), [{"role": "user", "content": "x"}]) == "hi"
+    assert sent["url"] == "http://h/v1/chat/completions" and sent["headers"] == {"Authorization": "Bearer k"}
+    assert sent["json"]["model"] == "org/m"

@@ -1,0 +1,232 @@
+"""What a rater's browser gets and sends: nothing of sources, checks or others; everything back as it was."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+from tests.feedback.conftest import new_item
+from tests.studio.conftest import Place
+
+from heedful.data.sources import read_rankings
+from heedful.feedback.intake import Imported, import_items
+from heedful.feedback.presets import PRESETS
+from heedful.feedback.sheet import Answered
+from heedful.feedback.tables import assignment
+
+PREFER = {"verdict": "prefer", "preferred": 0, "strength": 3}
+
+
+def submission(value: Any = PREFER, key: str = "") -> dict[str, Any]:
+    return {"client_uuid": key or str(uuid.uuid4()), "value": value, "seconds": 2.5}
+
+
+def desk(client: Any, project: int) -> Any:
+    answer = client.post(f"/api/projects/{project}/desk")
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def test_nothing_that_a_rater_gets_tells_sources_checks_or_others(place: Place) -> None:
+    known = Answered(verdict="prefer", preferred=0, strength=1)
+    import_items(
+        place.store, place.project, [new_item(i, part="gold", expected=known) for i in range(90, 93)], Imported()
+    )
+    other = place.client("reviewer")
+    for task in desk(other, place.project.id)["tasks"]:
+        body = submission(PREFER | {"reason": "a telling reason"})
+        other.post(f"/api/assignments/{task['assignment']}/judgements", json=body)
+    client = place.client("rater")
+    seen = [client.post(f"/api/projects/{place.project.id}/desk").text]
+    for task in json.loads(seen[0])["tasks"]:
+        seen.append(client.get(f"/api/assignments/{task['assignment']}").text)
+        seen.append(client.post(f"/api/assignments/{task['assignment']}/judgements", json=submission()).text)
+    seen += [client.get(path).text for path in (f"/api/projects/{place.project.id}/mine", "/api/projects",
+             f"/projects/{place.project.id}/label", "/")]  # fmt: skip
+    for text in seen:
+        for word in (
+            "model-0",
+            "model-1",
+            "gold",
+            "expected",
+            "a telling reason",
+            "chosen_by",
+            "completions",
+            "scores",
+            '"item"',
+        ):
+            assert word not in text, (word, text[:300])
+
+
+def test_checks_look_like_any_other_item(place: Place) -> None:
+    known = Answered(verdict="prefer", preferred=0, strength=1)
+    project = place.add_project("checks", PRESETS["pair"].sheet, items=1)
+    import_items(place.store, project, [new_item(50, part="gold", expected=known)], Imported())
+    with place.store.write() as connection:
+        from tests.feedback.conftest import plain
+
+        from heedful.feedback.projects import change_project
+
+        change_project(connection, project.id, queue=plain(gold=0.5))
+    tasks = desk(place.client("rater"), project.id)["tasks"]
+    with place.store.read() as connection:
+        parts = set(connection.execute(select(assignment.c.part)).scalars())
+    if parts == {"main", "gold"}:
+        ordinary, check = ({key: type(value).__name__ for key, value in task.items()} for task in tasks)
+        assert ordinary == check
+        assert tasks[0]["training"] is tasks[1]["training"] is False
+
+
+def test_a_whole_way_through_the_api(place: Place, tmp_path: Path) -> None:
+    client = place.client("rater")
+    chosen = {}
+    while tasks := desk(client, place.project.id)["tasks"]:
+        task = tasks[0]
+        number = task["assignment"]
+        assert client.put(f"/api/assignments/{number}/draft", json={"value": {"reason": "so far"}}).json()["done"]
+        assert client.get(f"/api/assignments/{number}").json()["filled_in"] == {"reason": "so far"}
+        assert client.post(f"/api/assignments/{number}/heartbeat").json()["done"]
+        chosen[task["prompt"][0]["text"]] = task["answers"][0]["text"]
+        saved = client.post(f"/api/assignments/{number}/judgements", json=submission()).json()
+        assert saved["revision"] == 1 and not saved["late"] and saved["feedback"] == {}
+    assert len(chosen) == 6 and len(client.get(f"/api/projects/{place.project.id}/mine").json()) == 6
+    path = tmp_path / "rankings.jsonl"
+    path.write_text(place.client("service").get(f"/api/projects/{place.project.id}/export").text)
+    for ranking in read_rankings([path]):
+        assert ranking.completions[ranking.ranks.index(0)] == chosen[ranking.prompt.messages[0].content]
+        assert ranking.margins == (3.0,)
+    figures = place.client("reviewer").get(f"/api/projects/{place.project.id}/figures").json()
+    assert figures["side"] == {"n": 6, "first": 6, "share": 1.0, "p": pytest.approx(0.0412, abs=1e-3)}
+    assert figures["raters"][0]["name"] == "" and figures["verdicts"] == {"prefer": 6}
+    assert place.client("owner").get(f"/api/projects/{place.project.id}/figures").json()["raters"][0]["name"] == "rater"
+
+
+def test_a_retry_is_answered_alike_and_another_answer_is_not(place: Place) -> None:
+    client = place.client("rater")
+    number = desk(client, place.project.id)["tasks"][0]["assignment"]
+    body = submission()
+    first, second = (client.post(f"/api/assignments/{number}/judgements", json=body) for _ in range(2))
+    assert first.status_code == second.status_code == 200
+    assert first.json() | {"repeated": True} == second.json()
+    other = client.post(f"/api/assignments/{number}/judgements", json=body | {"value": {"verdict": "tie"}})
+    assert other.status_code == 422 and "nothing was changed" in other.json()["error"]
+    assert client.get(f"/api/assignments/{number}").json()["filled_in"] == PREFER
+
+
+def test_skipping_and_reporting(place: Place) -> None:
+    client = place.client("rater")
+    first, second = (task["assignment"] for task in desk(client, place.project.id)["tasks"])
+    assert client.post(f"/api/assignments/{first}/skip", json={}).status_code == 200
+    assert client.post(f"/api/assignments/{second}/report", json={}).status_code == 422
+    assert client.post(f"/api/assignments/{second}/report", json={"text": "broken"}).status_code == 200
+    assert not {first, second} & {task["assignment"] for task in desk(client, place.project.id)["tasks"]}
+    [one] = place.client("owner").get(f"/api/projects/{place.project.id}/figures").json()["raters"]
+    assert (one["skipped"], one["reported"], one["done"]) == (1, 1, 0)
+    late = client.post(f"/api/assignments/{first}/judgements", json=submission())  # second thoughts are welcome
+    assert late.status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"client_uuid": "x", "value": {}}, "client_uuid"),
+        ({"value": {}}, "client_uuid"),
+        (submission({"verdict": "prefer", "preferred": 0, "strength": 9}), "strength"),
+        (submission({"verdict": "prefer", "colour": 1}), "colour"),
+        (submission({"verdict": "none"}), "choose one answer"),
+        (submission() | {"extra": 1}, "extra"),
+        (submission() | {"seconds": -1}, "seconds"),
+        (submission({"verdict": "tie", "reason": "x" * 20_000}), "reason"),
+    ],
+)
+def test_a_bad_answer_is_refused_in_a_sentence(place: Place, body: Any, said: str) -> None:
+    client = place.client("rater")
+    number = desk(client, place.project.id)["tasks"][0]["assignment"]
+    answer = client.post(f"/api/assignments/{number}/judgements", json=body)
+    assert answer.status_code in (400, 422) and said in answer.json()["error"]
+
+
+def test_an_assignment_of_somebody_else_is_not_there(place: Place) -> None:
+    number = desk(place.client("rater"), place.project.id)["tasks"][0]["assignment"]
+    for role in ("owner", "reviewer"):
+        answer = place.client(role).post(f"/api/assignments/{number}/judgements", json=submission())
+        assert answer.status_code == 400 and "among yours" in answer.json()["error"]
+
+
+def test_machines_read_items_and_add_labels_in_the_same_queue(place: Place) -> None:
+    service = place.client("service")
+    base = f"/api/projects/{place.project.id}"
+    items = service.get(f"{base}/machine-items?judge=judge-1").json()
+    assert len(items) == 6 and "model-0" not in json.dumps(items)
+    labels = [
+        {
+            "item": one["item"],
+            "client_uuid": str(uuid.uuid4()),
+            "value": {"verdict": "prefer", "preferred": 0, "strength": 1},
+        }
+        for one in items
+    ]
+    bad = [{"item": 999, "client_uuid": str(uuid.uuid4()), "value": {"verdict": "tie"}},
+           {"item": items[0]["item"], "client_uuid": str(uuid.uuid4()), "value": {"verdict": "prefer"}}]  # fmt: skip
+    report = service.post(f"{base}/machine-labels", json={"judge": "judge-1", "labels": labels + bad}).json()
+    assert report["saved"] == 6 and len(report["faults"]) == 2
+    again = service.post(f"{base}/machine-labels", json={"judge": "judge-1", "labels": labels}).json()
+    assert (again["saved"], again["there_already"]) == (0, 6)
+    assert service.get(f"{base}/machine-items?judge=judge-1").json() == []
+    assert len(service.get(f"{base}/machine-items?judge=judge-2").json()) == 6
+    client = place.client("rater")
+    assert desk(client, place.project.id)["tasks"][0]["suggestions"] == []  # hidden by default
+    queue = place.client("owner").get(base).json()["queue"] | {"suggestions": "shown"}
+    place.client("owner").patch(base, json={"queue": queue})
+    task = desk(client, place.project.id)["tasks"][0]
+    best = task["suggestions"][0]["preferred"]
+    stored = next(one for one in items if one["prompt"][0]["content"] == task["prompt"][0]["text"])
+    assert task["answers"][best]["text"] == stored["answers"][0]
+
+
+def test_import_by_the_api_names_bad_rows(place: Place) -> None:
+    rows = [{"prompt": "q", "response_a": "x", "response_b": "y"}, {"prompt": "", "response_a": "x", "response_b": "y"}]
+    body = "\n".join(json.dumps(row) for row in rows).encode()
+    owner = place.client("owner")
+    report = owner.post(f"/api/projects/{place.project.id}/import?name=../../etc/a.jsonl", content=body).json()
+    assert report["items"] == 1 and report["faults"] == [
+        "a.jsonl:2: field 'prompt': found an empty text, expected a text, or messages; write the prompt"
+    ]
+    refused = owner.post(f"/api/projects/{place.project.id}/import?name=a.exe", content=body)
+    assert refused.status_code == 422 and ".jsonl" in refused.json()["error"]
+
+
+def test_a_project_is_made_and_changed(place: Place) -> None:
+    owner = place.client("owner")
+    made = owner.post("/api/projects", json={"name": "new", "preset": "helpsteer"}).json()["id"]
+    assert owner.post("/api/projects", json={"name": "new", "preset": "hh"}).status_code == 400
+    assert owner.get(f"/api/projects/{made}").json()["sheet"]["reason"] == "required"
+    assert owner.patch(f"/api/projects/{made}", json={"open": False, "guidelines": "# g"}).json()["done"]
+    assert owner.get(f"/api/projects/{made}").json()["guidelines"] == "# g"
+    bad = owner.post("/api/projects", json={"name": "bad", "sheet": {"compare": "none"}})
+    assert bad.status_code == 422 and "asks nothing" in bad.json()["error"]
+    events = owner.get("/api/events").json()
+    assert events["broken_at"] == 0 and [one["action"] for one in events["events"]] == [
+        "project changed",
+        "project made",
+    ]
+
+
+def test_runs_and_their_curves(place: Place) -> None:
+    stage = place.settings.runs / "demo" / "01-sft"
+    stage.mkdir(parents=True)
+    lines = [json.dumps({"step": i, "loss": 3.0 - i / 1000}) for i in range(2000)]
+    (stage / "metrics.jsonl").write_text("\n".join(lines) + '\n{"step": 2000, "lo')  # a line that is being written
+    (place.settings.runs / "demo" / "report.html").write_text("<p>report</p>")
+    client = place.client("reviewer")
+    [run] = client.get("/api/runs").json()
+    assert run["name"] == "demo" and run["report"] and run["stages"][0]["complete"] is False
+    found = client.get("/api/runs/demo/stages/sft/metrics?points=100").json()
+    assert found["steps"] == 2000 and len(found["curves"]["loss"]) == 100
+    assert found["curves"]["loss"][-1] == [1999.0, pytest.approx(1.001)]
+    report = client.get("/api/runs/demo/report")
+    assert report.text == "<p>report</p>" and "sandbox" in report.headers["content-security-policy"]

@@ -1,0 +1,61 @@
+"""Texts of models and people: shown as meant, harmless whatever they hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.studio.payloads import PAYLOADS
+
+from heedful.studio.render import TAGS, direction, tree
+
+
+def nodes(found: list[Any]) -> Iterator[dict[str, Any]]:
+    for node in found:
+        if isinstance(node, dict):
+            yield node
+            yield from nodes(node.get("c", []))
+
+
+def words(found: list[Any]) -> str:
+    return "".join(node if isinstance(node, str) else words(node.get("c", [])) for node in found)
+
+
+def test_markdown_is_shown_as_meant() -> None:
+    found = tree(
+        "# Title\n\nA *b* **c** `d`\n\n1. one\n2. two\n\n```\ncode <b>\n```\n\n| a | b |\n|---|---|\n| 1 | 2 |"
+    )
+    tags = [node["t"] for node in nodes(found)]
+    assert {"h1", "p", "em", "strong", "code", "ol", "li", "pre", "table", "td"} <= set(tags)
+    assert "code <b>" in words(found)
+
+
+@pytest.mark.parametrize("payload", PAYLOADS)
+def test_no_payload_becomes_anything_but_text_and_allowed_tags(payload: str) -> None:
+    for node in nodes(tree(payload)):
+        assert node["t"] in TAGS | {"mark"} and set(node) <= {"t", "c", "href", "start"}
+        assert not node.get("href") or node["href"].lower().startswith(("http://", "https://", "mailto:"))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.text())
+def test_any_text_can_be_shown(text: str) -> None:
+    for node in nodes(tree(text)):
+        assert node["t"] in TAGS | {"mark"}
+
+
+def test_hidden_characters_are_marked_and_images_never_loaded() -> None:
+    found = tree("safe\u202egnp.exe\u200b![x](http://evil/i.png)")
+    assert "U+202E" in words(found) and "U+200B" in words(found) and "\u202e" not in words(found)
+    assert "[image: x]" in words(found) and not any("evil" in str(node) for node in nodes(found) if node["t"] != "p")
+
+
+def test_direction() -> None:
+    assert direction("123 שלום hello") == "rtl" and direction("hello שלום") == "ltr" and direction("…") == "ltr"
+
+
+def test_deep_nesting_ends() -> None:
+    assert tree(">" * 5000 + " x") and tree("[" * 5000) and tree("*" * 5000)
