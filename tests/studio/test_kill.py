@@ -24,13 +24,14 @@ from heedful.feedback.backup import check_file, copy_database
 from heedful.feedback.intake import Imported, import_items
 from heedful.feedback.presets import PRESETS
 from heedful.feedback.projects import add_members, create_project, read_project
-from heedful.feedback.store import Store, open_store
+from heedful.feedback.store import Store, count, open_store
+from heedful.feedback.tables import judgement
 
 TWICE = "SELECT item_id FROM assignment WHERE slot IS NOT NULL GROUP BY item_id, slot HAVING count(*) > 1"
 WRONG = """SELECT id FROM item WHERE taken > target OR taken <>
     (SELECT count(*) FROM assignment WHERE item_id = item.id AND slot IS NOT NULL)"""
 WRITERS = 50
-ROUNDS = 2
+ROUNDS = 1
 
 
 def free_port() -> int:
@@ -64,6 +65,16 @@ def fill(store: Store) -> tuple[int, list[str]]:
             tokens.append(create_token(connection, one, "t", ["read", "label"], 1, time.time()))
     import_items(store, project, [new_item(i) for i in range(600)], Imported())
     return project.id, tokens
+
+
+def wait_for(store: Store, judgements: int) -> None:
+    """Until so many are in, however busy the machine is."""
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        with store.read() as connection:
+            if count(connection, judgement) >= judgements:
+                return
+        time.sleep(0.1)
 
 
 def write_until(stop: Event, base: str, project: int, token: str) -> tuple[list[str], list[tuple[int, str]]]:
@@ -100,8 +111,8 @@ def test_every_acknowledged_answer_outlives_a_kill_once(tmp_path: Path) -> None:
         server, stop = start(database, port), Event()
         with ThreadPoolExecutor(WRITERS) as pool:
             running = [pool.submit(write_until, stop, base, project, token) for token in tokens]
-            time.sleep(2.5)
             live = Store(str(database))
+            wait_for(live, 3 * WRITERS)
             copy_database(live, tmp_path / f"copy-{round_}.db")  # a backup under load is whole
             live.close()
             check_file(tmp_path / f"copy-{round_}.db")

@@ -177,11 +177,15 @@ def progress(connection: Connection, project_id: int) -> Progress:
     return Progress(items + chats[0], begun + chats[1], complete + chats[2], gold, training)
 
 
+def known_rater(connection: Connection, account_id: int) -> int:
+    """The rater that an account is; 0: it is none yet."""
+    return int(connection.execute(select(rater.c.id).where(rater.c.account_id == account_id)).scalar() or 0)
+
+
 def rater_for(connection: Connection, account_id: int) -> int:
     """The rater that an account is; made with a pseudonym at first need."""
-    found = connection.execute(select(rater.c.id).where(rater.c.account_id == account_id)).scalar()
-    if found:
-        return int(found)
+    if found := known_rater(connection, account_id):
+        return found
     name = f"rater-{secrets.token_hex(4)}"
     return insert_one(connection, rater, kind="human", name=name, account_id=account_id)
 

@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from heedful.errors import HeedfulError
 from heedful.feedback.accounts import Account, Role, Scope, account_of_session, account_of_token
-from heedful.feedback.projects import Project, projects_of, rater_for, read_project
+from heedful.feedback.projects import Project, known_rater, projects_of, rater_for, read_project
 from heedful.feedback.store import Store
 from heedful.studio.settings import Settings
 
@@ -147,6 +147,10 @@ def project_for(connection: Connection, who: Who, project_id: int) -> Project:
 
 
 def rater_of(studio: Studio, who: Who) -> int:
-    """The rater that the caller is."""
+    """The rater that the caller is; read where it is known, so that reading waits for no writer."""
+    with studio.store.read() as connection:
+        found = known_rater(connection, who.account.id)
+    if found:
+        return found
     with studio.store.write() as connection:
         return rater_for(connection, who.account.id)

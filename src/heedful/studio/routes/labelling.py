@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from heedful.feedback import queue
-from heedful.feedback.projects import judged_by
+from heedful.feedback.projects import judged_by, rater_for
 from heedful.feedback.sheet import Sheet
 from heedful.feedback.submit import save_draft, submit
 from heedful.studio.access import House, Labeller, Refused, project_for, rater_of
@@ -77,10 +77,9 @@ class Past(BaseModel):
 @router.post("/projects/{project_id}/desk")
 def desk(project_id: int, studio: House, who: Labeller) -> Desk:
     """The items that the caller holds, filled up from the queue; asking again gives the same ones."""
-    rater_id, now = rater_of(studio, who), studio.clock()
-    with studio.store.read() as connection:
-        of = project_for(connection, who, project_id)
+    now = studio.clock()
     with studio.store.write() as connection:
+        of, rater_id = project_for(connection, who, project_id), rater_for(connection, who.account.id)
         held = queue.lease(connection, of, rater_id, now)
     with studio.store.read() as connection:
         tasks = read_tasks(connection, of, held, now)
@@ -114,8 +113,9 @@ def task(assignment_id: int, studio: House, who: Labeller) -> Task:
 @router.post("/assignments/{assignment_id}/heartbeat")
 def heartbeat(assignment_id: int, studio: House, who: Labeller) -> Done:
     """Hold an item longer. `done` is false when the lease had run out: an answer is kept all the same."""
-    rater_id, now = rater_of(studio, who), studio.clock()
+    now = studio.clock()
     with studio.store.write() as connection:
+        rater_id = rater_for(connection, who.account.id)
         held = queue.own(connection, assignment_id, rater_id)
         of = project_for(connection, who, held.project_id)
         return Done(done=queue.heartbeat(connection, assignment_id, rater_id, now + 60 * of.queue.lease_minutes))
@@ -124,8 +124,8 @@ def heartbeat(assignment_id: int, studio: House, who: Labeller) -> Done:
 @router.put("/assignments/{assignment_id}/draft")
 def draft(assignment_id: int, body: Draft, studio: House, who: Labeller) -> Done:
     """Keep what is filled in so far."""
-    rater_id = rater_of(studio, who)
     with studio.store.write() as connection:
+        rater_id = rater_for(connection, who.account.id)
         save_draft(connection, assignment_id, rater_id, body.value, studio.clock())
     return Done()
 
@@ -133,8 +133,8 @@ def draft(assignment_id: int, body: Draft, studio: House, who: Labeller) -> Done
 @router.post("/assignments/{assignment_id}/judgements")
 def answer(assignment_id: int, body: Submission, studio: House, who: Labeller) -> Saved:
     """Answer, or answer anew. Sent twice with one client_uuid, it counts once and is answered alike."""
-    rater_id = rater_of(studio, who)
     with studio.store.write() as connection:
+        rater_id = rater_for(connection, who.account.id)
         held = queue.own(connection, assignment_id, rater_id)
         of = project_for(connection, who, held.project_id)
         saved = submit(
@@ -157,8 +157,8 @@ def answer(assignment_id: int, body: Submission, studio: House, who: Labeller) -
 
 
 def _aside(studio: House, who: Labeller, assignment_id: int, kind: str, text: str) -> Done:
-    rater_id = rater_of(studio, who)
     with studio.store.write() as connection:
+        rater_id = rater_for(connection, who.account.id)
         queue.put_aside(connection, assignment_id, rater_id, kind, text, studio.clock())
     return Done()
 

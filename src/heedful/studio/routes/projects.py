@@ -27,9 +27,9 @@ from heedful.feedback.projects import (
     change_project,
     create_project,
     judged_by,
+    known_rater,
     progress,
     projects_of,
-    rater_for,
 )
 from heedful.feedback.queue import waiting
 from heedful.feedback.sheet import Sheet
@@ -102,9 +102,8 @@ def presets(who: Known) -> list[PresetRow]:
 @router.get("/projects")
 def projects(studio: House, who: Known) -> list[ProjectCard]:
     """The projects that the caller may see."""
-    with studio.store.write() as connection:
-        rater_id = rater_for(connection, who.account.id)
     with studio.store.read() as connection:
+        rater_id = known_rater(connection, who.account.id)
         own = projects_of(connection, who.account.id)
         seen = [one for one in all_projects(connection) if who.account.role in SEES_ALL or one.id in own]
         return [_card(connection, one, rater_id) for one in seen]
