@@ -90,6 +90,25 @@ def run_command(
         console.print(f"\nOpen [bold]{root / 'report.html'}[/bold]")
 
 
+@app.command("sweep")
+def sweep_command(
+    recipe: Annotated[str, typer.Argument(help="A recipe file, or the name of a shipped recipe.")],
+    grid: Annotated[
+        list[str],
+        typer.Option("--grid", metavar="KEY=V1,V2", help="A key and its values; repeatable."),
+    ] = [],  # noqa: B006
+    overrides: Overrides = [],  # noqa: B006
+    runs: Runs = RUNS,
+    policy: Annotated[
+        str, typer.Option(help="Whose truth and KL the frontier shows; by default the last that is evaluated.")
+    ] = "",
+) -> None:
+    """Run a recipe at every point of a grid; shared stages run once; draw truth or reward over KL."""
+    from heedful.sweep import sweep
+
+    sweep(recipe, grid, overrides, runs, policy)
+
+
 def _stage_command(kind: str, about: str) -> None:
     def command(config: ConfigFile = "", *, out: Out, overrides: Overrides = [], seed: Seed = 0) -> None:  # noqa: B006
         from heedful.config import load_stage

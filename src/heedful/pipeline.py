@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from heedful.config import Recipe, StageConfig
 from heedful.config.paths import input_paths, missing, resolve
 from heedful.errors import InputError, ResourceError, ResumeError
 from heedful.processes import LEADER
-from heedful.run import Manifest, Run, RunFolder, Stopper, atomic_text, console, digest
+from heedful.run import Manifest, Run, RunFolder, Stopper, atomic_folder, atomic_text, console, digest
 from heedful.run.manifest import environment, hash_outputs
 from heedful.stages import TRAINING, run_stage
 
@@ -88,9 +88,11 @@ def _is_complete(config: StageConfig, seed: int, inputs: Mapping[str, str], fold
     return True
 
 
-def _run_one(config: StageConfig, portable: Any, run: Run, root: Path) -> None:
-    """One stage, to its manifest."""
+def _run_one(config: StageConfig, portable: Any, run: Run, root: Path, shared: Sequence[Path] = ()) -> None:
+    """One stage, to its manifest. `shared`: runs whose finished folder is taken over where it is this very stage's."""
     inputs = _name_inputs(config, root)
+    if run.main:
+        _take_over(config, portable, run, inputs, shared)
     if _is_complete(config, run.seed, inputs, run.path, portable):
         run.say("is complete already")
         return
@@ -114,6 +116,35 @@ def _run_one(config: StageConfig, portable: Any, run: Run, root: Path) -> None:
         )
         manifest.write(run.path)
         run.say(f"done in {manifest.seconds:.0f} s")
+
+
+def _take_over(config: StageConfig, portable: Any, run: Run, inputs: Mapping[str, str], shared: Sequence[Path]) -> None:
+    """Link the files of a stage that another run has finished under the same conditions; checkpoints stay there."""
+    if config.type == "report" or any(run.path.iterdir()):
+        return
+    for other in shared:
+        manifest = Manifest.read(other / run.path.name)
+        same = manifest is not None and (manifest.kind, manifest.seed) == (config.type, run.seed)
+        if manifest is None or not same or _differences(_as_now(config, manifest.config), portable):
+            continue
+        if not _differences(manifest.inputs, inputs):
+            run.say(f"is taken over from {other.name}")
+            with atomic_folder(run.path) as scratch:
+                shutil.copytree(other / run.path.name, scratch, copy_function=_link, dirs_exist_ok=True, ignore=_own)
+            return
+
+
+def _own(folder: str, names: list[str]) -> set[str]:
+    """What a finished stage keeps for itself."""
+    return {name for name in names if name == "checkpoints" or name.startswith(".")}
+
+
+def _link(source: str, target: str) -> None:
+    """No second copy on disk where the file system knows links; nothing is ever changed in place."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
 
 
 def _refuse_changed_beginning(config: StageConfig, run: Run, portable: Any, inputs: Mapping[str, str]) -> None:
@@ -176,8 +207,11 @@ def refuse_missing(recipe: Recipe) -> None:
         raise InputError("\n".join(sentences))
 
 
-def run_recipe(recipe: Recipe, runs: Path) -> Path:
-    """Run all stages of a recipe under `runs/<name>`. Returns the run folder."""
+def run_recipe(recipe: Recipe, runs: Path, shared: Sequence[Path] = ()) -> Path:
+    """Run all stages of a recipe under `runs/<name>`. Returns the run folder.
+
+    `shared`: other run folders; a stage that one of them has finished under the same conditions is not run again.
+    """
     root = runs / recipe.name
     refuse_missing(recipe)
     rank = int(os.environ.get("RANK", "0"))
@@ -187,11 +221,11 @@ def run_recipe(recipe: Recipe, runs: Path) -> Path:
         return root
     with folder:
         atomic_text(root / "recipe.toml", tomli_w.dumps(_plain(recipe.model_dump())))
-        _run_stages(recipe, folder, main=True)
+        _run_stages(recipe, folder, main=True, shared=shared)
     return root
 
 
-def _run_stages(recipe: Recipe, folder: RunFolder, *, main: bool) -> None:
+def _run_stages(recipe: Recipe, folder: RunFolder, *, main: bool, shared: Sequence[Path] = ()) -> None:
     folders: dict[str, Path] = {}
     with Stopper() as stopper:
         for index, stage in enumerate(recipe.stages):
@@ -200,7 +234,8 @@ def _run_stages(recipe: Recipe, folder: RunFolder, *, main: bool) -> None:
                 _wait_for(path / MANIFEST, stopper)
             else:
                 run = Run(path, stage.name, recipe.seed, stopper, main=main)
-                _run_one(resolve(stage, folders, recipe.inputs), _plain(stage.model_dump()), run, folder.root)
+                resolved = resolve(stage, folders, recipe.inputs)
+                _run_one(resolved, _plain(stage.model_dump()), run, folder.root, shared)
                 run.stop_if_asked()
             folders[stage.name] = path
             if main and (published := PUBLISHED.get(stage.type)):

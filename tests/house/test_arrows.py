@@ -40,6 +40,7 @@ MAY_IMPORT["stages"] = set(MAY_IMPORT) - {
     "doctor", "estimate", "runs", "serve", "feedback_cli", "studio", "studio_cli", "studio_demo"
 }  # fmt: skip
 MAY_IMPORT["pipeline"] = {"stages", "ops", "processes"}
+MAY_IMPORT["sweep"] = {"pipeline", "report"}
 MAY_IMPORT["cli"] = set(MAY_IMPORT) - {"__main__"}
 NO_TORCH = {
     "records", "config", "run", "errors", "feedback", "world", "report", "studio", "studio_cli", "studio_demo"
