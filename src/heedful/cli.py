@@ -129,6 +129,7 @@ for _kind, _about in {
     "reward": "Train a reward model on rankings or comparisons.",
     "dpo": "Optimise a policy directly on comparisons.",
     "ppo": "Optimise a policy against a reward model under a KL leash.",
+    "accuracy": "Compare reward models on held-out rankings.",
     "average": "Average the weights of several policies or reward models.",
     "evaluate": "Compare models on held-out prompts.",
 }.items():

@@ -119,6 +119,25 @@ def test_the_final_reward_model_and_policy_come_first_and_the_others_are_folded(
     assert text.index("reward: loss") < text.index("Loss curves of the other stages") < text.index("reward-1: loss")
 
 
+def test_rounds_show_reward_models_before_and_after(root: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(root, tmp_path / "rounds")
+    title = "Reward models on the current policy&#39;s pairs"
+    write_report(copy, copy / "report.html")
+    assert title not in (copy / "report.html").read_text()
+    for number, found in ((1, {"now": 0.7}), (2, {"before": 0.58, "now": 0.66})):
+        manifest = json.loads((root / "04-reward" / "manifest.json").read_text())
+        summary = {"pairs": 120, "accuracy": found}
+        folder = copy / f"0{6 + number}-accuracy-{number}"
+        folder.mkdir()
+        changed = manifest | {"stage": folder.name, "kind": "accuracy", "summary": summary}
+        (folder / "manifest.json").write_text(json.dumps(changed))
+    write_report(copy, copy / "report.html")
+    page = (copy / "report.html").read_text()
+    assert title in page
+    assert "before" in page[page.index(title) :][:400]
+    assert "on 120 pairs" in page
+
+
 def test_the_same_run_gives_the_same_bytes(root: Path, page: str, tmp_path: Path) -> None:
     write_report(root, tmp_path / "again.html", "A <title> & more")
     assert (tmp_path / "again.html").read_text(encoding="utf-8") == page

@@ -6,6 +6,7 @@ from heedful.config.recipe import Recipe, StageConfig, load_recipe, load_stage
 from heedful.config.reward import RewardConfig
 from heedful.config.sections import Architecture, EarlyStop, Generation, KLControl, Lora, Optim, Section, Training
 from heedful.config.stages import (
+    AccuracyConfig,
     AverageConfig,
     EvaluateConfig,
     LabelConfig,
@@ -19,6 +20,7 @@ from heedful.config.stages import (
 )
 
 __all__ = [
+    "AccuracyConfig",
     "Architecture",
     "AverageConfig",
     "DPOConfig",

@@ -7,15 +7,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, TypeGuard, get_args
+from typing import Annotated, Any, TypeGuard, get_args, get_origin
 
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from heedful.config.direct import DPOConfig
 from heedful.config.on_policy import PPOConfig
 from heedful.config.reward import RewardConfig
+from heedful.config.rounds import KIND, expand_rounds
 from heedful.config.sections import Name, Section
 from heedful.config.stages import (
+    AccuracyConfig,
     AverageConfig,
     EvaluateConfig,
     LabelConfig,
@@ -38,6 +40,7 @@ StageConfig = Annotated[
     | RewardConfig
     | DPOConfig
     | PPOConfig
+    | AccuracyConfig
     | AverageConfig
     | EvaluateConfig
     | ReportConfig,
@@ -46,6 +49,9 @@ StageConfig = Annotated[
 KINDS: Mapping[str, type[Section]] = {
     kind.model_fields["type"].default: kind for kind in get_args(get_args(StageConfig)[0])
 }
+TABLES = frozenset(  # keys of stages under which names stand for paths
+    name for kind in KINDS.values() for name, field in kind.model_fields.items() if get_origin(field.annotation) is dict
+)
 
 
 class Recipe(Section):
@@ -135,8 +141,15 @@ def _set(table: dict[str, Any], keys: list[str], value: Any) -> None:
     table[keys[-1]] = value
 
 
-def _override_recipe(table: dict[str, Any], overrides: Iterable[str]) -> None:
-    stages = {stage.get("name", stage.get("type")): stage for stage in table.get("stages", [])}
+def _override_recipe(table: dict[str, Any], overrides: Iterable[str]) -> list[str]:
+    """Sets what can be set; returns what may name a stage of one round, which is there when rounds are spelled out.
+
+    `ppo.optim.lr=1e-4` of a stage inside a block of rounds holds in every round, `ppo-2.optim.lr=1e-4` in one.
+    """
+    blocks = [stage for stage in table.get("stages", []) if stage.get("type") == KIND]
+    every = [stage for block in blocks for stage in block.get("stages", [])]
+    stages = {stage.get("name", stage.get("type")): stage for stage in [*every, *table.get("stages", [])]}
+    later = []
     for override in overrides:
         key, equals, text = override.partition("=")
         if not equals:
@@ -148,8 +161,11 @@ def _override_recipe(table: dict[str, Any], overrides: Iterable[str]) -> None:
             table.setdefault("inputs", {})[rest[0]] = text
         elif first in stages:
             _set(stages[first], rest, _parse_value(text))
+        elif blocks:
+            later.append(override)
         else:
             raise InputError(f"--set {key}: no stage '{first}' in this recipe (stages: {', '.join(map(str, stages))})")
+    return later
 
 
 def explain(error: ValidationError, source: str, table: Mapping[str, Any], overrides: Iterable[str]) -> str:
@@ -231,10 +247,12 @@ def _kinds(annotation: Any) -> Mapping[str, type[Section]]:
 
 
 def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
-    """Read a recipe file or a shipped recipe; `overrides` are `stage.section.key=value`."""
+    """Read a recipe file or a shipped recipe, rounds spelled out; `overrides` are `stage.section.key=value`."""
     path = recipe_path(name)
     table = _read_toml(path)
-    _override_recipe(table, overrides)
+    later = _override_recipe(table, overrides)
+    table = expand_rounds(table, str(path), TABLES)
+    _override_recipe(table, later)
     try:
         return Recipe.model_validate(table)
     except ValidationError as error:

@@ -8,6 +8,7 @@ from pydantic_core import PydanticUndefined
 
 from heedful.config import direct, on_policy, reward, sections, stages
 from heedful.config.recipe import Recipe
+from heedful.config.rounds import RoundsConfig
 from heedful.config.sections import Section
 
 SHARED: list[type[Section]] = [
@@ -64,7 +65,8 @@ def markdown() -> str:
         "",
         *_table(Recipe),
     ]
-    for model in [*stage_models(), *SHARED]:
+    models: list[type[Section]] = [*stage_models(), RoundsConfig, *SHARED]
+    for model in models:
         lines += ["", f"## {model.__name__}", "", " ".join((model.__doc__ or "").split()), "", *_table(model)]
     return "\n".join(lines) + "\n"
 

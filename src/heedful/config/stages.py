@@ -132,6 +132,20 @@ class LabelConfig(Section):
     by: SimulatedLabels = SimulatedLabels()
 
 
+class AccuracyConfig(Section):
+    """How often reward models agree with held-out rankings, side by side: before and after a round, for example."""
+
+    type: Literal["accuracy"] = "accuracy"
+    name: Name = "accuracy"
+    models: dict[str, InputPath] = Field(min_length=1)
+    """Name → reward model's folder."""
+    data: list[InputPath]
+    """Rankings or comparisons that none of them was trained on."""
+    among: list[InputPath] = []
+    """Completions: only pairs whose two answers stand in these files count, the current policy's own for example; none:
+    all pairs."""
+
+
 class AverageConfig(Section):
     """Average the weights of several models that were trained from the same one: policies, or reward models."""
 

@@ -115,6 +115,24 @@ def frontier(evaluation: Mapping[str, Any]) -> Markup:
     return line_chart(series, title="Truth over KL", x_label=x_label, y_label=f"{evaluation['truth']}, sampled")
 
 
+def accuracy_chart(stages: Sequence[Stage]) -> Markup:
+    """Reward models on each round's own pairs: the one that the policy was trained on, and the one refreshed since."""
+    rounds = [s.manifest.summary["accuracy"] for s in stages if s.kind == "accuracy" and s.manifest]
+    if len(rounds) < 2:
+        return Markup()
+    names = list(dict.fromkeys(name for found in rounds for name in found))
+    series = [
+        Series(
+            name,
+            [(number, found[name]) for number, found in enumerate(rounds, start=1) if name in found],
+            1 + tone % 7,
+            dots=True,
+        )
+        for tone, name in enumerate(names)
+    ]
+    return line_chart(series, title="Reward models on the current policy's pairs", x_label="round", y_label="accuracy")
+
+
 def calibration_chart(reward: Mapping[str, Any]) -> Markup:
     """How often a reward model is right when it says so."""
     curve = reward.get("calibration", {}).get("curve", [])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from heedful.config import (
+    AccuracyConfig,
     AverageConfig,
     DPOConfig,
     EvaluateConfig,
@@ -61,6 +62,10 @@ def run_stage(config: StageConfig, run: Run) -> None:
             from heedful.stages.ppo import ppo
 
             ppo(config, run)
+        case AccuracyConfig():
+            from heedful.stages.accuracy import accuracy
+
+            accuracy(config, run)
         case AverageConfig():
             from heedful.stages.average import average
 
