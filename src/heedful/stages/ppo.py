@@ -37,7 +37,8 @@ def ppo(config: PPOConfig, run: Run) -> None:
     policy, chat = load_policy(config.model, device=accelerator.device)
     run.note(add_lora(policy.lm, config.lora, config.model, run.seed_for("lora")))
     critic = critic_from_reward(config.rewards.model, device=accelerator.device, affine=config.rewards.affine)
-    run.note(add_lora(critic.backbone, config.critic_lora, config.rewards.model, run.seed_for("critic-lora")))
+    said = add_lora(critic.backbone, config.critic_lora, config.rewards.model, run.seed_for("critic-lora"))
+    run.note(f"critic: {said}" if said else "")
     reward = ModelReward.load(config.rewards.model, accelerator.device, affine=config.rewards.affine)
     players = Players(
         policy=policy,
