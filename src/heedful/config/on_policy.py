@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
+from heedful.config.sampler import SamplerConfig
 from heedful.config.sections import Generation, InputPath, KLControl, Lora, Name, Optim, Section, Training
 
 
@@ -76,6 +77,7 @@ class PPOConfig(Section):
     kl: KLControl = KLControl()
     ptx: PTX = PTX()
     generation: Generation = Generation()
+    sampler: SamplerConfig = SamplerConfig()
     optim: Optim = Optim(lr=3e-4, warmup=3, betas=(0.9, 0.99))
     """The policy's optimizer."""
     critic_optim: Optim = Optim(lr=1.5e-3, warmup=3)

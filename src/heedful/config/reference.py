@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic_core import PydanticUndefined
 
-from heedful.config import direct, on_policy, reward, sections, stages
+from heedful.config import direct, on_policy, reward, sampler, sections, stages
 from heedful.config.recipe import Recipe
 from heedful.config.rounds import RoundsConfig
 from heedful.config.sections import Section
@@ -18,6 +18,7 @@ SHARED: list[type[Section]] = [
     sections.EarlyStop,
     sections.Lora,
     sections.Generation,
+    sampler.SamplerConfig,
     sections.KLControl,
 ]
 

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from heedful.config.sampler import SamplerConfig
 from heedful.config.sections import Architecture, Generation, InputPath, Lora, Name, Optim, Section, Training
 
 
@@ -99,6 +100,7 @@ class SampleConfig(Section):
     limit: int = Field(0, ge=0)
     """Most prompts to answer, drawn at random; 0: all."""
     generation: Generation = Generation()
+    sampler: SamplerConfig = SamplerConfig()
 
 
 class SimulatedLabels(Section):

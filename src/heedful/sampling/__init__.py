@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from heedful.config.sampler import SamplerConfig
 from heedful.models.heads import Policy
 from heedful.run import console
 from heedful.sampling.native import NativeSampler
 from heedful.sampling.protocol import Sampled, Sampler, SamplingParams
 from heedful.sampling.transformers_sampler import TransformersSampler
+from heedful.sampling.vllm_engine import InProcess, VLLMSampler
 from heedful.sampling.weights import can_read
 
 __all__ = ["NativeSampler", "Sampled", "Sampler", "SamplingParams", "TransformersSampler", "make_sampler"]
 
+DEFAULT = SamplerConfig()
 
-def make_sampler(policy: Policy) -> Sampler:
-    """The fastest sampler for this policy; says so where that is the slow one."""
+
+def make_sampler(policy: Policy, engine: SamplerConfig = DEFAULT, rows: int = 256) -> Sampler:
+    """The engine that the config names; `native` says so where it is the slow one. `rows`: decoded together."""
+    match engine.type:
+        case "vllm":
+            return VLLMSampler(policy, InProcess(rows))
+        case "transformers":
+            return TransformersSampler(policy)
     if can_read(policy.lm):
         return NativeSampler(policy)
     console.print(

@@ -44,7 +44,7 @@ def ppo(config: PPOConfig, run: Run) -> None:
         policy=policy,
         reference=_reference(config, policy, accelerator),
         critic=critic,
-        sampler=make_sampler(policy),
+        sampler=make_sampler(policy, config.sampler, config.generation.batch),
         reward=reward,
         chat=chat,
     )

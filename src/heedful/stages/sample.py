@@ -38,7 +38,7 @@ def sample(config: SampleConfig, run: Run) -> None:
     _check_lengths(config, prompts, asked, context_of(policy.lm))
     if config.generation.temperature == 0 and config.completions > 1:
         run.say("generation.temperature = 0: all candidates of a prompt will be equal")
-    writer = _Writer(config, run, chat, make_sampler(policy), prompts, asked)
+    writer = _Writer(config, run, chat, make_sampler(policy, config.sampler, config.generation.batch), prompts, asked)
     files = list(writer.chunks())
     completions = [completion for file in files for completion in read_completions(file)]
     gap = _gap(policy, chat, asked, completions, config)

@@ -1,0 +1,159 @@
+"""vLLM behind the Sampler protocol, in this process; new weights go through a folder.
+
+Each answer has its own seed. vLLM's arithmetic depends on what is computed together, so that an answer may differ from
+run to run in late digits, and then in its tokens; what training calls old log-probabilities is the trainer's own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Protocol
+
+from safetensors.torch import load_file, save_file
+from transformers import PreTrainedModel
+
+from heedful.errors import HeedfulError, InputError, ResourceError
+from heedful.models.folders import quiet
+from heedful.models.heads import Policy, context_of
+from heedful.sampling.answers import Room
+from heedful.sampling.protocol import Sampled, SamplingParams
+
+AGAIN = "what was trained is saved up to the last checkpoint: mend it and run the same command again"
+
+
+class Engine(Protocol):
+    """What the sampler asks of vLLM; tests put another in its place."""
+
+    def load(self, folder: Path) -> None:
+        """Take the weights in this folder from now on."""
+        ...
+
+    def write(
+        self, prompts: Sequence[Sequence[int]], limits: Sequence[int], params: SamplingParams, seeds: Sequence[int]
+    ) -> list[tuple[list[int], list[float]]]:
+        """Tokens and log-probabilities of each answer, in order."""
+        ...
+
+
+class VLLMSampler:
+    """For any model that vLLM serves. InputError: a prompt leaves no room; adapters. ResourceError: vLLM failed."""
+
+    def __init__(self, policy: Policy, engine: Engine) -> None:
+        self._policy, self._engine = policy, engine
+        self._room = Room(context_of(policy.lm))
+        self._stale = True
+
+    def update(self, model: Policy) -> None:
+        self._policy, self._stale = model, True
+        self._room.context = context_of(model.lm)
+
+    def sample(self, prompts: Sequence[Sequence[int]], params: SamplingParams, seeds: Sequence[int]) -> list[Sampled]:
+        limits = self._room.limits(prompts, params.max_new_tokens)
+        if len(seeds) != len(prompts):
+            raise ValueError(f"{len(prompts)} prompts need as many seeds, not {len(seeds)}")
+        if self._stale:
+            self._hand_over()
+        ends = {params.eos_id, *params.also_ends}
+        return [
+            Sampled(tuple(tokens), tuple(logprobs), "eos" if tokens[-1] in ends else "length")
+            for tokens, logprobs in self._engine.write(prompts, limits, params, seeds)
+        ]
+
+    def _hand_over(self) -> None:
+        """The policy's weights, through the folder."""
+        if hasattr(self._policy.lm, "peft_config"):
+            raise InputError("sampler.type = 'vllm' takes whole models: leave lora out, or set sampler.type = 'native'")
+        with TemporaryDirectory(prefix="heedful-vllm-") as folder:
+            save_untied(self._policy.lm, Path(folder))
+            self._engine.load(Path(folder))
+        self._stale = False
+
+
+class InProcess:
+    """vLLM's own `LLM`, begun with the first weights. ResourceError: it isn't installed, or fails."""
+
+    def __init__(self, rows: int, precision: str = "float32") -> None:
+        os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")  # the engine in this process
+        os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "2")  # GiB; left alone it takes most of the memory
+        try:
+            import vllm
+        except ImportError as error:
+            raise ResourceError(
+                f"sampler.type = 'vllm': vLLM can't be imported here ({error}): install it beside heedful, "
+                "or set sampler.type = 'native'"
+            ) from None
+        self._vllm: Any = vllm
+        self._llm: Any = None
+        self._rows, self._precision = rows, precision
+
+    def load(self, folder: Path) -> None:
+        with failing("take the policy's weights"):
+            if self._llm is not None:
+                self._llm.collective_rpc("reload_weights", kwargs={"weights_path": str(folder)})
+                self._llm.reset_prefix_cache()  # keys and values of the old weights
+                return
+            self._llm = self._vllm.LLM(
+                str(folder),
+                skip_tokenizer_init=True,
+                dtype=self._precision,
+                max_num_seqs=self._rows,
+                logprobs_mode="processed_logprobs",  # of softmax(logits / temperature), as it was drawn from
+                enforce_eager=True,  # a compiled one would not see all new weights
+                disable_log_stats=True,
+            )
+
+    def write(
+        self, prompts: Sequence[Sequence[int]], limits: Sequence[int], params: SamplingParams, seeds: Sequence[int]
+    ) -> list[tuple[list[int], list[float]]]:
+        asked = [{"prompt_token_ids": list(prompt)} for prompt in prompts]
+        how = [self._params(limit, params, seed) for limit, seed in zip(limits, seeds, strict=True)]
+        with failing("sample"):
+            outputs = self._llm.generate(asked, how, use_tqdm=False)
+        answers = [output.outputs[0] for output in outputs]
+        return [
+            (list(a.token_ids), [place[token].logprob for token, place in zip(a.token_ids, a.logprobs, strict=True)])
+            for a in answers
+        ]
+
+    def _params(self, limit: int, params: SamplingParams, seed: int) -> Any:
+        return self._vllm.SamplingParams(
+            max_tokens=limit,
+            logprobs=0,
+            detokenize=False,
+            temperature=params.temperature,  # from the whole distribution: nothing is cut off or penalised
+            top_p=1.0,
+            top_k=-1,
+            stop_token_ids=[params.eos_id, *params.also_ends],
+            seed=seed & (2**63 - 1),  # vLLM's seeds have 63 bits
+        )
+
+
+def save_untied(lm: PreTrainedModel, folder: Path) -> None:
+    """A model folder in which the head stands by itself: vLLM 0.32 reloads a tied embedding without its head."""
+    with quiet():
+        lm.save_pretrained(folder, max_shard_size="1TB")
+    if not lm.config.tie_word_embeddings:
+        return
+    weights, config = folder / "model.safetensors", folder / "config.json"
+    tensors = load_file(weights)
+    tensors["lm_head.weight"] = lm.get_output_embeddings().weight.detach().cpu().clone()
+    save_file(tensors, weights, metadata={"format": "pt"})
+    settings = json.loads(config.read_text(encoding="utf-8")) | {"tie_word_embeddings": False}
+    config.write_text(json.dumps(settings, indent=2), encoding="utf-8")
+
+
+@contextmanager
+def failing(what: str) -> Iterator[None]:
+    """Whatever vLLM raises becomes one sentence."""
+    try:
+        yield
+    except HeedfulError:
+        raise
+    except Exception as error:
+        reason = (str(error).strip().splitlines() or [""])[0][:300]
+        raise ResourceError(f"vLLM could not {what}: {type(error).__name__}: {reason}; {AGAIN}") from error

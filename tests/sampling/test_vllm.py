@@ -1,0 +1,128 @@
+"""vLLM behind the Sampler: what it is given, when weights go over, and sentences where it fails.
+
+Where vLLM itself can be imported, its log-probabilities are held to the trainer's, before and after an update.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, PreTrainedModel
+
+from heedful.config.sampler import SamplerConfig
+from heedful.data.packing import Example, pack
+from heedful.errors import InputError, ResourceError
+from heedful.models.heads import Policy
+from heedful.sampling import SamplingParams, TransformersSampler, make_sampler
+from heedful.sampling.vllm_engine import InProcess, VLLMSampler, failing, save_untied
+
+Tiny = Callable[..., PreTrainedModel]
+PARAMS = SamplingParams(temperature=0.7, max_new_tokens=5, batch=4, eos_id=2, pad_id=0, also_ends=(3,))
+
+
+class FakeEngine:
+    """Answers each prompt with its seed's tokens and remembers what it was given."""
+
+    def __init__(self) -> None:
+        self.loaded: list[dict[str, torch.Tensor]] = []
+        self.asked: list[tuple[list[int], int, int]] = []
+
+    def load(self, folder: Path) -> None:
+        lm = AutoModelForCausalLM.from_pretrained(folder)
+        self.loaded.append({name: value.clone() for name, value in lm.state_dict().items()})
+
+    def write(
+        self, prompts: Sequence[Sequence[int]], limits: Sequence[int], params: SamplingParams, seeds: Sequence[int]
+    ) -> list[tuple[list[int], list[float]]]:
+        self.asked = [(list(p), limit, seed) for p, limit, seed in zip(prompts, limits, seeds, strict=True)]
+        return [([7, seed], [-0.5, -0.25]) for seed in seeds]
+
+
+def test_answers_end_by_any_end_token_or_by_length(tiny: Tiny) -> None:
+    engine = FakeEngine()
+    sampler = VLLMSampler(Policy(tiny("llama")), engine)
+    answers = sampler.sample([[5], [6, 7], [8]], PARAMS, [2, 3, 9])
+    assert [answer.finish for answer in answers] == ["eos", "eos", "length"]
+    assert answers[2].token_ids == (7, 9) and answers[2].logprobs == (-0.5, -0.25)
+    assert engine.asked == [([5], 5, 2), ([6, 7], 5, 3), ([8], 5, 9)]
+
+
+def test_weights_go_over_once_and_again_after_an_update(tiny: Tiny) -> None:
+    policy, engine = Policy(tiny("llama")), FakeEngine()
+    sampler = VLLMSampler(policy, engine)
+    for _ in range(2):
+        sampler.sample([[5]], PARAMS, [2])
+    assert len(engine.loaded) == 1
+    with torch.no_grad():
+        for weight in policy.parameters():
+            weight.add_(1.0)
+    sampler.update(policy)
+    sampler.sample([[5]], PARAMS, [2])
+    for name, value in policy.lm.state_dict().items():
+        assert torch.equal(engine.loaded[1][name], value), name
+        assert not torch.equal(engine.loaded[0][name], value), name
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_the_head_stands_by_itself_in_what_vllm_is_given(tied: bool, tiny: Tiny, tmp_path: Path) -> None:
+    lm = tiny("llama")
+    assert lm.config.tie_word_embeddings in (True, False)
+    lm.config.tie_word_embeddings = tied
+    lm.tie_weights()
+    save_untied(lm, tmp_path)
+    again = AutoModelForCausalLM.from_pretrained(tmp_path)
+    assert not again.config.tie_word_embeddings
+    assert again.lm_head.weight.data_ptr() != again.get_input_embeddings().weight.data_ptr()
+    ids = torch.tensor([[4, 5, 6]])
+    with torch.no_grad():
+        assert torch.equal(again(ids).logits, lm.eval()(ids).logits)
+    assert lm.config.tie_word_embeddings is tied
+
+
+def test_adapters_are_refused(tiny: Tiny) -> None:
+    lm = tiny("llama")
+    lm.peft_config = {}
+    with pytest.raises(InputError, match="leave lora out"):
+        VLLMSampler(Policy(lm), FakeEngine()).sample([[5]], PARAMS, [1])
+
+
+def test_a_missing_engine_is_a_sentence_and_exit_code_4(monkeypatch: pytest.MonkeyPatch, tiny: Tiny) -> None:
+    monkeypatch.setitem(sys.modules, "vllm", None)
+    with pytest.raises(ResourceError, match="vLLM can't be imported here .* or set sampler.type = 'native'") as caught:
+        make_sampler(Policy(tiny("llama")), SamplerConfig(type="vllm"))
+    assert caught.value.exit_code == 4
+
+
+def test_an_engine_that_dies_is_a_sentence_that_says_how_to_go_on() -> None:
+    words = "vLLM could not sample: RuntimeError: engine core died; .*same command"
+    with pytest.raises(ResourceError, match=words), failing("sample"):
+        raise RuntimeError("engine core died\nand more")
+
+
+def test_transformers_can_be_chosen(tiny: Tiny) -> None:
+    assert isinstance(make_sampler(Policy(tiny("llama")), SamplerConfig(type="transformers")), TransformersSampler)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_vllm_itself_agrees_with_the_trainer_before_and_after_an_update() -> None:
+    pytest.importorskip("vllm")
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(0)
+    shape = {"hidden_size": 64, "num_attention_heads": 2, "num_hidden_layers": 2, "intermediate_size": 64}
+    policy = Policy(LlamaForCausalLM(LlamaConfig(vocab_size=128, tie_word_embeddings=True, **shape)).eval())
+    sampler, prompts = VLLMSampler(policy, InProcess(4)), [[9, 8, 7], [5, 6], [11] * 9]
+    for _ in range(2):
+        answers = sampler.sample(prompts, PARAMS, [1, 2, 3])
+        examples = [Example((*p, *a.token_ids), len(p)) for p, a in zip(prompts, answers, strict=True)]
+        with torch.no_grad():
+            trainer = policy(pack(examples), PARAMS.temperature)
+            for weight in policy.parameters():
+                weight.add_(0.05 * torch.randn_like(weight))
+        sampled = torch.tensor([value for answer in answers for value in answer.logprobs])
+        assert float((sampled - trainer).abs().max()) < 1e-4
+        sampler.update(policy)
