@@ -185,7 +185,7 @@ def _show_raters(report: Any, console: Any) -> None:
             _percent(rater.agreement),
             f"{rater.skill:.2f}",
             skill,
-            f"{rater.lean:.0%}",
+            _percent(rater.lean),
         )
     console.print(table)
     if len(report.raters) > ROWS:

@@ -81,6 +81,9 @@ def test_json_holds_all_of_it_and_no_nan(tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     found = json.loads(done.stdout, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
     assert found["judgements"] == 72 and len(found["raters"]) == 6 and found["published"]
+    case = found["cases"][0]
+    number = case["prompt"]
+    assert {case["first"], case["second"]} == {f"one {number}", f"another, longer {number}"}
     assert RUN.invoke(app, ["raters", str(path), "--json"]).stdout == done.stdout, "the same seed, the same bytes"
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import log, sqrt
+from math import exp, sqrt
 from typing import Literal
 
 import numpy as np
@@ -158,9 +158,7 @@ def length_findings(votes: Votes) -> list[Finding]:
 
 def _liking(slope: float, middle: float) -> str:
     word = "longer" if slope > middle else "shorter"
-    return (
-        f"leans to the {word} answer: each doubling moves the odds by ×{2 ** (slope / log(2)):.2g}, beyond the others"
-    )
+    return f"leans to the {word} answer: each doubling moves the odds by ×{exp(slope):.2g}, beyond the others"
 
 
 def others_share(votes: Votes) -> Floats:

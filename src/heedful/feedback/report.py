@@ -57,7 +57,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class RaterRow:
-    """One rater: votes on pairs, agreement with the others, skill and lean of the crowd's model."""
+    """One rater: votes on pairs, agreement with the others, the crowd's model. lean is NaN where no place is known."""
 
     name: str
     kind: str
@@ -67,6 +67,18 @@ class RaterRow:
     skill_low: float
     skill_high: float
     lean: float
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A pair that a second look would help: its prompt's id, its two answers, and why."""
+
+    prompt: str
+    first: str
+    second: str
+    reason: str
+    uncertainty: float  # bits
+    votes: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +97,7 @@ class RaterReport:
     length: Slope
     raters: tuple[RaterRow, ...]
     findings: tuple[Finding, ...]
-    cases: tuple[Case, ...]
+    cases: tuple[Look, ...]
     converged: bool
 
     def row(self) -> dict[str, Any]:
@@ -128,9 +140,14 @@ def rater_report(judgements: Sequence[Judgement], seed: int = 0, draws: int = DR
         length=length_slope(votes),
         raters=tuple(_raters(votes, crowd)),
         findings=tuple(diagnose(votes, crowd)),
-        cases=tuple(adjudication(votes, agree_on(votes, "soft"))),
+        cases=tuple(_look(votes, case) for case in adjudication(votes, agree_on(votes, "soft"))),
         converged=crowd.converged,
     )
+
+
+def _look(votes: Votes, case: Case) -> Look:
+    first, second = votes.texts[votes.first[case.item]], votes.texts[votes.second[case.item]]
+    return Look(votes.prompts[case.item], first, second, case.reason, case.uncertainty, case.votes)
 
 
 def _figure(name: str, statistic: Statistic, clusters: Any, n: int, rng: np.random.Generator, draws: int) -> Figure:
@@ -236,6 +253,7 @@ def _raters(votes: Votes, crowd: Crowd) -> list[RaterRow]:
     n = np.bincount(votes.rater[use], minlength=len(votes.raters))
     side = np.bincount(votes.rater[use], agrees[use] > 0.5, len(votes.raters))
     even = np.bincount(votes.rater[use], agrees[use] == 0.5, len(votes.raters))
+    placed = np.bincount(votes.rater[votes.left >= 0], minlength=len(votes.raters))
     agreement = np.where(n > 0, (side + even / 2) / np.maximum(n, 1), np.nan)
     return [
         RaterRow(
@@ -246,7 +264,7 @@ def _raters(votes: Votes, crowd: Crowd) -> list[RaterRow]:
             skill=float(crowd.skill[r]),
             skill_low=float(crowd.skill_low[r]),
             skill_high=float(crowd.skill_high[r]),
-            lean=float(crowd.lean[r]),
+            lean=float(crowd.lean[r]) if placed[r] else float("nan"),
         )
         for r in np.argsort(-total, kind="stable")
     ]
