@@ -136,7 +136,7 @@ def import_command(
 def export_command(
     project: ProjectName,
     to: Annotated[Path, typer.Argument(help="The file to write: JSON lines.")],
-    kind: Annotated[str, typer.Option(help="rankings, demonstrations or raw.")] = "rankings",
+    kind: Annotated[str, typer.Option(help="rankings, demonstrations, raw, trl, hh, …")] = "rankings",
     database: Database = DATABASE,
 ) -> None:
     """Write a project's judgements: rankings to train on, demonstrations, or the raw log."""

@@ -14,7 +14,8 @@ from tests.feedback.conftest import plain, say
 from heedful.data.sources import read_demonstrations, read_rankings
 from heedful.errors import InputError
 from heedful.feedback.intake import import_file
-from heedful.feedback.labels import raw_row, read_labels, rows_of
+from heedful.feedback.judgements import raw_row
+from heedful.feedback.labels import read_labels, rows_of
 from heedful.feedback.order import ensemble_gap, narrowing, reorder
 from heedful.feedback.presets import PRESETS
 from heedful.feedback.projects import Project

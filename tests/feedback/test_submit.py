@@ -56,7 +56,7 @@ def test_a_change_is_a_new_revision_and_the_old_one_stays(store: Store, make: Ma
         say(connection, project, held, people[0])
         assert say(connection, project, held, people[0], {"verdict": "both_bad"}).revision == 2
         [label] = read_labels(connection, project)
-        assert label.answered.verdict == "both_bad" and label.revision == 2
+        assert label.value["verdict"] == "both_bad" and label.revision == 2
         assert connection.execute(select(item.c.done).where(item.c.id == label.item)).scalar_one() == 1
         with pytest.raises(TooLate, match="24 hours"):
             say(connection, project, held, people[0], now=100.0 + 25 * 3600)
@@ -86,11 +86,11 @@ def test_what_was_preferred_on_the_screen_is_what_is_exported(store: Store, make
                 row = connection.execute(select(assignment).where(assignment.c.id == held)).one()
                 say(connection, project, held, rater, PREFER_FIRST | {"preferred": place})
                 label = list(read_labels(connection, project))[-1]
-            seen = [label.texts[i] for i in row.shown]
+            seen = [label.completions[i] for i in row.shown]
             [ranking] = rankings_of(label)
             best = ranking.completions[ranking.ranks.index(0)]
             assert best == seen[place] and ranking.margins == (2.0,)
-            assert label.texts.index(best) == label.answered.preferred
+            assert label.completions.index(best) == label.value.get("preferred")
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])

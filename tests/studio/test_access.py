@@ -51,6 +51,7 @@ ROUTES = {
     "GET /api/projects/{project_id}/export": "omrs",
     "GET /api/projects/{project_id}": REVIEW,
     "GET /api/projects/{project_id}/figures": REVIEW,
+    "GET /api/projects/{project_id}/agreement": REVIEW,
     "GET /projects/{project_id}": REVIEW,
     "GET /api/runs": REVIEW,
     "GET /api/runs/{name}/stages/{stage}/metrics": REVIEW,

@@ -6,7 +6,7 @@ import json
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from anyio import to_thread
 from fastapi import APIRouter, Query, Request
@@ -15,9 +15,10 @@ from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 
 from heedful.feedback.audit import note
+from heedful.feedback.exports.rows import ExportFormat
 from heedful.feedback.figures import Figures, figures
 from heedful.feedback.intake import import_file
-from heedful.feedback.labels import rows_of
+from heedful.feedback.labels import newest, rows_of
 from heedful.feedback.order import Rule, reorder
 from heedful.feedback.presets import PRESETS
 from heedful.feedback.projects import (
@@ -39,7 +40,8 @@ from heedful.studio.routes.shapes import Body, Done, ProjectCard, ProjectFull
 
 router = APIRouter(tags=["projects"])
 SUFFIXES = (".jsonl", ".json", ".parquet", ".csv", ".jsonl.gz", ".json.gz")
-Wanted = Literal["rankings", "demonstrations", "raw"]
+Wanted = Literal["demonstrations"] | ExportFormat
+REPORTED = 20_000  # judgements, the newest, that agreement is counted over
 
 
 class PresetRow(BaseModel):
@@ -207,11 +209,11 @@ def export(
     project_id: int,
     studio: House,
     who: Exporter,
-    kind: Wanted = "rankings",
+    kind: Wanted = ExportFormat.RANKINGS,
     raters: Literal["all", "human", "ai", "simulated"] = "all",
     checks: bool = False,
 ) -> StreamingResponse:
-    """Judgements as JSON lines: `rankings` to train on, `demonstrations`, or the `raw` log of all that is known.
+    """Judgements as JSON lines: `rankings` to train on, `demonstrations`, the `raw` log, or a tool's own format.
 
     checks: gold and training items too.
     """
@@ -232,6 +234,19 @@ def _lines(store: Store, of: Project, kind: Wanted, raters: str, parts: tuple[st
     with store.read() as connection:
         for row in rows_of(connection, of, kind, raters=raters, parts=parts):
             yield json.dumps(row, ensure_ascii=False) + "\n"
+
+
+@router.get("/projects/{project_id}/agreement")
+def agreement(project_id: int, studio: House, who: Reviewer) -> dict[str, Any]:
+    """How well raters agree, with intervals and beside published figures, and what their answers lean on."""
+    with studio.store.read() as connection:
+        of = project_for(connection, who, project_id)
+        judgements = newest(connection, of, REPORTED)
+    if not any(judgement.ranks for judgement in judgements):
+        return {}
+    from heedful.feedback.report import rater_report  # numpy and scipy, which labelling does without
+
+    return rater_report(judgements).row()
 
 
 @router.get("/projects/{project_id}/figures")
