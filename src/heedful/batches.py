@@ -115,23 +115,52 @@ class Rollout(_OnDevice):
 
     packed: PackedBatch  # its targets are the answers' tokens
     policy_logprobs: Tensor  # (N,) of the policy that sampled
-    reference_logprobs: Tensor  # (N,) of the frozen reference
-    values: Tensor  # (N,) the critic's estimate before each token
+    reference_logprobs: Tensor  # (N,) of the reference
     scores: Tensor  # (B,) one reward for each answer, penalties included
+    groups: Tensor  # (B,) int64, equal for answers to the same prompt
+
+
+@dataclass(frozen=True, slots=True)
+class TextBatch(_OnDevice):
+    """Text mixed into a policy's step against forgetting (PTX)."""
+
+    packed: PackedBatch  # empty where it is off
+    weight: Tensor  # () what its summed log-likelihood weighs against the step's summed loss
 
 
 @dataclass(frozen=True, slots=True)
 class RolloutBatch(_OnDevice):
-    """A minibatch of a rollout with its advantages: what a policy objective reads."""
+    """A minibatch of a rollout with its advantages and what the critic said: what PPO's objective reads."""
+
+    packed: PackedBatch
+    old_logprobs: Tensor  # (N,)
+    old_values: Tensor  # (N,)
+    advantages: Tensor  # (N,) whitened over the whole rollout
+    returns: Tensor  # (N,)
+    text: TextBatch
+
+
+@dataclass(frozen=True, slots=True)
+class GroupBatch(_OnDevice):
+    """A minibatch of a rollout with its advantages: what an objective without a critic reads."""
 
     packed: PackedBatch
     old_logprobs: Tensor  # (N,)
     reference_logprobs: Tensor  # (N,)
-    old_values: Tensor  # (N,)
-    advantages: Tensor  # (N,) whitened over the whole rollout
-    returns: Tensor  # (N,)
-    pretraining: PackedBatch  # text mixed in against forgetting (PTX); empty where it is off
-    pretraining_weight: Tensor  # () what the text's summed log-likelihood weighs against the answers' summed loss
+    advantages: Tensor  # (N,)
+    kl_coefficient: Tensor  # () β, of a penalty in the loss
+    text: TextBatch
+
+
+@dataclass(frozen=True, slots=True)
+class DuelBatch(_OnDevice):
+    """Pairs of answers sampled just now: what online DPO and XPO read."""
+
+    pairs: PairBatch  # target: the probability that the first, `chosen`, is preferred
+    reference: Tensor  # (B,) the reference's log-probability of each answer, summed over its tokens
+    foreign: Tensor  # (B,) float, 1 where the reference wrote the answer, 0 where the policy did
+    kl_coefficient: Tensor  # () β
+    text: TextBatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +173,16 @@ class LossOutput:
 
 
 Batch = (
-    PackedBatch | PairBatch | ChoiceBatch | RatingBatch | CorrectnessBatch | PreferenceBatch | LabelBatch | RolloutBatch
+    PackedBatch
+    | PairBatch
+    | ChoiceBatch
+    | RatingBatch
+    | CorrectnessBatch
+    | PreferenceBatch
+    | LabelBatch
+    | RolloutBatch
+    | GroupBatch
+    | DuelBatch
 )
 
 
@@ -159,5 +197,7 @@ def tokens_in(batch: Batch) -> int:
             return len(batch.pairs.packed.input_ids)
         case LabelBatch():
             return len(batch.packed.input_ids)
-        case RolloutBatch():
-            return len(batch.packed.input_ids) + len(batch.pretraining.input_ids)
+        case RolloutBatch() | GroupBatch():
+            return len(batch.packed.input_ids) + len(batch.text.packed.input_ids)
+        case DuelBatch():
+            return len(batch.pairs.packed.input_ids) + len(batch.text.packed.input_ids)

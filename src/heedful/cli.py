@@ -131,6 +131,8 @@ for _kind, _about in {
     "ppo": "Optimise a policy against a reward model under a KL leash.",
     "accuracy": "Compare reward models on held-out rankings.",
     "average": "Average the weights of several policies or reward models.",
+    "rl": "Optimise a policy without a critic: RLOO, GRPO and their family, online DPO.",
+    "select": "Keep the best of several answers as demonstrations.",
     "evaluate": "Compare models on held-out prompts.",
 }.items():
     _stage_command(_kind, _about)

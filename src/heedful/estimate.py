@@ -22,7 +22,9 @@ from heedful.config import (
     PretrainConfig,
     Recipe,
     RewardConfig,
+    RLConfig,
     SampleConfig,
+    SelectConfig,
     SFTConfig,
     StageConfig,
     WorldConfig,
@@ -37,6 +39,7 @@ OVERHEAD = 4e-6  # seconds a token costs in Python and small kernels, whatever t
 EFFICIENCY = 0.35  # of the matrix rate, in training and scoring
 DECODE_EFFICIENCY = 0.08
 CRITIC_AND_REFERENCE = 4.0  # forward passes in a PPO rollout beside sampling: policy, reference, reward, critic
+REFERENCE_AND_REWARD = 3.0  # the same without a critic
 
 
 @dataclass(frozen=True)
@@ -127,20 +130,33 @@ class Estimator:
             case PPOConfig():
                 self.parameters[name] = size = self._model(config.model)
                 answers = config.algorithm.iterations * config.algorithm.prompts
-                tokens = answers * (PROMPT + ANSWER)
                 passes = CRITIC_AND_REFERENCE + 2 * 3 * config.algorithm.epochs  # policy and critic, trained
-                return Estimate(
-                    self._decode(answers * ANSWER, size) + self._work(tokens, size, passes), 7e8 + 40 * size
-                )
+                return self._practice(answers, size, passes)
             case AverageConfig():
                 self.parameters[name] = size = self._model(config.models[0])
                 return Estimate(5, 3e8 + 20 * size)
+            case RLConfig():
+                self.parameters[name] = size = self._model(config.model)
+                practice = config.practice
+                answers = practice.iterations * practice.prompts * practice.completions
+                return self._practice(answers, size, REFERENCE_AND_REWARD + 3 * practice.epochs)
+            case SelectConfig():
+                answers = sum(self._count(path) for path in config.completions)
+                self.rows[f"@{name}/demonstrations.jsonl"] = answers / CANDIDATES * config.keep * config.share
+                models = [config.rewards.model, *(p.model for p in config.rewards.parts.values() if p.type == "model")]
+                passes = sum(self._work(answers * (PROMPT + ANSWER), self._model(path), 1) for path in models if path)
+                return Estimate(3 + passes, 5e8)
             case EvaluateConfig():
                 prompts = self._count(config.prompts, 600)
                 answers = prompts * (config.draws + 1) * len(config.models)
                 return Estimate(10 + self._decode(answers * ANSWER, max(self.parameters.values(), default=1e6)), 7e8)
             case _:
                 return Estimate(5, 3e8)
+
+    def _practice(self, answers: float, size: float, passes: float) -> Estimate:
+        """Answers sampled, and read `passes` times by networks of a policy's size."""
+        work = self._work(answers * (PROMPT + ANSWER), size, passes)
+        return Estimate(self._decode(answers * ANSWER, size) + work, 7e8 + 40 * size)
 
     def _training(self, tokens: float, parameters: float) -> Estimate:
         return Estimate(self._work(tokens, parameters, 3) + 3, 6e8 + 20 * parameters)

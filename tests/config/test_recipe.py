@@ -135,3 +135,21 @@ def test_settings_that_ppo_would_not_read_are_refused(setting: str) -> None:
     assert isinstance(load_stage("ppo", "", [*given, "training.checkpoint_every=9"]), PPOConfig)
     with pytest.raises(InputError, match="no meaning for PPO"):
         load_stage("ppo", "", [*given, setting])
+
+
+def test_code_paths_point_into_inputs_too(tmp_path: Path) -> None:
+    (tmp_path / "rules.py").write_text("")
+    given = ["model=m", "prompts=p", "rewards.parts.rule.type=function", "rewards.parts.rule.function=$mine/rules.py:f"]
+    config = resolve(load_stage("rl", "", given), {}, {"mine": str(tmp_path)})
+    assert config.rewards.parts["rule"].function == f"{tmp_path}/rules.py:f"  # type: ignore[union-attr]
+    assert tmp_path / "rules.py" in list(input_paths(config))
+
+
+def test_an_algorithm_is_chosen_and_set_from_the_command_line() -> None:
+    given = ["model=m", "prompts=p", "rewards.model=r", "algorithm.type=dapo", "algorithm.clip_high=0.3"]
+    config = load_stage("rl", "", given)
+    assert (config.algorithm.type, config.algorithm.clip_high) == ("dapo", 0.3)  # type: ignore[union-attr]
+    with pytest.raises(InputError, match="clip_hihg"):
+        load_stage("rl", "", [*given, "algorithm.clip_hihg=1"])
+    with pytest.raises(InputError, match="grpoo"):
+        load_stage("rl", "", [*given, "algorithm.type=grpoo"])

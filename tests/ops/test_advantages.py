@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from heedful.ops.advantages import gae, last_tokens, whiten
+from heedful.ops.advantages import centred, differs, gae, last_tokens, leave_one_out, standardised, to_go, whiten
 from heedful.ops.reductions import global_mean, mean_and_variance
 
 
@@ -75,3 +75,29 @@ def test_moments_are_those_of_all_processes() -> None:
 def test_constant_values_whiten_to_nought() -> None:
     values = torch.full((5,), 2.0)
     assert whiten(values, *mean_and_variance(values)).tolist() == [0.0] * 5
+
+
+def test_to_go_is_what_is_still_to_come_in_the_same_answer() -> None:
+    assert to_go(torch.tensor([1.0, 2.0, 3.0, 10.0]), torch.tensor([3, 1])).tolist() == [6.0, 5.0, 3.0, 10.0]
+
+
+def test_groups_by_hand() -> None:
+    """Groups (1, 2, 6) and (5, 5), interleaved and with numbers that mean nothing."""
+    values, groups = torch.tensor([1.0, 5.0, 2.0, 5.0, 6.0]), torch.tensor([40, 7, 40, 7, 40])
+    assert centred(values, groups).tolist() == [-2.0, 0.0, -1.0, 0.0, 3.0]
+    assert leave_one_out(values, groups).tolist() == [-3.0, 0.0, -1.5, 0.0, 4.5]
+    spread = 7.0**0.5  # √((4 + 1 + 9)/2)
+    assert standardised(values, groups).tolist() == pytest.approx(
+        [-2 / spread, 0, -1 / spread, 0, 3 / spread], abs=1e-3
+    )
+    assert differs(values, groups).tolist() == [True, False, True, False, True]
+
+
+def test_leaving_one_out_is_centring_times_g_over_g_minus_one() -> None:
+    values, groups = torch.randn(12, generator=torch.Generator().manual_seed(0)), torch.arange(12) % 3
+    assert torch.allclose(leave_one_out(values, groups), centred(values, groups) * 4 / 3, atol=1e-6)
+
+
+def test_an_answer_alone_has_no_advantage_over_itself() -> None:
+    alone = torch.tensor([3.0]), torch.tensor([0])
+    assert centred(*alone).tolist() == standardised(*alone).tolist() == [0.0]

@@ -12,6 +12,7 @@ from heedful.ops import logprobs
 from heedful.ops.logprobs import (
     chunked_collision,
     chunked_divergence,
+    chunked_kl,
     chunked_logprobs,
     sequence_prefix_sums,
     sequence_sums,
@@ -116,3 +117,19 @@ def test_collision_is_the_chance_that_two_draws_agree(monkeypatch: pytest.Monkey
     assert whole.tolist() == pytest.approx([log(14 / 36), log(1 / 3)])
     monkeypatch.setattr(logprobs, "CHUNK_ELEMENTS", 3)
     assert torch.equal(chunked_collision(logits.requires_grad_(True), identity, vocabulary=3), whole)
+
+
+def test_kl_with_a_gradient_is_the_measured_one_whole_and_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    draw = torch.Generator().manual_seed(3)
+    hidden = torch.randn(7, 5, generator=draw).requires_grad_()
+    other, tokens = torch.randn(7, 5, generator=draw), torch.zeros(7, dtype=torch.long)
+    seen = chunked_divergence(hidden, identity, other, identity, tokens, vocabulary=5, temperature=0.7)
+    found = []
+    for elements in (1 << 23, 10):  # two rows at a time
+        monkeypatch.setattr(logprobs, "CHUNK_ELEMENTS", elements)
+        kl = chunked_kl(hidden, identity, other, identity, vocabulary=5, temperature=0.7)
+        assert torch.allclose(kl, seen.kl, atol=1e-6)
+        found.append(torch.autograd.grad(kl.sum(), hidden)[0])
+    assert torch.allclose(*found, atol=1e-6)
+    nearer = chunked_kl(hidden - 0.1 * found[0], identity, other, identity, vocabulary=5, temperature=0.7)
+    assert float(nearer.detach().sum()) < float(seen.kl.sum())

@@ -18,18 +18,20 @@ from typing import Any
 
 import torch
 
-from heedful.config import Architecture, DPOConfig, PPOConfig
+from heedful.config import Architecture, DPOConfig, PPOConfig, RLConfig
 from heedful.data.chat import Chat, train_tokenizer
 from heedful.models.loading import Affine, new_policy, reward_from_policy, save_policy, save_reward_model
 from heedful.records import Message, Prompt, Ranking, Record, to_row
 from heedful.run import Run, read_metrics
 from heedful.stages.dpo import dpo
 from heedful.stages.ppo import ppo
+from heedful.stages.rl import rl
 from heedful.train import on_policy
 from heedful.train.last_good import LastGood
 from heedful.train.optimizer import Optimizer
 
 QUESTIONS = ["how are you", "what is it", "who goes there", "is it late", "where is home", "why so slow"]
+SHARED_KINDS = ("dapo", "nash_md", "xpo")  # what several processes must learn as one does
 GOOD, BAD, OTHER = "fine thank you", "go away now", "well well well"
 
 
@@ -78,6 +80,20 @@ def ppo_config(house: Path, **sections: object) -> PPOConfig:
     return PPOConfig.model_validate(fields | sections)
 
 
+def rl_config(house: Path, kind: str, **sections: object) -> RLConfig:
+    fields: dict[str, object] = {
+        "model": str(house / "sft"),
+        "prompts": str(house / "prompts.jsonl"),
+        "rewards": {"model": str(house / "reward")},
+        "algorithm": {"type": kind},
+        "practice": {"iterations": 2, "prompts": 4, "minibatches": 2},
+        "generation": {"max_new_tokens": 6},
+        "training": {"checkpoint_every": 2},
+        "optim": {"lr": 3e-3},
+    }
+    return RLConfig.model_validate(fields | sections)
+
+
 def dpo_config(house: Path, **sections: object) -> DPOConfig:
     fields: dict[str, object] = {
         "model": str(house / "sft"),
@@ -121,7 +137,7 @@ def die_at(moment: int) -> None:
 
     for owner, name in ((os, "replace"), (shutil, "rmtree"), (Optimizer, "step"), (LastGood, "keep"), (Path, "open")):
         watch(owner, name)
-    for name in ("collect", "log_samples", "rollout_metrics"):
+    for name in ("answer", "measure", "log_samples"):
         watch(on_policy, name)
 
 
@@ -155,13 +171,17 @@ def killed(root: Path, trials: int = 3) -> None:
 
 
 def rank(root: Path) -> None:
-    """PPO in one optimizer step an iteration, and DPO, by as many processes as the environment says."""
+    """PPO and RL in one optimizer step an iteration, and DPO, by as many processes as the environment says."""
     main = os.environ.get("RANK", "0") == "0"
     ways = os.environ.get("WORLD_SIZE", "1")
     whole = {"iterations": 2, "prompts": 8, "epochs": 1, "minibatches": 1, "critic_warmup": 0}
     ppo(ppo_config(root / "house", algorithm=whole), Run(root / f"ppo-{ways}", "ppo", seed=1, main=main))
     for kind in ("dpo", "kto", "bco"):
         dpo(dpo_config(root / "house", loss={"type": kind}), Run(root / f"{kind}-{ways}", "dpo", seed=1, main=main))
+    practice = {"iterations": 2, "prompts": 4, "completions": 3, "minibatches": 1}
+    for kind in SHARED_KINDS:
+        config = rl_config(root / "house", kind, practice=practice, training={"tokens_per_batch": 64})
+        rl(config, Run(root / f"{kind}-{ways}", kind, seed=1, main=main))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 sys.path.insert(0, str(Path(__file__).parent))
-from rl_house import build, rank, untimed
+from rl_house import SHARED_KINDS, build, rank, untimed
 
 from heedful.run import Run
 
@@ -54,7 +54,7 @@ def test_two_processes_train_what_one_trains(tmp_path: Path) -> None:
     build(tmp_path / "house")
     rank(tmp_path)
     start(tmp_path, 2)
-    for stage in ("ppo", "dpo", "kto", "bco"):
+    for stage in ("ppo", "dpo", "kto", "bco", *SHARED_KINDS):
         one, two = (Run(tmp_path / f"{stage}-{ways}", stage, seed=1) for ways in (1, 2))
         for first, second in zip(untimed(one), untimed(two), strict=True):
             assert first.keys() == second.keys()

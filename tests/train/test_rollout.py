@@ -24,11 +24,13 @@ from heedful.records import Message, Prompt
 from heedful.rewards import Score
 from heedful.run import Run
 from heedful.sampling import Sampled, SamplingParams, make_sampler
+from heedful.stages.ppo import practice_of
 from heedful.train.kl_control import next_coefficient
-from heedful.train.minibatches import micro_batches
+from heedful.train.minibatches import Experience, micro_batches
 from heedful.train.on_policy import OnPolicySource
-from heedful.train.rollout import Asked, Players, collect, paid
-from heedful.train.rollout_log import rollout_metrics, sequence_kl
+from heedful.train.ppo_method import PPOMethod
+from heedful.train.rollout import Asked, Clock, Collected, Players, answer
+from heedful.train.rollout_log import sequence_kl
 from heedful.train.text_mix import TextMix
 
 LIKED, EOS, VOCABULARY = 7, 1, 16
@@ -78,9 +80,12 @@ def policy(seed: int = 0) -> Policy:
 
 def players() -> Players:
     acting, reference = policy(), policy().requires_grad_(False)
+    return Players(acting, reference, make_sampler(acting), Likes(), Letters())  # type: ignore[arg-type]
+
+
+def critic() -> ValueModel:
     torch.manual_seed(1)
-    critic = ValueModel(LlamaModel(CONFIG), nn.Linear(16, 1))
-    return Players(acting, reference, critic, make_sampler(acting), Likes(), Letters())  # type: ignore[arg-type]
+    return ValueModel(LlamaModel(CONFIG), nn.Linear(16, 1))
 
 
 def config(**algorithm: object) -> PPOConfig:
@@ -100,7 +105,15 @@ def source(run: Run, cfg: PPOConfig, who: Players | None = None, documents: Sequ
     who = who or players()
     asked = [Asked(Prompt(id=str(i), messages=(Message("user", str(i)),)), (2 + i % 5, 3)) for i in range(20)]
     text = TextMix(documents, who.chat, cfg.ptx.tokens, 48)
-    return OnPolicySource(who, asked, text, cfg, run, Accelerator(cpu=True), starts_at_reference=True)
+    accelerator = Accelerator(cpu=True)
+    method = PPOMethod(critic(), cfg, accelerator)
+    return OnPolicySource(who, method, asked, text, practice_of(cfg), cfg, run, accelerator, starts_at_reference=True)
+
+
+def learned(made: OnPolicySource, found: Collected) -> tuple[Experience, dict[str, float]]:
+    """What PPO makes of a first rollout, with β = .1."""
+    experience, metrics = made.method.experience(0, found, 0.1)
+    return experience, dict(metrics)
 
 
 @pytest.fixture
@@ -110,7 +123,7 @@ def run(tmp_path: Path) -> Iterator[Run]:
 
 def learn(made: OnPolicySource, start: int = 0, lr: float = 1e-2, until: int = 10**9) -> list[dict[str, float]]:
     """What `fit` does, without its care: every step's gradient, Adam, and the logged lines."""
-    model = ActorCritic(made.players.policy, made.players.critic)
+    model = ActorCritic(made.players.policy, made.method.critic)
     objective = ppo_objective(made.config.algorithm, made.config.generation.temperature)
     optimizer = torch.optim.Adam(model.parameters(), lr=lr, eps=1e-5)
     logged = []
@@ -152,16 +165,6 @@ def replace_section(cfg: PPOConfig, **sections: dict[str, object]) -> PPOConfig:
     return PPOConfig.model_validate(cfg.model_dump() | sections)
 
 
-def test_what_an_answer_is_paid() -> None:
-    ended = Sampled((3, EOS), (-1.0, -1.0), "eos")
-    cut = Sampled((3, 4), (-1.0, -1.0), "length")
-    scores = [Score(3.0), Score(3.0), Score(-3.0)]
-    rewards = config().rewards  # penalty .25
-    assert paid(scores, [ended, cut, cut], rewards).tolist() == [3.0, 2.75, -3.25]
-    clipped = rewards.model_copy(update={"clip": 1.0})
-    assert paid(scores, [ended, cut, cut], clipped).tolist() == [1.0, 0.75, -1.25]
-
-
 def test_every_epoch_holds_every_answer_once_in_a_fresh_order(run: Run) -> None:
     made = source(run, config())
     steps = [step for _, step in zip(range(6), made.steps(0), strict=False)]
@@ -195,15 +198,13 @@ def test_any_cut_of_a_minibatch_gives_the_same_gradient(run: Run) -> None:
     """Text mixed in as well: 1 micro-batch equals many."""
     made = source(run, replace_section(config(), ptx={"coefficient": 0.7}))
     found = made.collect(0)
-    advantages, _ = made._advantages(0, found)
-    moved = replace(found.rollout, policy_logprobs=found.rollout.policy_logprobs + 0.1)  # ratios other than 1
+    moved = replace(found, rollout=replace(found.rollout, policy_logprobs=found.rollout.policy_logprobs + 0.1))
+    experience, _ = learned(made, moved)  # ratios other than 1
     text = [Example((3, 4, 5)), Example((7, 8, 9, 10, 11)), Example((2, 2))]
-    model = ActorCritic(made.players.policy, made.players.critic)
+    model = ActorCritic(made.players.policy, made.method.critic)
     gradients, counts = [], []
     for tokens in (10_000, 25):
-        batches = micro_batches(
-            found.examples, moved, advantages, list(range(12)), text, text_coefficient=0.7, tokens=tokens
-        )
+        batches = micro_batches(experience, list(range(12)), text, text_coefficient=0.7, tokens=tokens)
         counts.append(len(batches))
         outputs = [ppo_objective(made.config.algorithm, 1.0)(model, batch) for batch in batches]
         total = sum(float(output.count) for output in outputs)
@@ -218,17 +219,15 @@ def test_any_cut_of_a_minibatch_gives_the_same_gradient(run: Run) -> None:
 def test_text_weighs_gamma_times_its_mean_log_likelihood(run: Run) -> None:
     made = source(run, config())
     found = made.collect(0)
-    advantages, _ = made._advantages(0, found)
+    experience, _ = learned(made, found)
     text = [Example((3, 4, 5)), Example((7, 8))]
-    batches = micro_batches(
-        found.examples, found.rollout, advantages, list(range(12)), text, text_coefficient=0.7, tokens=30
-    )
-    model = ActorCritic(made.players.policy, made.players.critic)
+    batches = micro_batches(experience, list(range(12)), text, text_coefficient=0.7, tokens=30)
+    model = ActorCritic(made.players.policy, made.method.critic)
     outputs = [ppo_objective(made.config.algorithm, 1.0)(model, batch) for batch in batches]
     share = sum(output.metrics["loss/text"] for output in outputs) / sum(output.count for output in outputs)
     with torch.no_grad():
         logprobs = torch.cat(
-            [made.players.policy(batch.pretraining) for batch in batches if len(batch.pretraining.targets)]
+            [made.players.policy(batch.text.packed) for batch in batches if len(batch.text.packed.targets)]
         )
     assert len(logprobs) == 3
     assert float(share) == pytest.approx(-0.7 * float(logprobs.mean()), rel=1e-5)
@@ -251,8 +250,7 @@ def test_metrics_by_hand(run: Run) -> None:
             parameter.add_(0.05 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(4)))
     made.starts_at_reference = False
     found = made.collect(0)
-    advantages, _ = made._advantages(0, found)
-    metrics = rollout_metrics(found, advantages, made.config.rewards, beta=0.1, reduce=made._reduce)
+    _, metrics = learned(made, found)
     lengths = found.rollout.packed.target_lengths
     log_ratio = found.rollout.policy_logprobs - found.rollout.reference_logprobs
     scores = torch.tensor([score.value for score in found.scores])
@@ -277,8 +275,7 @@ def test_exact_kl_is_what_its_estimates_estimate(run: Run) -> None:
         for parameter in made.players.policy.parameters():
             parameter.add_(0.05 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(4)))
     found = made.collect(0)
-    advantages, _ = made._advantages(0, found)
-    metrics = rollout_metrics(found, advantages, made.config.rewards, beta=0.1, reduce=made._reduce)
+    _, metrics = learned(made, found)
     assert metrics["kl/reference"] > 0.05
     assert metrics["kl/k1"] == pytest.approx(metrics["kl/reference"], rel=0.25)
     assert metrics["kl/k3"] == pytest.approx(metrics["kl/reference"], rel=0.1)
@@ -313,10 +310,10 @@ def test_a_stronger_leash_stays_nearer(run: Run, tmp_path: Path) -> None:
 def test_while_the_critic_warms_up_the_policy_stays(run: Run) -> None:
     made = source(run, replace_section(config(critic_warmup=2), ptx={"coefficient": 1.0}), documents=["defg"] * 3)
     before = [parameter.clone() for parameter in made.players.policy.parameters()]
-    critic = [parameter.clone() for parameter in made.players.critic.parameters()]
+    critic = [parameter.clone() for parameter in made.method.critic.parameters()]
     learn(made, until=12)  # two iterations
     assert all(torch.equal(a, b) for a, b in zip(before, made.players.policy.parameters(), strict=True))
-    assert not all(torch.equal(a, b) for a, b in zip(critic, made.players.critic.parameters(), strict=True))
+    assert not all(torch.equal(a, b) for a, b in zip(critic, made.method.critic.parameters(), strict=True))
     learn(made, start=12)
     assert not all(torch.equal(a, b) for a, b in zip(before, made.players.policy.parameters(), strict=True))
 
@@ -444,12 +441,13 @@ def test_kl_controller_steers_towards_its_target() -> None:
     assert next_coefficient(KLControl(type="fixed"), 0.1, kl=50.0, episodes=100) == 0.1
 
 
-def test_collect_keeps_prompts_and_answers_together(run: Run) -> None:
+def test_answers_keep_prompts_and_answers_together(run: Run) -> None:
     """Rows are reordered by length; each stays with its own prompt, seed and score."""
     who = players()
     asked = [Asked(Prompt(id=str(i), messages=()), tuple(range(2, 2 + 1 + i))) for i in range(6)]
     params = SamplingParams(temperature=1.0, max_new_tokens=8, batch=4, eos_id=EOS, pad_id=0)
-    found = collect(who, asked, list(range(6)), params, config().rewards, tokens=64, accelerator=Accelerator(cpu=True))
+    found = answer(who, asked, list(range(6)), list(range(6)), params, config().rewards, Clock())
+    assert found.groups == [int(one.prompt.id) for one in found.asked]
     for one, sample, text, score in zip(found.asked, found.samples, found.texts, found.scores, strict=True):
         index = int(one.prompt.id)
         assert one.ids == asked[index].ids

@@ -4,6 +4,8 @@ from heedful.config.direct import DPOConfig
 from heedful.config.on_policy import PPOConfig
 from heedful.config.recipe import Recipe, StageConfig, load_recipe, load_stage
 from heedful.config.reward import RewardConfig
+from heedful.config.rewards import EnsemblePart, FunctionPart, ModelPart, Rewards
+from heedful.config.rl import RLConfig
 from heedful.config.sections import Architecture, EarlyStop, Generation, KLControl, Lora, Optim, Section, Training
 from heedful.config.stages import (
     AccuracyConfig,
@@ -14,6 +16,7 @@ from heedful.config.stages import (
     PretrainConfig,
     ReportConfig,
     SampleConfig,
+    SelectConfig,
     SFTConfig,
     SimulatedLabels,
     WorldConfig,
@@ -25,21 +28,27 @@ __all__ = [
     "AverageConfig",
     "DPOConfig",
     "EarlyStop",
+    "EnsemblePart",
     "EvaluateConfig",
+    "FunctionPart",
     "Generation",
     "KLControl",
     "LabelConfig",
     "Lora",
+    "ModelPart",
     "OpeningsConfig",
     "Optim",
     "PPOConfig",
     "PretrainConfig",
+    "RLConfig",
     "Recipe",
     "ReportConfig",
     "RewardConfig",
+    "Rewards",
     "SFTConfig",
     "SampleConfig",
     "Section",
+    "SelectConfig",
     "SimulatedLabels",
     "StageConfig",
     "Training",

@@ -1,11 +1,12 @@
-"""The policy practises: what it samples, what it is paid, and how it learns from that."""
+"""PPO: the policy practises with a critic beside it."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
+from heedful.config.rewards import Rewards
 from heedful.config.sampler import SamplerConfig
 from heedful.config.sections import Generation, InputPath, KLControl, Lora, Name, Optim, Section, Training
 
@@ -37,19 +38,6 @@ class PPOAlgorithm(Section):
     """Iterations in which only the critic learns."""
 
 
-class PPORewards(Section):
-    """What the policy is paid for."""
-
-    model: InputPath
-    """The reward model's folder."""
-    affine: bool = True
-    """Use the reward model's stored mean and standard deviation, so that β is in SFT-sample units."""
-    missing_eos_penalty: float = Field(1.0, ge=0)
-    """Taken from the score of an answer that was cut at the length limit."""
-    clip: float = Field(0.0, ge=0)
-    """Largest absolute score; 0 is off."""
-
-
 class PTX(Section):
     """Pretraining text mixed into the policy's loss against forgetting (InstructGPT, eq. 2)."""
 
@@ -72,7 +60,9 @@ class PPOConfig(Section):
     """The frozen reference; empty: `model`."""
     prompts: InputPath
     """Prompts to practise on."""
-    rewards: PPORewards
+    rewards: Rewards
+    critic: InputPath = ""
+    """The reward model that the critic starts as a copy of; empty: `rewards.model`."""
     algorithm: PPOAlgorithm = PPOAlgorithm()
     kl: KLControl = KLControl()
     ptx: PTX = PTX()
@@ -92,9 +82,31 @@ class PPOConfig(Section):
     @field_validator("training")
     @classmethod
     def _refuse_idle_settings(cls, training: Training) -> Training:
-        default = Training()
-        if training.epochs != default.epochs:
-            raise ValueError("epochs has no meaning for PPO: set algorithm.iterations or algorithm.epochs instead")
-        if training.log_every != default.log_every:
-            raise ValueError("log_every has no meaning for PPO, which logs a line each iteration: leave it out")
-        return training
+        return refuse_idle(training, "PPO", "algorithm")
+
+    @model_validator(mode="after")
+    def _critic_starts_somewhere(self) -> Self:
+        if not self.critic and not self.rewards.model:
+            raise ValueError("the critic starts from a reward model: set critic, or rewards.model")
+        if any(part.within_prompt for part in self.rewards.parts.values()):
+            raise ValueError("PPO samples one answer a prompt, so a reward can't be standardised within_prompt")
+        refuse_moved_adapters(self.kl, self.lora)
+        return self
+
+
+def refuse_moved_adapters(kl: KLControl, lora: Lora) -> None:
+    """With adapters the reference has no weights of its own that could follow."""
+    if kl.ema and lora.rank:
+        raise ValueError(
+            "kl.ema moves the reference, which with lora is the model below the adapters: drop one of them"
+        )
+
+
+def refuse_idle(training: Training, who: str, section: str) -> Training:
+    """Settings of `training` that a stage which samples its own data would not read."""
+    default = Training()
+    if training.epochs != default.epochs:
+        raise ValueError(f"epochs has no meaning for {who}: set {section}.iterations or {section}.epochs instead")
+    if training.log_every != default.log_every:
+        raise ValueError(f"log_every has no meaning for {who}, which logs a line each iteration: leave it out")
+    return training

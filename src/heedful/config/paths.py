@@ -6,17 +6,28 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
-from heedful.config.sections import IsPath, Section
+from heedful.config.sections import IsCode, IsPath, Section
 from heedful.errors import InputError
 
 S = TypeVar("S", bound=Section)
 
 
-def _is_path(annotation: Any) -> bool:
-    """Whether a field's type is InputPath, or a list or dict of them."""
-    if get_origin(annotation) is Annotated:
-        return any(isinstance(mark, IsPath) for mark in get_args(annotation)[1:])
-    return any(_is_path(part) for part in get_args(annotation))
+def _is_marked(annotation: Any, mark: type) -> bool:
+    """Whether a field's type carries a mark, or is a list or dict of such types."""
+    if get_origin(annotation) is Annotated and any(isinstance(found, mark) for found in get_args(annotation)[1:]):
+        return True
+    return any(_is_marked(part, mark) for part in get_args(annotation))
+
+
+def _map_code(value: str, change: Callable[[str], str]) -> str:
+    """`file.py:name` with its file changed; `module:name` as it is."""
+    place, _, name = value.rpartition(":")
+    return f"{change(place)}:{name}" if place.endswith(".py") else value
+
+
+def _of_sections(value: Any) -> bool:
+    """Whether a value is a dict of sections, each with paths of its own."""
+    return isinstance(value, dict) and bool(value) and all(isinstance(item, Section) for item in value.values())
 
 
 def _map_paths(section: Section, change: Callable[[str], str]) -> dict[str, Any]:
@@ -24,6 +35,8 @@ def _map_paths(section: Section, change: Callable[[str], str]) -> dict[str, Any]
 
     def mapped(value: Any) -> Any:
         match value:
+            case Section():
+                return _map_paths(value, change)
             case str():
                 return change(value) if value else value
             case list():
@@ -38,8 +51,10 @@ def _map_paths(section: Section, change: Callable[[str], str]) -> dict[str, Any]
         value = getattr(section, name)
         if isinstance(value, Section):
             table[name] = _map_paths(value, change)
+        elif _is_marked(hints[name], IsCode):
+            table[name] = _map_code(value, change)
         else:
-            table[name] = mapped(value) if _is_path(hints[name]) else value
+            table[name] = mapped(value) if _is_marked(hints[name], IsPath) or _of_sections(value) else value
     return table
 
 

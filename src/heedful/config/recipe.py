@@ -14,6 +14,7 @@ from pydantic import Field, TypeAdapter, ValidationError, model_validator
 from heedful.config.direct import DPOConfig
 from heedful.config.on_policy import PPOConfig
 from heedful.config.reward import RewardConfig
+from heedful.config.rl import RLConfig
 from heedful.config.rounds import KIND, expand_rounds
 from heedful.config.sections import Name, Section
 from heedful.config.stages import (
@@ -25,6 +26,7 @@ from heedful.config.stages import (
     PretrainConfig,
     ReportConfig,
     SampleConfig,
+    SelectConfig,
     SFTConfig,
     WorldConfig,
 )
@@ -36,12 +38,14 @@ StageConfig = Annotated[
     | PretrainConfig
     | SFTConfig
     | SampleConfig
+    | SelectConfig
     | LabelConfig
     | RewardConfig
     | DPOConfig
     | PPOConfig
     | AccuracyConfig
     | AverageConfig
+    | RLConfig
     | EvaluateConfig
     | ReportConfig,
     Field(discriminator="type"),

@@ -11,7 +11,12 @@ class IsPath:
     """Marks a config value that names a file or folder the stage reads."""
 
 
+class IsCode:
+    """Marks a config value that names Python code: `module:name`, or `file.py:name`, whose file the stage reads."""
+
+
 InputPath = Annotated[str, IsPath()]
+CodePath = Annotated[str, IsCode(), Field(pattern=r"^[^:]+:[A-Za-z_]\w*$")]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 
 
@@ -159,10 +164,13 @@ class KLControl(Section):
     type: Literal["fixed", "adaptive"] = "fixed"
     """`adaptive` steers `coefficient` towards `target` (Ziegler 2019)."""
     coefficient: float = Field(0.1, ge=0)
-    """β, in reward units after the affine."""
+    """β, in units of the reward as paid."""
     target: float = Field(6.0, gt=0)
     """Sequence KL in nats that the adaptive controller aims at."""
     horizon: int = Field(10_000, ge=1)
     """Episodes over which the adaptive controller reacts."""
     stop: float = Field(100.0, gt=0)
     """Early stop: training ends, last good weights kept, when the sequence KL passes this many nats."""
+    ema: float = Field(0.0, ge=0, lt=1)
+    """How far the reference follows the policy after each rollout: reference ← (1 − ema) reference + ema policy. 0: it
+    stays where it is. Above 0 the KL, and `stop` with it, is to the reference as it has become."""

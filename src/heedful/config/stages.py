@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from heedful.config.rewards import Rewards
 from heedful.config.sampler import SamplerConfig
 from heedful.config.sections import Architecture, Generation, InputPath, Lora, Name, Optim, Section, Training
 
@@ -101,6 +102,23 @@ class SampleConfig(Section):
     """Most prompts to answer, drawn at random; 0: all."""
     generation: Generation = Generation()
     sampler: SamplerConfig = SamplerConfig()
+
+
+class SelectConfig(Section):
+    """Keep the best of several answers to each prompt as demonstrations for `sft` (best-of-n, rejection sampling)."""
+
+    type: Literal["select"] = "select"
+    name: Name = "select"
+    completions: list[InputPath]
+    """Completion files; answers to one prompt are put together, equal texts counted as often as they were given."""
+    rewards: Rewards
+    """What makes an answer good; the price of a bad length counts as it does in training."""
+    keep: int = Field(1, ge=1)
+    """Most answers to keep of each prompt, the best first; equal texts once."""
+    share: float = Field(1.0, gt=0, le=1)
+    """Share of prompts to keep: those whose best answer is worth most."""
+    at_least: float | None = None
+    """Least worth of an answer that is kept; left out: any."""
 
 
 class SimulatedLabels(Section):

@@ -1,4 +1,7 @@
-"""Advantages over flat answers. Shapes: B answers, N tokens of all answers end to end, lengths (B,) summing to N."""
+"""Advantages over flat answers. Shapes: B answers, N tokens of all answers end to end, lengths (B,) summing to N.
+
+A group is the answers to one prompt: `groups` (B,) holds a number for each answer, equal within a group, in any order.
+"""
 
 from __future__ import annotations
 
@@ -34,3 +37,39 @@ def gae(rewards: Tensor, values: Tensor, lengths: Tensor, *, gamma: float, lam: 
 def whiten(values: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
     """(x − mean) / √(variance + 1e-8), with the moments of the whole rollout. (N,) -> (N,)"""
     return (values - mean) * torch.rsqrt(variance + 1e-8)
+
+
+def to_go(rewards: Tensor, lengths: Tensor) -> Tensor:
+    """What is still to come at each token: Σ of its answer's rewards from it on. (N,) -> (N,)"""
+    return gae(rewards, torch.zeros_like(rewards), lengths, gamma=1.0, lam=1.0)
+
+
+def _sums(values: Tensor, groups: Tensor) -> tuple[Tensor, Tensor]:
+    """The sum and the size of each answer's group. (B,) -> (B,), (B,)"""
+    _, place = groups.unique(return_inverse=True)
+    sums, counts = (values.new_zeros(len(values)).index_add(0, place, v) for v in (values, torch.ones_like(values)))
+    return sums[place], counts[place]
+
+
+def centred(values: Tensor, groups: Tensor) -> Tensor:
+    """x − mean of its group. (B,) -> (B,)"""
+    sums, counts = _sums(values, groups)
+    return values - sums / counts
+
+
+def leave_one_out(values: Tensor, groups: Tensor) -> Tensor:
+    """x − mean of the others in its group (Kool 2019) = G/(G−1) · (x − mean). Groups of at least two. (B,) -> (B,)"""
+    sums, counts = _sums(values, groups)
+    return values - (sums - values) / (counts - 1.0)
+
+
+def standardised(values: Tensor, groups: Tensor) -> Tensor:
+    """(x − mean)/(std + 1e-4) within its group, std with G − 1 below; 0 in a group of one. (B,) -> (B,)"""
+    away = centred(values, groups)
+    squares, counts = _sums(away.square(), groups)
+    return away / ((squares / (counts - 1.0).clamp(min=1.0)).sqrt() + 1e-4)
+
+
+def differs(values: Tensor, groups: Tensor) -> Tensor:
+    """Whether an answer's group holds different values, so that there is something to learn from. (B,) -> (B,) bool"""
+    return _sums(centred(values, groups).square(), groups)[0] > 1e-12

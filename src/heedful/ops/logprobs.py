@@ -13,6 +13,8 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 from torch.utils.checkpoint import checkpoint
 
+from heedful.ops.kl import exact_kl
+
 Head = Callable[[Tensor], Tensor]  # hidden states (n, H) -> logits (n, V)
 
 CHUNK_ELEMENTS = 1 << 23  # logits held at once: 32 MB in fp32
@@ -43,8 +45,8 @@ def chunked_logprobs(
     return torch.cat([_again(one, part, part_tokens) for part, part_tokens in parts])
 
 
-def _again(one: Callable[[Tensor, Tensor], Tensor], part: Tensor, part_tokens: Tensor) -> Tensor:
-    result: Tensor = checkpoint(one, part, part_tokens, use_reentrant=False, preserve_rng_state=False)  # draws nothing
+def _again(one: Callable[[Tensor, Tensor], Tensor], part: Tensor, other: Tensor) -> Tensor:
+    result: Tensor = checkpoint(one, part, other, use_reentrant=False, preserve_rng_state=False)  # draws nothing
     return result
 
 
@@ -125,3 +127,24 @@ def sequence_prefix_sums(values: Tensor, lengths: Tensor, which: Tensor, counts:
     before = counts.cumsum(0) - counts  # (P,)
     shift = torch.repeat_interleave(starts[which] - before, counts)
     return sequence_sums(values[torch.arange(len(shift), device=values.device) + shift], counts)
+
+
+def chunked_kl(
+    hidden: Tensor, head: Head, other_hidden: Tensor, other_head: Head, *, vocabulary: int, temperature: float = 1.0
+) -> Tensor:
+    """Exact KL(p ‖ q) over the vocabulary at N positions, with a gradient to p. (N, H), (N, H') -> (N,)
+
+    p = softmax(head(hidden)/temperature), q = softmax(other_head(other_hidden)/temperature). Like `chunked_logprobs`,
+    each chunk's logits are made again in the backward pass.
+    """
+    rows = max(1, CHUNK_ELEMENTS // vocabulary)
+
+    def one(part: Tensor, other: Tensor) -> Tensor:
+        with torch.no_grad():
+            log_q = _log_softmax(other_head(other), temperature)
+        return exact_kl(_log_softmax(head(part), temperature), log_q)
+
+    parts = list(zip(torch.split(hidden, rows), torch.split(other_hidden, rows), strict=True))
+    if len(parts) == 1 or not torch.is_grad_enabled():
+        return torch.cat([one(part, other) for part, other in parts])
+    return torch.cat([_again(one, part, other) for part, other in parts])

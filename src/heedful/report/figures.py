@@ -65,6 +65,7 @@ DRIFT = Chart(
     "nats an answer",
     (("logps/chosen", "chosen answers"), ("logps/rejected", "rejected answers")),
 )
+PRACTISED = ("ppo", "rl")  # kinds of stage that sample what they learn from
 LOSS = ("loss", "loss/mean", "loss/text", "loss/policy")
 MOST_DOTS = 60  # of a path whose points are still told apart
 BESIDE_LOSS = ("reward/accuracy", "rewards/accuracy", "rewards/margin", "accuracy")
@@ -88,7 +89,7 @@ def loss_charts(stages: Sequence[Stage]) -> list[Markup]:
     """The loss of every stage that trains, and what it logs beside the loss."""
     charts = []
     for stage in stages:
-        if stage.kind == "ppo":
+        if stage.kind in PRACTISED:
             continue
         if stage.kind == "dpo" and (drift := DRIFT.draw(stage)):
             charts.append(drift)

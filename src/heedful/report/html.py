@@ -56,7 +56,7 @@ def render(view: RunView, title: str) -> str:
         tally=tally(found),
         chips=story.chips(view.stages),
         showcase_line=story.showcase_line(evaluation) if evaluation else "",
-        ppo_stages=story.final_first(view.stages, "ppo", headline),
+        ppo_stages=[stage for kind in figures.PRACTISED for stage in story.final_first(view.stages, kind, headline)],
         final_losses=figures.loss_charts(finals),
         other_losses=figures.loss_charts([stage for stage in view.stages if stage not in finals]),
         base=evaluation.get("base", ""),

@@ -22,6 +22,8 @@ FIGURES = {
     "accuracy": ("pairs", "on {} pairs"),
     "dpo": ("pairs", "{} pairs"),
     "ppo": ("kl", "KL {}"),
+    "rl": ("kl", "KL {}"),
+    "select": ("demonstrations", "{} demonstrations"),
     "evaluate": ("prompts.test", "{} prompts"),
 }
 SHARES = ("accuracy",)  # figures that are said in per cent

@@ -13,14 +13,16 @@ from heedful.config import (
     PretrainConfig,
     ReportConfig,
     RewardConfig,
+    RLConfig,
     SampleConfig,
+    SelectConfig,
     SFTConfig,
     StageConfig,
     WorldConfig,
 )
 from heedful.run import Run
 
-TRAINING = ("pretrain", "sft", "reward", "dpo", "ppo")
+TRAINING = ("pretrain", "sft", "reward", "dpo", "ppo", "rl")
 
 
 def run_stage(config: StageConfig, run: Run) -> None:
@@ -58,10 +60,8 @@ def run_stage(config: StageConfig, run: Run) -> None:
             from heedful.stages.dpo import dpo
 
             dpo(config, run)
-        case PPOConfig():
-            from heedful.stages.ppo import ppo
-
-            ppo(config, run)
+        case PPOConfig() | RLConfig() | SelectConfig():
+            _practise(config, run)
         case AccuracyConfig():
             from heedful.stages.accuracy import accuracy
 
@@ -78,3 +78,20 @@ def run_stage(config: StageConfig, run: Run) -> None:
             from heedful.stages.report import report
 
             report(config, run)
+
+
+def _practise(config: PPOConfig | RLConfig | SelectConfig, run: Run) -> None:
+    """Stages that learn from, or choose among, what a policy samples."""
+    match config:
+        case PPOConfig():
+            from heedful.stages.ppo import ppo
+
+            ppo(config, run)
+        case RLConfig():
+            from heedful.stages.rl import rl
+
+            rl(config, run)
+        case SelectConfig():
+            from heedful.stages.select import select
+
+            select(config, run)

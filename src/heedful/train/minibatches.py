@@ -1,57 +1,73 @@
-"""A rollout cut into minibatches of whole answers, and these into micro-batches that fit into memory."""
+"""What an algorithm learns from a rollout, cut into minibatches of whole answers and these into micro-batches."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from heedful.algorithms.on_policy.ppo import Advantages
-from heedful.batches import Rollout, RolloutBatch
+from heedful.batches import Batch, TextBatch
 from heedful.data.packing import Example, groups_by_tokens, pack
 
 
-def _tokens_of(lengths: Tensor, answers: Sequence[int]) -> Tensor:
-    """Where the tokens of some answers stand in the rollout's flat (N,), in the order of the answers."""
+@dataclass(frozen=True, slots=True)
+class Experience:
+    """A rollout as an algorithm learns from it."""
+
+    examples: Sequence[Example]
+    old_logprobs: Tensor  # (N,) of all answers' tokens end to end
+    units: Sequence[Sequence[int]]  # answers that a minibatch holds together or not at all
+    count: Callable[[Sequence[Sequence[int]]], float]  # what the loss of some units is divided by
+    batch: Callable[[Sequence[Sequence[int]], TextBatch], Batch]  # some units as one batch
+    with_text: bool  # whether text is mixed in
+
+    @property
+    def lengths(self) -> Tensor:
+        """Tokens of each answer. (B,)"""
+        return torch.tensor([example.targets for example in self.examples])
+
+
+def tokens_of(lengths: Tensor, answers: Sequence[int]) -> Tensor:
+    """Where the tokens of some answers stand in a rollout's flat (N,), in the order of the answers."""
     starts = lengths.cumsum(0) - lengths
     return torch.cat([torch.arange(int(starts[i]), int(starts[i] + lengths[i])) for i in answers])
 
 
+def flat(units: Sequence[Sequence[int]]) -> list[int]:
+    """The answers of some units."""
+    return [answer for unit in units for answer in unit]
+
+
+def cut(experience: Experience, units: Sequence[int], tokens: int) -> list[list[Sequence[int]]]:
+    """A minibatch, given by its units' numbers, as groups of units with at most `tokens` prompt and answer tokens."""
+    sizes = [sum(len(experience.examples[i].ids) for i in unit) for unit in experience.units]
+    ordered = sorted(units, key=lambda unit: sizes[unit])
+    groups = groups_by_tokens([sizes[unit] for unit in ordered], tokens)
+    return [[experience.units[ordered[place]] for place in group] for group in groups]
+
+
 def micro_batches(
-    examples: Sequence[Example],
-    rollout: Rollout,
-    advantages: Advantages,
-    answers: Sequence[int],
+    experience: Experience,
+    units: Sequence[int],
     text: Sequence[Example],
     *,
     text_coefficient: float,
     tokens: int,
-) -> list[RolloutBatch]:
+) -> list[Batch]:
     """One minibatch as batches of at most `tokens` prompt and answer tokens; the text is dealt out over them.
 
-    The text's summed log-likelihood weighs γ · (answer tokens of the minibatch) / (text targets of the minibatch) in
-    each of them, so that any cut gives the same gradient.
+    The text's summed log-likelihood weighs γ · (what the minibatch's loss is divided by) / (its text targets) in each
+    of them, so that any cut gives the same gradient.
     """
-    ordered = sorted(answers, key=lambda i: len(examples[i].ids))
-    sizes = [len(examples[i].ids) for i in ordered]
-    groups = [[ordered[place] for place in group] for group in groups_by_tokens(sizes, tokens)]
-    lengths = rollout.packed.target_lengths
-    answer_tokens, text_tokens = int(lengths[ordered].sum()), sum(example.targets for example in text)
-    weight = torch.tensor(text_coefficient * answer_tokens / text_tokens if text_tokens else 0.0)
-    batches = []
-    for turn, group in enumerate(groups):
-        flat = _tokens_of(lengths, group)
-        batches.append(
-            RolloutBatch(
-                packed=pack([examples[i] for i in group]),
-                old_logprobs=rollout.policy_logprobs[flat],
-                reference_logprobs=rollout.reference_logprobs[flat],
-                old_values=rollout.values[flat],
-                advantages=advantages.advantages[flat],
-                returns=advantages.returns[flat],
-                pretraining=pack(text[turn :: len(groups)]),
-                pretraining_weight=weight,
-            )
-        )
-    return batches
+    groups = cut(experience, units, tokens)
+    count, text_tokens = experience.count([unit for group in groups for unit in group]), _targets(text)
+    weight = torch.tensor(text_coefficient * count / text_tokens if text_tokens else 0.0)
+    return [
+        experience.batch(group, TextBatch(pack(text[turn :: len(groups)]), weight)) for turn, group in enumerate(groups)
+    ]
+
+
+def _targets(examples: Sequence[Example]) -> int:
+    return sum(example.targets for example in examples)

@@ -1,69 +1,85 @@
 """On-policy batches as a BatchSource: rollout, advantages, minibatches, and again with the new weights.
 
 One iteration = one rollout = `epochs` × `minibatches` optimizer steps. Every draw is named by its iteration, so a
-source that begins at an iteration's first step gives what an unbroken one gives; it can begin nowhere else.
+source that begins at an iteration's first step gives what an unbroken one gives; it can begin nowhere else. What an
+algorithm makes of a rollout is its Method's: `ppo_method`, `group_method`, `duel_method`.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from math import isfinite
+from typing import Protocol
 
 import numpy as np
 import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from heedful.algorithms.on_policy.ppo import Advantages, ppo_advantages
-from heedful.batches import RolloutBatch
-from heedful.config import PPOConfig
+from heedful.config import PPOConfig, RLConfig
+from heedful.config.rl import Practice
+from heedful.data.packing import pack
 from heedful.errors import DivergedError, InputError, ResumeError
-from heedful.ops.advantages import whiten
-from heedful.ops.reductions import global_mean, mean_and_variance
+from heedful.ops.advantages import differs
+from heedful.ops.reductions import global_mean
 from heedful.run import Run
 from heedful.sampling import SamplingParams
 from heedful.train import laws
-from heedful.train.kl_control import next_coefficient
+from heedful.train.kl_control import follow, next_coefficient
 from heedful.train.last_good import LastGood
 from heedful.train.loop import Step
-from heedful.train.minibatches import micro_batches
-from heedful.train.rollout import Asked, Collected, Players, collect
-from heedful.train.rollout_log import log_samples, rollout_metrics, sequence_kl
+from heedful.train.minibatches import Experience, cut, flat, micro_batches, tokens_of
+from heedful.train.processes import reducer
+from heedful.train.rollout import Answers, Asked, Clock, Collected, Players, answer, in_order_of_length, measure
+from heedful.train.rollout_log import log_samples, sequence_kl
 from heedful.train.text_mix import TextMix
 
 SHOW_EVERY = 5  # iterations between samples written to samples.jsonl
 
 
+class Method(Protocol):
+    """How an algorithm learns from a rollout."""
+
+    rounds: int  # most times that prompts are sampled for one rollout, to replace groups that were paid all alike
+    together: bool  # whether a minibatch holds all answers to a prompt or none
+
+    def experience(self, iteration: int, collected: Collected, beta: float) -> tuple[Experience, Mapping[str, float]]:
+        """What is learned from a rollout that was paid with β, and what is logged of it."""
+        ...
+
+
 class OnPolicySource:
-    """PPO's BatchSource."""
+    """The BatchSource of every algorithm that samples what it learns from."""
 
     def __init__(
         self,
         players: Players,
+        method: Method,
         asked: Sequence[Asked],
         text: TextMix,
-        config: PPOConfig,
+        practice: Practice,
+        config: PPOConfig | RLConfig,
         run: Run,
         accelerator: Accelerator,
         *,
         starts_at_reference: bool,
     ) -> None:
-        self.players, self.asked, self.text = players, asked, text
-        self.config, self.run, self.accelerator = config, run, accelerator
+        self.players, self.method, self.asked, self.text = players, method, asked, text
+        self.practice, self.config, self.run, self.accelerator = practice, config, run, accelerator
         self.starts_at_reference = starts_at_reference
         self.coefficient = config.kl.coefficient
         self.last_good = LastGood(run)
         self.stopped = ""  # why training ended before its last iteration
         self._unchecked = True
-        algorithm = config.algorithm
-        if algorithm.prompts < algorithm.minibatches * accelerator.num_processes:
+        units = practice.prompts // accelerator.num_processes * (1 if method.together else practice.completions)
+        if units < practice.minibatches:
             raise InputError(
-                f"algorithm.prompts = {algorithm.prompts} does not fill {algorithm.minibatches} minibatches on each of "
+                f"prompts = {practice.prompts} does not fill minibatches = {practice.minibatches} on each of "
                 f"{accelerator.num_processes} processes: raise prompts or lower minibatches"
             )
-        self.steps_per_iteration = algorithm.epochs * algorithm.minibatches
-        self.total_steps = algorithm.iterations * self.steps_per_iteration
+        self.steps_per_iteration = practice.epochs * practice.minibatches
+        self.total_steps = practice.iterations * self.steps_per_iteration
 
     def state_dict(self) -> dict[str, float | int]:
         """What the next iteration begins with. Right at an iteration's last step only."""
@@ -78,7 +94,9 @@ class OnPolicySource:
         first, inside = divmod(start, self.steps_per_iteration)
         if inside:
             raise ResumeError(f"{self.run.stage}: step {start} stands inside an iteration, where no rollout can go on")
-        for iteration in range(first, self.config.algorithm.iterations):
+        for iteration in range(first, self.practice.iterations):
+            if iteration:
+                follow(self.players.reference, self.players.policy, self.config.kl.ema)
             collected = self.collect(iteration)
             if not self.within_budget(iteration, collected):
                 return
@@ -86,16 +104,13 @@ class OnPolicySource:
 
     def collect(self, iteration: int) -> Collected:
         """This process's share of an iteration's rollout, with the policy as it is now."""
-        config = self.config
-        rank, processes = self.accelerator.process_index, self.accelerator.num_processes
-        seeds = [self.run.seed_for("rollout", iteration, index) for index in range(config.algorithm.prompts)]
-        collected = collect(
+        clock = Clock()
+        collected = measure(
             self.players,
-            [self.asked[i] for i in self._draw(iteration)][rank::processes],
-            seeds[rank::processes],
-            SamplingParams.of(config.generation, self.players.chat),
-            config.rewards,
-            tokens=config.training.tokens_per_batch,
+            self._answers(iteration, clock),
+            clock,
+            temperature=self.config.generation.temperature,
+            tokens=self.config.training.tokens_per_batch,
             accelerator=self.accelerator,
         )
         if self._unchecked:
@@ -103,9 +118,49 @@ class OnPolicySource:
         if iteration == 0 and self.starts_at_reference:
             log_ratio = collected.rollout.policy_logprobs - collected.rollout.reference_logprobs
             laws.starts_at_reference(float(log_ratio.abs().max()), self.config.training.precision)
-        if iteration % SHOW_EVERY == 0 or iteration == config.algorithm.iterations:
+        if iteration % SHOW_EVERY == 0 or iteration == self.practice.iterations:
             log_samples(self.run, iteration, iteration * self.steps_per_iteration, collected)
         return collected
+
+    def _answers(self, iteration: int, clock: Clock) -> Answers:
+        """All answers of this process's prompts; those to prompts whose answers were all paid alike are sampled anew
+        with other prompts while there are rounds left, and kept where nothing better came (DAPO's dynamic sampling)."""
+        answers = self._round(iteration, 0, clock)
+        if self.method.rounds == 1:
+            return answers
+        each, missing = self.practice.completions, len(answers.asked) // self.practice.completions
+        kept, alike = answers.at([]), answers.at([])
+        for turn in range(self.method.rounds):
+            answers = self._round(iteration, turn, clock) if turn else answers
+            differ = differs(answers.paid, torch.tensor(answers.groups))
+            found = _first_groups(answers, differ, missing)
+            kept, alike = kept + found, alike + _first_groups(answers, ~differ, missing)
+            missing -= len(found.asked) // each
+            if not missing:
+                break
+        kept += _first_groups(alike, torch.ones(len(alike.asked), dtype=torch.bool), missing)
+        return kept.at(in_order_of_length(kept.asked, kept.samples))
+
+    def _round(self, iteration: int, turn: int, clock: Clock) -> Answers:
+        """The answers to this process's prompts of an iteration; of other prompts in a later turn."""
+        rank, processes, each = (
+            self.accelerator.process_index,
+            self.accelerator.num_processes,
+            self.practice.completions,
+        )
+        drawn = self._draw(iteration) if turn == 0 else self._draw_more(iteration, turn)
+        places = range(rank, len(drawn), processes)
+        first = turn * self.practice.prompts  # groups have numbers of their own in every turn
+        purpose = "rollout" if turn == 0 else f"rollout-{turn}"
+        return answer(
+            self.players,
+            [self.asked[drawn[place]] for place in places for _ in range(each)],
+            [first + place for place in places for _ in range(each)],
+            [self.run.seed_for(purpose, iteration, place * each + draw) for place in places for draw in range(each)],
+            SamplingParams.of(self.config.generation, self.players.chat),
+            self.config.rewards,
+            clock,
+        )
 
     def within_budget(self, iteration: int, collected: Collected) -> bool:
         """Whether the policy that wrote these answers is near enough to the reference; then its weights are kept."""
@@ -113,7 +168,7 @@ class OnPolicySource:
         if not isfinite(kl) or not isfinite(self.mean(collected.rollout.scores)):
             raise DivergedError(
                 f"iteration {iteration}: the rollout's KL or reward is not finite; "
-                "the last checkpoint is kept: lower optim.lr and critic_optim.lr"
+                "the last checkpoint is kept: lower optim.lr (and critic_optim.lr)"
             )
         if kl <= stop:
             self.last_good.keep(self.players.policy, iteration, kl)
@@ -133,74 +188,65 @@ class OnPolicySource:
 
     def mean(self, values: Tensor) -> float:
         """The mean over the items of all processes."""
-        return float(global_mean(values, self._reduce))
-
-    def _reduce(self, value: Tensor) -> Tensor:
-        reduced: Tensor = self.accelerator.reduce(value.to(self.accelerator.device), "sum")
-        return reduced.cpu()
+        return float(global_mean(values, reducer(self.accelerator)))
 
     def _draw(self, iteration: int) -> list[int]:
         """Which prompts: a fresh permutation of all of them for each pass over them."""
-        count, total = self.config.algorithm.prompts, len(self.asked)
+        count, total = self.practice.prompts, len(self.asked)
         places = [divmod(place, total) for place in range(iteration * count, (iteration + 1) * count)]
         order = {epoch: self.run.rng("prompts", epoch).permutation(total) for epoch in {epoch for epoch, _ in places}}
         return [int(order[epoch][place]) for epoch, place in places]
 
+    def _draw_more(self, iteration: int, turn: int) -> list[int]:
+        """Prompts to replace some with: drawn at random from all."""
+        return [
+            int(i) for i in self.run.rng("more", iteration, turn).integers(len(self.asked), size=self.practice.prompts)
+        ]
+
     def _updates(self, iteration: int, collected: Collected) -> Iterator[Step]:
         """The optimizer steps of one rollout: for each epoch, minibatches of a fresh permutation."""
-        config, rank = self.config, self.accelerator.process_index
-        advantages, metrics = self._advantages(iteration, collected)
+        practice, rank = self.practice, self.accelerator.process_index
+        experience, made = self.method.experience(iteration, collected, self.coefficient)
+        metrics = dict(made) | {f"time/{name}": seconds for name, seconds in collected.clock.seconds.items()}
+        episodes = practice.prompts * practice.completions
+        self.coefficient = next_coefficient(self.config.kl, self.coefficient, metrics["kl/reference"], episodes)
         begun = time.perf_counter()
-        for epoch in range(config.algorithm.epochs):
-            rng = self.run.rng("minibatches", iteration * config.algorithm.epochs + epoch, rank)
-            parts = np.array_split(rng.permutation(len(collected.texts)), config.algorithm.minibatches)
-            for part, answers in enumerate(parts):
-                inside = epoch * config.algorithm.minibatches + part
+        for epoch in range(practice.epochs):
+            rng = self.run.rng("minibatches", iteration * practice.epochs + epoch, rank)
+            parts = np.array_split(rng.permutation(len(experience.units)), practice.minibatches)
+            for part, members in enumerate(parts):
+                inside = epoch * practice.minibatches + part
                 last = inside == self.steps_per_iteration - 1
-                batches = self._minibatch(iteration, inside, collected, advantages, [int(i) for i in answers])
+                units = [int(i) for i in members]
                 if self._unchecked:
-                    self._check_ratio(batches[0])
-                tokens = float(sum(len(batch.old_logprobs) for batch in batches))
+                    self._check_ratio(experience, units)
+                step = iteration * self.steps_per_iteration + inside
+                batches = micro_batches(
+                    experience,
+                    units,
+                    self.text.draw(self.run.rng("text", step, rank)) if experience.with_text else [],
+                    text_coefficient=self.config.ptx.coefficient,
+                    tokens=self.config.training.tokens_per_batch,
+                )
+                count = experience.count([experience.units[unit] for unit in units])
                 if last and inside:  # its own update is still to come, and is taken to be like the others
                     metrics["time/update"] = (time.perf_counter() - begun) * (inside + 1) / inside
-                yield Step(batches=batches, count=tokens, metrics=metrics if last else {}, last_of_boundary=last)
-
-    def _minibatch(
-        self, iteration: int, inside: int, collected: Collected, advantages: Advantages, answers: list[int]
-    ) -> list[RolloutBatch]:
-        """One optimizer step's batches; while only the critic learns, no text is mixed in."""
-        step = iteration * self.steps_per_iteration + inside
-        learns = iteration >= self.config.algorithm.critic_warmup
-        return micro_batches(
-            collected.examples,
-            collected.rollout,
-            advantages,
-            answers,
-            self.text.draw(self.run.rng("text", step, self.accelerator.process_index)) if learns else [],
-            text_coefficient=self.config.ptx.coefficient,
-            tokens=self.config.training.tokens_per_batch,
-        )
-
-    def _advantages(self, iteration: int, collected: Collected) -> tuple[Advantages, dict[str, float]]:
-        """Advantages (whitened; nought while only the critic learns), what is logged, and the next coefficient."""
-        algorithm = self.config.algorithm
-        made = ppo_advantages(collected.rollout, beta=self.coefficient, gamma=algorithm.gamma, lam=algorithm.lam)
-        metrics = rollout_metrics(collected, made, self.config.rewards, beta=self.coefficient, reduce=self._reduce)
-        self.coefficient = next_coefficient(
-            self.config.kl, self.coefficient, metrics["kl/reference"], algorithm.prompts
-        )
-        advantages = made.advantages
-        if algorithm.whiten:
-            advantages = whiten(advantages, *mean_and_variance(advantages, self._reduce))
-        if iteration < algorithm.critic_warmup:
-            advantages = torch.zeros_like(advantages)
-        return Advantages(advantages, made.returns), metrics
+                yield Step(batches=batches, count=count, metrics=metrics if last else {}, last_of_boundary=last)
 
     @torch.no_grad()
-    def _check_ratio(self, batch: RolloutBatch) -> None:
+    def _check_ratio(self, experience: Experience, units: Sequence[int]) -> None:
         """The law of the first update, on its first micro-batch, packed as it will be."""
+        answers = flat(cut(experience, units, self.config.training.tokens_per_batch)[0])
+        packed = pack([experience.examples[i] for i in answers]).to(self.accelerator.device)
         with self.accelerator.autocast():
-            logprobs = self.players.policy(batch.packed.to(self.accelerator.device), self.config.generation.temperature)
-        log_ratio = logprobs.cpu() - batch.old_logprobs
+            logprobs = self.players.policy(packed, self.config.generation.temperature)
+        log_ratio = logprobs.cpu() - experience.old_logprobs[tokens_of(experience.lengths, answers)]
         laws.first_ratio_is_one(float(log_ratio.abs().max()), self.config.training.precision)
         self._unchecked = False
+
+
+def _first_groups(answers: Answers, those: Tensor, most: int) -> Answers:
+    """The groups of `those` answers with the lowest numbers, `most` groups of them."""
+    numbers = sorted({group for group, good in zip(answers.groups, those.tolist(), strict=True) if good})
+    wanted = set(numbers[:most])
+    return answers.at([i for i, group in enumerate(answers.groups) if group in wanted])

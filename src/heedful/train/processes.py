@@ -8,13 +8,25 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
+from torch import Tensor
 
 from heedful.config import Training
+from heedful.ops.reductions import Reduce
 
 
 def make_accelerator(training: Training) -> Accelerator:
     """Weights and gradients stay float32; `bfloat16` is `accelerator.autocast()` around forward passes."""
     return StageAccelerator(training)
+
+
+def reducer(accelerator: Accelerator) -> Reduce:
+    """Sums of a tensor over all processes, on the CPU."""
+
+    def reduce(value: Tensor) -> Tensor:
+        reduced: Tensor = accelerator.reduce(value.to(accelerator.device), "sum")
+        return reduced.cpu()
+
+    return reduce
 
 
 class StageAccelerator(Accelerator):

@@ -1,4 +1,4 @@
-"""One rollout: the policy answers prompts, the answers are paid, and policy, reference and critic are read on them.
+"""One rollout: the policy answers prompts, the answers are paid, and policy and reference are read on them.
 
 Token in, token out: what was sampled is what is scored and trained on. The log-probabilities that training calls *old*
 are the trainer's own, from one packed forward pass; how far the sampler's are from them is measured every time.
@@ -7,7 +7,7 @@ are the trainer's own, from one packed forward pass; how far the sampler's are f
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -15,13 +15,14 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from heedful.batches import Rollout
-from heedful.config.on_policy import PPORewards
+from heedful.batches import PackedBatch, Rollout
+from heedful.config import Rewards
 from heedful.data.chat import Chat
 from heedful.data.packing import Example, groups_by_tokens, pack
-from heedful.models.heads import Policy, ValueModel
+from heedful.models.heads import Policy
 from heedful.records import Prompt
 from heedful.rewards import Reward, Score
+from heedful.rewards.build import paid
 from heedful.sampling import Sampled, Sampler, SamplingParams
 
 
@@ -31,7 +32,6 @@ class Players:
 
     policy: Policy
     reference: Policy
-    critic: ValueModel
     sampler: Sampler
     reward: Reward
     chat: Chat
@@ -43,32 +43,6 @@ class Asked:
 
     prompt: Prompt
     ids: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """What the networks say about every sampled token; all (N,), on the CPU."""
-
-    logprobs: Tensor
-    entropy: Tensor
-    reference_logprobs: Tensor
-    kl: Tensor  # exact, over the whole vocabulary
-    values: Tensor
-
-
-@dataclass(frozen=True, slots=True)
-class Collected:
-    """One process's share of a rollout, in order of length."""
-
-    asked: list[Asked]
-    samples: list[Sampled]
-    texts: list[str]
-    examples: list[Example]
-    scores: list[Score]
-    reading: Reading
-    rollout: Rollout
-    sampler_gap: float  # largest |sampler's − trainer's log-probability|
-    seconds: dict[str, float]
 
 
 @dataclass(slots=True)
@@ -84,66 +58,148 @@ class Clock:
         self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - begun
 
 
-def paid(scores: Sequence[Score], samples: Sequence[Sampled], rewards: PPORewards) -> Tensor:
-    """What each answer is paid: its score, clipped where asked, less the penalty where it was cut. (B,)"""
-    values = torch.tensor([score.value for score in scores], dtype=torch.float32)
-    if rewards.clip:
-        values = values.clamp(-rewards.clip, rewards.clip)
-    cut = torch.tensor([float(sample.finish == "length") for sample in samples])
-    return values - rewards.missing_eos_penalty * cut
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """Answers, scored, before any network of the trainer was run on them."""
+
+    asked: list[Asked]
+    groups: list[int]  # equal for answers to the same prompt
+    samples: list[Sampled]
+    texts: list[str]
+    scores: list[Score]
+    paid: Tensor  # (B,) penalties included
+
+    def at(self, places: Sequence[int]) -> Answers:
+        """Some of them, in this order."""
+        return Answers(
+            [self.asked[i] for i in places],
+            [self.groups[i] for i in places],
+            [self.samples[i] for i in places],
+            [self.texts[i] for i in places],
+            [self.scores[i] for i in places],
+            self.paid[list(places)],
+        )
+
+    def __add__(self, other: Answers) -> Answers:
+        return Answers(
+            self.asked + other.asked,
+            self.groups + other.groups,
+            self.samples + other.samples,
+            self.texts + other.texts,
+            self.scores + other.scores,
+            torch.cat([self.paid, other.paid]),
+        )
 
 
-@torch.no_grad()
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What policy and reference say about every sampled token; all (N,), on the CPU."""
+
+    logprobs: Tensor
+    entropy: Tensor
+    reference_logprobs: Tensor
+    kl: Tensor  # exact, over the whole vocabulary
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """One process's share of a rollout, in order of length."""
+
+    asked: list[Asked]
+    samples: list[Sampled]
+    texts: list[str]
+    examples: list[Example]
+    scores: list[Score]
+    reading: Reading
+    rollout: Rollout
+    sampler_gap: float  # largest |sampler's − trainer's log-probability|
+    clock: Clock
+
+
+def over_batches(
+    examples: Sequence[Example],
+    run: Callable[[PackedBatch], Sequence[Tensor]],
+    *,
+    limit: int,
+    accelerator: Accelerator,
+) -> list[Tensor]:
+    """`run` on packed answers, at most `limit` tokens in one forward pass; its columns joined, on the CPU. (N,) each"""
+    parts: list[tuple[Tensor, ...]] = []
+    with torch.no_grad():
+        for group in groups_by_tokens([len(example.ids) for example in examples], limit):
+            batch = pack([examples[i] for i in group]).to(accelerator.device)
+            with accelerator.autocast():
+                columns = run(batch)
+            parts.append(tuple(column.float().cpu() for column in columns))
+    return [torch.cat(column) for column in zip(*parts, strict=True)]
+
+
 def read(
     players: Players, examples: Sequence[Example], *, temperature: float, limit: int, accelerator: Accelerator
 ) -> Reading:
-    """Policy, reference and critic on packed answers, at most `limit` tokens in one forward pass."""
-    parts: list[tuple[Tensor, ...]] = []
-    for group in groups_by_tokens([len(example.ids) for example in examples], limit):
-        batch = pack([examples[i] for i in group]).to(accelerator.device)
-        with accelerator.autocast():
-            seen = players.policy.divergence(players.reference, batch, temperature)
-            values = players.critic(batch)
-        read_here = (seen.logprobs, seen.entropy, seen.other_logprobs, seen.kl, values)
-        parts.append(tuple(value.float().cpu() for value in read_here))
-    return Reading(*(torch.cat(column) for column in zip(*parts, strict=True)))
+    """Policy and reference on packed answers."""
+
+    def both(batch: PackedBatch) -> Sequence[Tensor]:
+        seen = players.policy.divergence(players.reference, batch, temperature)
+        return seen.logprobs, seen.entropy, seen.other_logprobs, seen.kl
+
+    return Reading(*over_batches(examples, both, limit=limit, accelerator=accelerator))
 
 
-def _in_order_of_length(asked: Sequence[Asked], samples: Sequence[Sampled]) -> tuple[list[Asked], list[Sampled]]:
-    """Answers of like length share a forward pass, which then spends little on the longest."""
-    order = sorted(range(len(asked)), key=lambda i: len(asked[i].ids) + len(samples[i].token_ids))
-    return [asked[i] for i in order], [samples[i] for i in order]
+def in_order_of_length(asked: Sequence[Asked], samples: Sequence[Sampled]) -> list[int]:
+    """Answers of like length then share a forward pass, which spends little on the longest."""
+    return sorted(range(len(asked)), key=lambda i: len(asked[i].ids) + len(samples[i].token_ids))
 
 
-def collect(
+def answer(
     players: Players,
     asked: Sequence[Asked],
+    groups: Sequence[int],
     seeds: Sequence[int],
     params: SamplingParams,
-    rewards: PPORewards,
+    rewards: Rewards,
+    clock: Clock,
+) -> Answers:
+    """Let the policy answer each of `asked` once, and score what it says; in order of length."""
+    with clock.phase("sample"):
+        players.sampler.update(players.policy)
+        sampled = players.sampler.sample([one.ids for one in asked], params, seeds)
+    order = in_order_of_length(asked, sampled)
+    ordered, samples = [asked[i] for i in order], [sampled[i] for i in order]
+    texts = [players.chat.decode(sample.token_ids) for sample in samples]
+    with clock.phase("reward"):
+        scores = players.reward.score([one.prompt for one in ordered], texts)
+    lengths = [len(sample.token_ids) for sample in samples]
+    cut = [sample.finish == "length" for sample in samples]
+    price = paid(scores, lengths, cut, rewards, limit=params.max_new_tokens)
+    return Answers(ordered, [groups[i] for i in order], samples, texts, scores, price)
+
+
+def measure(
+    players: Players,
+    answers: Answers,
+    clock: Clock,
     *,
+    temperature: float,
     tokens: int,
     accelerator: Accelerator,
 ) -> Collected:
-    """Let the policy answer each prompt once, and measure everything that an advantage function reads."""
-    clock = Clock()
-    with clock.phase("sample"):
-        players.sampler.update(players.policy)
-        samples = players.sampler.sample([one.ids for one in asked], params, seeds)
-    asked, samples = _in_order_of_length(asked, samples)
-    texts = [players.chat.decode(sample.token_ids) for sample in samples]
-    with clock.phase("reward"):
-        scores = players.reward.score([one.prompt for one in asked], texts)
-    examples = [players.chat.example_ids(one.ids, sample.token_ids) for one, sample in zip(asked, samples, strict=True)]
+    """Everything that an advantage function reads of answers."""
+    chat = players.chat
+    examples = [
+        chat.example_ids(one.ids, sample.token_ids) for one, sample in zip(answers.asked, answers.samples, strict=True)
+    ]
     with clock.phase("forward"):
-        reading = read(players, examples, temperature=params.temperature, limit=tokens, accelerator=accelerator)
-    sampled_logprobs = torch.tensor([value for sample in samples for value in sample.logprobs])
+        reading = read(players, examples, temperature=temperature, limit=tokens, accelerator=accelerator)
+    sampled_logprobs = torch.tensor([value for sample in answers.samples for value in sample.logprobs])
     rollout = Rollout(
         packed=pack(examples),
         policy_logprobs=reading.logprobs,
         reference_logprobs=reading.reference_logprobs,
-        values=reading.values,
-        scores=paid(scores, samples, rewards),
+        scores=answers.paid,
+        groups=torch.tensor(answers.groups),
     )
     gap = float((sampled_logprobs - reading.logprobs).abs().max())
-    return Collected(asked, samples, texts, examples, scores, reading, rollout, gap, clock.seconds)
+    return Collected(
+        answers.asked, answers.samples, answers.texts, examples, answers.scores, reading, rollout, gap, clock
+    )

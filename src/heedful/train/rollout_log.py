@@ -11,8 +11,8 @@ from collections import Counter
 import torch
 from torch import Tensor
 
-from heedful.algorithms.on_policy.ppo import Advantages
-from heedful.config.on_policy import PPORewards
+from heedful.config import Rewards
+from heedful.ops.advantages import centred, differs
 from heedful.ops.kl import k1, k3
 from heedful.ops.logprobs import sequence_sums
 from heedful.ops.reductions import Reduce, global_mean, mean_and_variance
@@ -36,7 +36,7 @@ def _correlation(x: Tensor, y: Tensor, reduce: Reduce) -> float:
     return float(product / spread) if float(spread) > 1e-8 else 0.0
 
 
-def _reward_metrics(collected: Collected, rewards: PPORewards, beta: float, reduce: Reduce) -> dict[str, float]:
+def _reward_metrics(collected: Collected, rewards: Rewards, beta: float, reduce: Reduce) -> dict[str, float]:
     values = torch.tensor([score.value for score in collected.scores], dtype=torch.float32)
     lengths = collected.rollout.packed.target_lengths
     log_ratio = collected.rollout.policy_logprobs - collected.rollout.reference_logprobs
@@ -66,14 +66,9 @@ def _kl_metrics(collected: Collected, reduce: Reduce) -> dict[str, float]:
     }
 
 
-def rollout_metrics(
-    collected: Collected, advantages: Advantages, rewards: PPORewards, *, beta: float, reduce: Reduce
-) -> dict[str, float]:
-    """Everything that one rollout says about reward, divergence, critic and text. β is the one it was paid with."""
+def rollout_metrics(collected: Collected, rewards: Rewards, *, beta: float, reduce: Reduce) -> dict[str, float]:
+    """Everything that one rollout says about reward, divergence and text. β is the one it was paid with."""
     lengths = collected.rollout.packed.target_lengths
-    errors = advantages.returns - collected.rollout.values
-    _, unexplained = mean_and_variance(errors, reduce)
-    returns_mean, returns_variance = mean_and_variance(advantages.returns, reduce)
     ended = torch.tensor([float(sample.finish == "eos") for sample in collected.samples])
     commonest = Counter(collected.texts).most_common(1)[0][1]
     return (
@@ -82,15 +77,34 @@ def rollout_metrics(
         | {
             "kl/coefficient": beta,
             "policy/entropy": float(global_mean(collected.reading.entropy, reduce)),
-            "value/explained_variance": float(1.0 - unexplained / (returns_variance + 1e-8)),
-            "value/returns": float(returns_mean),
             "answers/eos": float(global_mean(ended, reduce)),
             "answers/length": float(global_mean(lengths.float(), reduce)),
             "answers/commonest": commonest / len(collected.texts),  # one text for everything is a collapse
             "sampler/gap": collected.sampler_gap,
         }
-        | {f"time/{name}": seconds for name, seconds in collected.seconds.items()}
     )
+
+
+def critic_metrics(values: Tensor, returns: Tensor, reduce: Reduce) -> dict[str, float]:
+    """How much the critic knew. (N,), (N,)"""
+    _, unexplained = mean_and_variance(returns - values, reduce)
+    returns_mean, returns_variance = mean_and_variance(returns, reduce)
+    return {
+        "value/explained_variance": float(1.0 - unexplained / (returns_variance + 1e-8)),
+        "value/returns": float(returns_mean),
+    }
+
+
+def group_metrics(collected: Collected, reduce: Reduce) -> dict[str, float]:
+    """How far the answers to one prompt are apart in what they are paid; nothing where each stands alone."""
+    rollout = collected.rollout
+    if len(rollout.groups.unique()) == len(rollout.groups):
+        return {}
+    apart = centred(rollout.scores, rollout.groups)
+    return {
+        "groups/std": float(global_mean(apart.square(), reduce).sqrt()),
+        "groups/informative": float(global_mean(differs(rollout.scores, rollout.groups).float(), reduce)),
+    }
 
 
 def log_samples(run: Run, iteration: int, step: int, collected: Collected) -> None:

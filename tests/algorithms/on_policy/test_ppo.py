@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Tensor, nn
+
+sys.path.insert(0, str(Path(__file__).parent))
+from bandit import BETA, GOAL, NOTHING, REFERENCE, REWARDS, apart, single_tokens
 
 from heedful.algorithms.on_policy.ppo import (
     policy_loss,
@@ -14,11 +20,9 @@ from heedful.algorithms.on_policy.ppo import (
     token_rewards,
     value_loss,
 )
-from heedful.batches import PackedBatch, Rollout, RolloutBatch
+from heedful.batches import PackedBatch, Rollout, RolloutBatch, TextBatch
 from heedful.config.on_policy import PPOAlgorithm
 from heedful.data.packing import Example, pack
-
-NOTHING = pack([])
 
 
 def answers(lengths: list[int]) -> PackedBatch:
@@ -26,9 +30,10 @@ def answers(lengths: list[int]) -> PackedBatch:
     return pack([Example(tuple(range(length + 1))) for length in lengths])
 
 
-def rollout_of(policy: list[float], reference: list[float], values: list[float], scores: list[float]) -> Rollout:
+def rollout_of(policy: list[float], reference: list[float], scores: list[float]) -> Rollout:
     """Two answers, of two tokens and of one."""
-    return Rollout(answers([2, 1]), *(torch.tensor(part) for part in (policy, reference, values, scores)))
+    columns = (torch.tensor(part) for part in (policy, reference, scores))
+    return Rollout(answers([2, 1]), *columns, torch.arange(2))
 
 
 def batch_of(
@@ -37,24 +42,22 @@ def batch_of(
     return RolloutBatch(
         packed=answers([len(old_logprobs)]),
         old_logprobs=old_logprobs,
-        reference_logprobs=old_logprobs,
         old_values=old_values,
         advantages=advantages,
         returns=returns,
-        pretraining=NOTHING,
-        pretraining_weight=torch.tensor(text_weight),
+        text=TextBatch(NOTHING, torch.tensor(text_weight)),
     )
 
 
 def test_score_is_paid_at_the_last_token_and_distance_costs_at_every_token() -> None:
-    rollout = rollout_of([-1.0, -2.0, -3.0], [-1.5, -1.0, -3.0], [0.0] * 3, [2.0, -1.0])
+    rollout = rollout_of([-1.0, -2.0, -3.0], [-1.5, -1.0, -3.0], [2.0, -1.0])
     # −β(log π − log ref) = −.1·.5, −.1·(−1) + 2, 0 − 1
     assert token_rewards(rollout, beta=0.1).tolist() == pytest.approx([-0.05, 2.1, -1.0])
 
 
 def test_returns_are_advantages_plus_values() -> None:
-    rollout = rollout_of([-1.0, -2.0, -3.0], [-1.5, -1.0, -3.0], [0.3, 0.4, 0.5], [2.0, -1.0])
-    made = ppo_advantages(rollout, beta=0.1, gamma=1.0, lam=1.0)
+    rollout = rollout_of([-1.0, -2.0, -3.0], [-1.5, -1.0, -3.0], [2.0, -1.0])
+    made = ppo_advantages(rollout, torch.tensor([0.3, 0.4, 0.5]), beta=0.1, gamma=1.0, lam=1.0)
     assert made.advantages.tolist() == pytest.approx([2.05 - 0.3, 2.1 - 0.4, -1.0 - 0.5])
     assert made.returns.tolist() == pytest.approx([2.05, 2.1, -1.0])  # what really came
 
@@ -150,28 +153,13 @@ class Table(nn.Module):
         return logprobs, self.value.expand(len(logprobs)), logprobs.new_zeros(0)
 
 
-def single_tokens(tokens: Tensor) -> PackedBatch:
-    """Prompts of one token, answers of one token; built whole, as thousands of Examples would be slow."""
-    count = len(tokens)
-    return PackedBatch(
-        input_ids=torch.stack([torch.zeros_like(tokens), tokens], 1).flatten(),
-        position_ids=torch.tensor([0, 1]).repeat(count),
-        lengths=torch.full((count,), 2),
-        targets=torch.arange(count) * 2 + 1,
-        target_lengths=torch.ones(count, dtype=torch.long),
-    )
-
-
 @pytest.mark.parametrize("seed", [0, 1])
 def test_fixed_point_is_the_reference_tilted_by_the_reward(seed: int) -> None:
     """Raw rewards, unwhitened advantages, annealed rate: π → π_ref exp(r/β)/Z, total variation below .02."""
     draw = torch.Generator().manual_seed(seed)
-    reference = torch.tensor([0.30, 0.25, 0.20, 0.15, 0.07, 0.03]).log()
-    rewards, beta = torch.tensor([-0.5, 0.2, 0.0, 0.6, 1.0, -1.0]), 0.5
-    goal = (reference + rewards / beta).softmax(-1)
-    assert 0.5 * (goal - reference.exp()).abs().sum() > 0.3  # there is a way to go
+    assert apart(GOAL, REFERENCE.exp()) > 0.3  # there is a way to go
 
-    model = Table(reference)
+    model = Table(REFERENCE)
     objective = ppo_objective(PPOAlgorithm(value_coefficient=1.0, value_clip=10.0), temperature=1.0)
     optimizer = torch.optim.Adam(model.parameters(), lr=0.1)
     iterations = 150
@@ -180,22 +168,21 @@ def test_fixed_point_is_the_reference_tilted_by_the_reward(seed: int) -> None:
         log_p = torch.log_softmax(model.logits.detach(), -1)
         tokens = torch.multinomial(log_p.exp(), 2048, replacement=True, generator=draw)
         values = model.value.detach().expand(len(tokens))
-        rollout = Rollout(single_tokens(tokens), log_p[tokens], reference[tokens], values, rewards[tokens])
-        made = ppo_advantages(rollout, beta=beta, gamma=1.0, lam=0.95)
+        groups = torch.arange(len(tokens))
+        rollout = Rollout(single_tokens(tokens), log_p[tokens], REFERENCE[tokens], REWARDS[tokens], groups)
+        made = ppo_advantages(rollout, values, beta=BETA, gamma=1.0, lam=0.95)
         for part in torch.randperm(len(tokens), generator=draw).chunk(2):
             batch = RolloutBatch(
                 single_tokens(tokens[part]),
                 rollout.policy_logprobs[part],
-                rollout.reference_logprobs[part],
                 values[part],
                 made.advantages[part],
                 made.returns[part],
-                NOTHING,
-                torch.tensor(0.0),
+                TextBatch(NOTHING, torch.tensor(0.0)),
             )
             output = objective(model, batch)
             optimizer.zero_grad()
             (output.loss / output.count).backward()
             optimizer.step()
     found = model.logits.detach().softmax(-1)
-    assert 0.5 * (found - goal).abs().sum() < 0.02
+    assert apart(found, GOAL) < 0.02

@@ -33,11 +33,12 @@ def token_rewards(rollout: Rollout, *, beta: float) -> Tensor:
     return rewards.index_add(0, last_tokens(rollout.packed.target_lengths), rollout.scores)
 
 
-def ppo_advantages(rollout: Rollout, *, beta: float, gamma: float, lam: float) -> Advantages:
-    """GAE on token rewards; the returns are advantages + values, before any whitening. -> (N,) each"""
+def ppo_advantages(rollout: Rollout, values: Tensor, *, beta: float, gamma: float, lam: float) -> Advantages:
+    """GAE on token rewards, with the critic's estimate before each token; the returns are advantages + values, before
+    any whitening. (N,) -> (N,) each"""
     rewards = token_rewards(rollout, beta=beta)
-    advantages = gae(rewards, rollout.values, rollout.packed.target_lengths, gamma=gamma, lam=lam)
-    return Advantages(advantages, advantages + rollout.values)
+    advantages = gae(rewards, values, rollout.packed.target_lengths, gamma=gamma, lam=lam)
+    return Advantages(advantages, advantages + values)
 
 
 def policy_loss(ratio: Tensor, advantages: Tensor, *, clip: float) -> Tensor:
@@ -63,7 +64,7 @@ def ppo_loss(
     ratio = log_ratio.exp()
     policy = policy_loss(ratio, batch.advantages, clip=algorithm.clip).sum()
     value = value_loss(values, batch.old_values, batch.returns, clip=algorithm.value_clip).sum()
-    text = -batch.pretraining_weight * text_logprobs.sum()
+    text = -batch.text.weight * text_logprobs.sum()
     with torch.no_grad():
         metrics = {
             "loss/policy": policy.detach(),
@@ -82,7 +83,7 @@ def ppo_objective(algorithm: PPOAlgorithm, temperature: float) -> Callable[[nn.M
     """What `fit` calls with an ActorCritic. The temperature is the one that the answers were sampled at."""
 
     def objective(model: nn.Module, batch: RolloutBatch) -> LossOutput:
-        logprobs, values, text_logprobs = model(batch.packed, batch.pretraining, temperature)
+        logprobs, values, text_logprobs = model(batch.packed, batch.text.packed, temperature)
         return ppo_loss(logprobs, values, text_logprobs, batch, algorithm)
 
     return objective

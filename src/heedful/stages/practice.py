@@ -1,0 +1,156 @@
+"""What the stages that let a policy practise share: who takes part, what is asked, and how it ends."""
+
+from __future__ import annotations
+
+import resource
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from torch import nn
+
+from heedful.config import Optim, PPOConfig, RLConfig
+from heedful.data.sources import read_documents, read_prompts
+from heedful.errors import InputError
+from heedful.models.heads import Policy, context_of
+from heedful.models.loading import load_policy, save_policy
+from heedful.models.lora import Underlying, add_lora
+from heedful.records import Messages
+from heedful.rewards import Reward
+from heedful.rewards.build import build_reward
+from heedful.rewards.model import ModelReward
+from heedful.run import Run
+from heedful.sampling import make_sampler
+from heedful.train.loop import Objective, fit
+from heedful.train.on_policy import OnPolicySource
+from heedful.train.rollout import Asked, Players
+from heedful.train.rollout_log import sequence_kl
+from heedful.train.text_mix import TextMix
+
+Config = PPOConfig | RLConfig
+
+
+def seat(config: Config, run: Run, accelerator: Accelerator) -> Players:
+    """Everyone who takes part in rollouts, and what β means in their units."""
+    if config.generation.temperature == 0:
+        raise InputError(
+            "generation.temperature is 0: a policy learns from varied answers, set it above 0 (1 is usual)"
+        )
+    policy, chat = load_policy(config.model, device=accelerator.device)
+    run.note(add_lora(policy.lm, config.lora, config.model, run.seed_for("lora")))
+    reward = build_reward(config.rewards, accelerator.device)
+    _say_units(config, reward, run)
+    sampler = make_sampler(policy, config.sampler, config.generation.batch)
+    return Players(policy, _reference(config, policy, accelerator), sampler, reward, chat)
+
+
+def _reference(config: Config, policy: Policy, accelerator: Accelerator) -> Policy:
+    """A frozen copy of its own, or what the policy's adapters stand on."""
+    if config.lora.rank:
+        if not starts_at_reference(config):
+            raise InputError(
+                f"reference = {config.reference} is not model = {config.model}: with lora the reference is the model "
+                "with its adapters off; leave reference out, or train all weights by leaving lora out"
+            )
+        return Underlying(policy.lm)
+    reference, _ = load_policy(config.reference or config.model, device=accelerator.device)
+    return reference.requires_grad_(False)
+
+
+class Moving(nn.Module):
+    """A frozen network that follows another: as buffers, its tensors stand in the checkpoints."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        for name, parameter in network.named_parameters():
+            self.register_buffer(name.replace(".", "/"), parameter.data)
+
+
+def starts_at_reference(config: Config) -> bool:
+    return not config.reference or Path(config.reference).resolve() == Path(config.model).resolve()
+
+
+def asked(config: Config, players: Players) -> list[Asked]:
+    """The prompts as tokens; one that leaves no room for an answer is refused before anything is sampled."""
+    context = context_of(players.policy.lm)
+    found = [Asked(prompt, players.chat.prompt_ids(prompt.messages)) for prompt in read_prompts(config.prompts)]
+    for row, one in enumerate(found, start=1):
+        if len(one.ids) >= context:
+            raise InputError(
+                f"{config.prompts}: prompt {row} has {len(one.ids)} tokens and the model's context is {context}: "
+                "shorten it to leave room for an answer"
+            )
+    if not found:
+        raise InputError(f"{config.prompts}: holds no prompts: give at least one")
+    return found
+
+
+def text_of(config: Config, players: Players) -> TextMix:
+    """What is mixed in against forgetting: nothing where no text is given or it weighs nothing."""
+    on = config.ptx.data and config.ptx.coefficient
+    documents: Sequence[str | Messages] = read_documents(config.ptx.data) if on else ()
+    return TextMix(documents, players.chat, config.ptx.tokens, context_of(players.policy.lm))
+
+
+def train(source: OnPolicySource, model: nn.Module, objective: Objective, optim: Mapping[str, Optim], run: Run) -> None:
+    """Fit the model, fall back where the KL left its budget, save, and sum up."""
+    players, config, accelerator = source.players, source.config, source.accelerator
+    if config.kl.ema:
+        model.add_module("reference", Moving(players.reference))
+    fit(
+        model,
+        source,
+        objective,
+        optim=optim,
+        training=config.training.model_copy(update={"log_every": source.total_steps}),  # one line an iteration
+        run=run,
+        accelerator=accelerator,
+    )
+    if not source.stopped:
+        _measure_end(source, source.practice.iterations, run)
+    if source.stopped:
+        source.last_good.restore(players.policy)
+    if run.main:
+        save_policy(players.policy, players.chat, run.model)
+    accelerator.wait_for_everyone()  # all have read what was kept
+    run.summary |= {
+        "stopped": source.stopped,
+        "kl": source.last_good.kl,
+        "kept_iteration": source.last_good.iteration,
+        "kl_coefficient": source.coefficient,
+        "peak_memory_mb": _peak_memory_mb(),
+    }
+
+
+def _measure_end(source: OnPolicySource, iterations: int, run: Run) -> None:
+    """One more rollout, which nothing is learned from: how the last weights do, and whether they are within budget."""
+    collected = source.collect(iterations)
+    if source.within_budget(iterations, collected):
+        scores = torch.tensor([score.value for score in collected.scores])
+        run.summary |= {"reward": source.mean(scores), "kl": source.mean(sequence_kl(collected))}
+        run.say(f"reward {run.summary['reward']:+.3f} at a KL of {run.summary['kl']:.2f} nats to the reference")
+
+
+def _say_units(config: Config, reward: Reward, run: Run) -> None:
+    """β means nothing without its unit."""
+    beta = config.kl.coefficient
+    run.summary |= {"beta": beta}
+    if not isinstance(reward, ModelReward):
+        run.say(f"β {beta:g} a nat in units of the reward as paid")
+        return
+    std = reward.affine.std
+    run.summary |= {"beta_log_odds": beta * std}
+    run.say(
+        f"β {beta:g} a nat in units of the reward as paid = {beta * std:.3g} in the reward model's log-odds "
+        f"(one standard deviation of SFT samples is {std:.3g} log-odds)"
+    )
+
+
+def _peak_memory_mb() -> float:
+    """The most memory that this process has held: of the accelerator where there is one."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() / 2**20
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # kilobytes, on macOS bytes
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)

@@ -1,0 +1,117 @@
+"""Functions as rewards, several rewards as one, and what an answer is paid in the end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from heedful.config import Rewards
+from heedful.config.paths import input_paths
+from heedful.errors import InputError
+from heedful.records import Message, Prompt
+from heedful.rewards import Score
+from heedful.rewards.build import build_reward, paid
+from heedful.rewards.combined import CombinedReward, Part
+from heedful.rewards.function import FunctionReward
+
+
+def prompt(name: str, **meta: object) -> Prompt:
+    return Prompt(id=name, messages=(Message("user", "2 + 2?"),), meta=meta)
+
+
+class Given:
+    """Scores that were written down."""
+
+    def __init__(self, *values: float) -> None:
+        self.values = values
+
+    def score(self, prompts: Sequence[Prompt], completions: Sequence[str]) -> list[Score]:
+        return [Score(value) for value in self.values]
+
+
+def test_a_function_in_a_file_sees_the_prompt_and_its_meta(tmp_path: Path) -> None:
+    file = tmp_path / "rules.py"
+    file.write_text("def right(prompt, completion):\n    return completion.strip() == prompt.meta['answer']\n")
+    reward = FunctionReward.load(f"{file}:right")
+    found = reward.score([prompt("a", answer="4"), prompt("b", answer="5")], [" 4 ", "4"])
+    assert [score.value for score in found] == [1.0, 0.0]
+
+
+def test_a_function_in_a_module() -> None:
+    found = FunctionReward.load("operator:ne").score([prompt("a")], ["x"])
+    assert found[0].value == 1.0
+
+
+@pytest.mark.parametrize(
+    ("place", "sentence"),
+    [
+        ("no_such_module_here:f", "module no_such_module_here can't be imported: ModuleNotFoundError"),
+        ("operator:nowhere", "operator has no function 'nowhere'"),
+        ("nowhere.py:f", r"nowhere\.py: there is no such file"),
+        ("{folder}/broken.py:f", r"broken\.py can't be imported: SyntaxError"),
+        ("{folder}/empty.py:f", r"has no function 'f' \(functions there: none\)"),
+    ],
+)
+def test_what_is_missing_is_named(tmp_path: Path, place: str, sentence: str) -> None:
+    (tmp_path / "broken.py").write_text("def f(:\n")
+    (tmp_path / "empty.py").write_text("f = 3\n")
+    with pytest.raises(InputError, match=sentence):
+        FunctionReward.load(place.format(folder=tmp_path))
+
+
+def test_parts_are_scaled_weighed_and_added() -> None:
+    reward = CombinedReward(
+        {"a": Part(Given(1.0, 3.0), weight=2.0, mean=1.0, std=4.0), "b": Part(Given(5.0, 0.0), weight=-1.0)}
+    )
+    found = reward.score([prompt("x"), prompt("y")], ["", ""])
+    assert [score.value for score in found] == [0.0 - 5.0, 2 * 0.5 - 0.0]
+    assert found[1].parts == {"a": 3.0, "b": 0.0}
+
+
+def test_within_a_prompt_parts_of_any_scale_weigh_alike() -> None:
+    """Prompt x is paid (0, 100) by one part and (.02, .01) by the other: they cancel."""
+    big, small = Given(0.0, 7.0, 100.0), Given(0.2, 9.0, 0.1)
+    reward = CombinedReward({"a": Part(big, within_prompt=True), "b": Part(small, within_prompt=True)})
+    found = reward.score([prompt("x"), prompt("y"), prompt("x")], ["", "", ""])
+    assert [score.value for score in found] == pytest.approx([0.0, 0.0, 0.0], abs=2e-3)
+    assert found[2].parts == {"a": 100.0, "b": 0.1}
+
+
+def test_what_an_answer_is_paid() -> None:
+    scores, lengths, cut = [Score(3.0), Score(3.0), Score(-3.0)], [2, 8, 8], [False, True, True]
+    rewards = Rewards(model="m", missing_eos_penalty=0.25)
+    assert paid(scores, lengths, cut, rewards, limit=8).tolist() == [3.0, 2.75, -3.25]
+    clipped = Rewards(model="m", missing_eos_penalty=0.25, clip=1.0)
+    assert paid(scores, lengths, cut, clipped, limit=8).tolist() == [1.0, 0.75, -1.25]
+
+
+def test_overlong_answers_pay_little_by_little() -> None:
+    """Limit 20, zone 4: free up to 16, a quarter at 17, all at 20; an answer that the context cut earlier pays all."""
+    rewards = Rewards(model="m", overlong=0.2, missing_eos_penalty=1.0)
+    lengths, cut = [10, 16, 17, 19, 20, 12], [False, False, False, False, False, True]
+    found = paid([Score(0.0)] * 6, lengths, cut, rewards, limit=20)
+    assert found.tolist() == pytest.approx([0.0, 0.0, -0.25, -0.75, -1.0, -1.0])
+
+
+def test_a_functions_file_is_an_input_of_the_stage() -> None:
+    rewards = Rewards.model_validate(
+        {
+            "model": "rm",
+            "parts": {
+                "rule": {"type": "function", "function": "rules.py:f"},
+                "other": {"type": "function", "function": "operator:ne"},
+                "second": {"type": "model", "model": "rm2"},
+            },
+        }
+    )
+    assert [str(path) for path in input_paths(rewards)] == ["rm", "rules.py", "rm2"]
+
+
+def test_functions_alone_need_no_model(tmp_path: Path) -> None:
+    rewards = Rewards.model_validate({"parts": {"differs": {"type": "function", "function": "operator:ne"}}})
+    assert build_reward(rewards, "cpu").score([prompt("a")], ["x"])[0].parts == {"differs": 1.0}
+    for wrong in ("no-colon", "a:b:c", "m:1f"):
+        with pytest.raises(ValueError, match="pattern"):
+            Rewards.model_validate({"parts": {"x": {"type": "function", "function": wrong}}})
