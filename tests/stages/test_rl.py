@@ -215,7 +215,8 @@ def test_a_faulty_reward_stops_the_run_before_its_first_step(
 
 def test_ppo_takes_functions_and_a_critic_of_its_own(house: Path, tmp_path: Path) -> None:
     run = Run(tmp_path / "ppo", "ppo", seed=1)
-    ppo(ppo_config(house, rewards=paid_by(house, "shortness"), critic=str(house / "reward")), run)
+    short = {"iterations": 2, "prompts": 8, "minibatches": 2, "critic_warmup": 0, "critic": str(house / "reward")}
+    ppo(ppo_config(house, rewards=paid_by(house, "shortness"), algorithm=short), run)
     assert all(row["reward/rule"] == pytest.approx(row["reward/mean"]) for row in iterations(run))
 
 
@@ -237,7 +238,8 @@ def test_settings_that_make_no_sense_are_refused(house: Path) -> None:
     with pytest.raises(ValueError, match="critic starts from a reward model"):
         ppo_config(house, rewards=paid_by(house, "even"))
     with pytest.raises(ValueError, match="within_prompt"):
-        ppo_config(house, rewards=paid_by(house, "even", within_prompt=True), critic=str(house / "reward"))
+        rewards = paid_by(house, "even", within_prompt=True) | {"model": str(house / "reward")}
+        ppo_config(house, rewards=rewards)
 
 
 def test_what_a_paper_sets_gives_way_to_what_is_given(house: Path) -> None:

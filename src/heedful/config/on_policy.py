@@ -34,6 +34,8 @@ class PPOAlgorithm(Section):
     """GAE's λ."""
     whiten: bool = True
     """Whiten advantages over the whole rollout."""
+    critic: InputPath = ""
+    """The reward model that the critic starts as a copy of; empty: `rewards.model`."""
     critic_warmup: int = Field(3, ge=0)
     """Iterations in which only the critic learns."""
 
@@ -61,8 +63,6 @@ class PPOConfig(Section):
     prompts: InputPath
     """Prompts to practise on."""
     rewards: Rewards
-    critic: InputPath = ""
-    """The reward model that the critic starts as a copy of; empty: `rewards.model`."""
     algorithm: PPOAlgorithm = PPOAlgorithm()
     kl: KLControl = KLControl()
     ptx: PTX = PTX()
@@ -86,8 +86,8 @@ class PPOConfig(Section):
 
     @model_validator(mode="after")
     def _critic_starts_somewhere(self) -> Self:
-        if not self.critic and not self.rewards.model:
-            raise ValueError("the critic starts from a reward model: set critic, or rewards.model")
+        if not self.algorithm.critic and not self.rewards.model:
+            raise ValueError("the critic starts from a reward model: set algorithm.critic, or rewards.model")
         if any(part.within_prompt for part in self.rewards.parts.values()):
             raise ValueError("PPO samples one answer a prompt, so a reward can't be standardised within_prompt")
         refuse_moved_adapters(self.kl, self.lora)

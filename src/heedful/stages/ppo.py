@@ -19,7 +19,7 @@ def ppo(config: PPOConfig, run: Run) -> None:
     """Practise on prompts, paid by the rewards; keep the last policy within the KL budget."""
     accelerator = make_accelerator(config.training)
     players = seat(config, run, accelerator)
-    start = config.critic or config.rewards.model
+    start = config.algorithm.critic or config.rewards.model
     critic = critic_from_reward(start, device=accelerator.device, affine=config.rewards.affine)
     said = add_lora(critic.backbone, config.critic_lora, start, run.seed_for("critic-lora"))
     run.note(f"critic: {said}" if said else "")
