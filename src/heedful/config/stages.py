@@ -131,6 +131,18 @@ class SimulatedLabels(Section):
     """What the raters noisily perceive: the world's gold judge, or a sentiment lexicon on the text."""
 
 
+class PeopleLabels(Section):
+    """Labels from people, through the studio."""
+
+    type: Literal["people"] = "people"
+    database: str = "studio.db"
+    """The studio's database: a SQLite file, or `postgresql://…`."""
+    project: str = Field(min_length=1, max_length=80)
+    """The studio's project; made if there is none."""
+    wait: bool = True
+    """Wait until every item has its judgements; `false` takes what is there."""
+
+
 class LabelConfig(Section):
     """Rank the candidates of each prompt."""
 
@@ -149,7 +161,7 @@ class LabelConfig(Section):
     ask: Literal["rank", "rate", "steps"] = "rank"
     """Rank the candidates; or rate each from 0 to 4 by criterion (ratings.jsonl); or, of sums in steps, say which steps
     are right (steps.jsonl)."""
-    by: SimulatedLabels = SimulatedLabels()
+    by: Annotated[SimulatedLabels | PeopleLabels, Field(discriminator="type")] = SimulatedLabels()
 
 
 class AccuracyConfig(Section):

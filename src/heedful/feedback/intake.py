@@ -109,18 +109,18 @@ def _items(path: Path, sheet: Sheet, done: Imported) -> Iterator[NewItem]:
             match kind:
                 case None:
                     new = _from_responses(row)
-                    yield from _fitting(new, sheet)
+                    yield from fitting(new, sheet)
                 case Format.COMPLETION | Format.UNPAIRED:
                     candidates.append(to_completion(row, kind))
                 case _ if kind is Format.RANKING or kind in PREFERENCES:
-                    yield from _fitting(_from_ranking(to_ranking(row, kind)), sheet)
+                    yield from fitting(_from_ranking(to_ranking(row, kind)), sheet)
                 case _:
                     raise RowFault("", f"a row of {kind.value}", "answers to compare", "import another file")
         except RowFault as fault:
             done.fault(fault.at(where))
     for gathered in gather(candidates):
         try:
-            yield from _fitting(_from_candidates(gathered), sheet)
+            yield from fitting(_from_candidates(gathered), sheet)
         except RowFault as fault:
             done.fault(fault.at(f"{path}, prompt {gathered.prompt.id}"))
 
@@ -234,7 +234,7 @@ def answered_of(ranking: Ranking) -> Answered:
     return Answered(verdict="prefer", preferred=int(ranking.ranks[1] < ranking.ranks[0]), strength=strength)
 
 
-def _fitting(new: NewItem, sheet: Sheet) -> Iterator[NewItem]:
+def fitting(new: NewItem, sheet: Sheet) -> Iterator[NewItem]:
     """The item as the sheet can show it: every pair of its answers, all of them, or each by itself."""
     if len(set(new.answers)) < len(new.answers):
         raise RowFault("", "two equal answers", "different answers", "remove one of them")

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from heedful.config import LabelConfig
+from heedful.config import LabelConfig, PeopleLabels
 from heedful.data.candidates import Candidates
 from heedful.data.steps import steps_of
 from heedful.errors import InputError
@@ -27,6 +27,10 @@ def of_kind(ask: Literal["rank", "rate", "steps"], pool: Sequence[Candidates]) -
 
 def refuse_unfit(config: LabelConfig, pool: Sequence[Candidates]) -> None:
     """InputError where these raters can't answer what they are asked."""
+    if isinstance(config.by, PeopleLabels):
+        if config.ask != "rank":
+            raise InputError(f'ask = "{config.ask}": people answer their project\'s sheet; leave ask at "rank"')
+        return
     if config.ask != "rank" and config.by.truth != "world":
         raise InputError(f'ask = "{config.ask}": raters of sentiment can only rank; set by.truth to "world"')
     if config.ask == "steps" and not of_kind(config.ask, pool):

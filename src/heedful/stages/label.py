@@ -1,4 +1,4 @@
-"""Rank the candidates of each prompt by simulated raters: rankings.jsonl to train on, heldout.jsonl to report on."""
+"""Rank the candidates of each prompt, by simulated raters or people: rankings.jsonl and heldout.jsonl."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from heedful.config import LabelConfig, SimulatedLabels
+from heedful.config import LabelConfig, PeopleLabels, SimulatedLabels
 from heedful.data.candidates import Candidates, borrow, by_family, gather
 from heedful.data.sources import read_completions
 from heedful.errors import InputError
@@ -17,6 +17,7 @@ from heedful.evaluate.reward_report import judged_pairs, label_figures, with_tru
 from heedful.judges.sentiment import NOISE, compound
 from heedful.records import Prompt, Ranking
 from heedful.run import Run, seed_of
+from heedful.stages.asking import ask_people
 from heedful.stages.grading import grade, of_kind, refuse_unfit
 from heedful.world import FAMILIES, GoldJudge, SimulatedRater, preference_probability, raters
 
@@ -45,8 +46,11 @@ def label(config: LabelConfig, run: Run) -> None:
         )
     refuse_unfit(config, usable)
     usable = run.drawn(of_kind(config.ask, usable), config.prompts, "prompts")
-    truth = _truth(config.by, run.seed, usable)
     held = held_out([candidates.prompt.id for candidates in usable], config.holdout, run.seed)
+    if isinstance(config.by, PeopleLabels):
+        ask_people(config, config.by, usable, held, run)
+        return
+    truth = _truth(config.by, run.seed, usable)
     if config.ask != "rank":
         grade(config, usable, held, truth.raters, run)
         return

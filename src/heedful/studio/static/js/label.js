@@ -18,6 +18,9 @@ let back = null; // the item to return to while an earlier answer is changed
 let seen = []; // earlier answers looked at in this walk back
 let raw = false;
 let seconds = 0;
+const gone = new Set(); // dealt with here; an answer of the server that was under way may still name them
+let taught = 0; // the training item whose feedback is awaited or shown
+let filling = Promise.resolve();
 let touched = Date.now();
 
 const outbox = new Outbox({
@@ -27,18 +30,19 @@ const outbox = new Outbox({
     mark.dataset.state = state;
     if (state === "refused") {
       tell(`${sentence} What you filled in is kept.`);
+      gone.delete(entry?.assignment);
       if (entry?.kind === "judgements") reopen(entry.assignment);
     }
   },
   onSaved(entry, answer) {
-    if (answer.feedback && Object.keys(answer.feedback).length && task?.assignment === entry.assignment) showFeedback(answer.feedback);
+    if (answer.feedback && Object.keys(answer.feedback).length && taught === entry.assignment) showFeedback(answer.feedback);
     else if (answer.late) tell("This item's time had run out; your answer is kept all the same.");
   },
 });
 
 async function lease() {
   desk = await post(`/projects/${project}/desk`);
-  ready = desk.tasks.filter((one) => !outbox.holds(one.assignment));
+  ready = desk.tasks.filter((one) => !gone.has(one.assignment) && !outbox.holds(one.assignment));
 }
 
 async function start() {
@@ -53,6 +57,7 @@ async function start() {
 }
 
 function next() {
+  taught = 0;
   back = null;
   seen = [];
   [task] = ready;
@@ -104,28 +109,39 @@ function suggested(one) {
 
 function done(kind, body) {
   const answered = task;
+  gone.add(answered.assignment);
   outbox.add(answered.assignment, kind, body);
   ready = ready.filter((one) => one.assignment !== answered.assignment);
   if (kind === "judgements" && !back) { desk.done += 1; desk.today += 1; }
   if (back) { const to = back; back = null; seen = []; if (to.assignment) show(to); else start(); return; }
-  if (answered.training && kind === "judgements") { fill(place, h("p.dim.center", {}, "One moment …")); return; }
+  task = form = null;
+  if (answered.training && kind === "judgements") {
+    taught = answered.assignment; // its feedback comes with the word that it is saved
+    fill(place, h("p.dim.center", {}, "One moment …"));
+    return;
+  }
   if (ready.length) next();
   else fill(place, h("p.dim.center", {}, "The next one is on its way …"));
   refill();
 }
 
-async function refill() {
+/** Hold new items in the place of those answered: one round after another, so that none is shown twice. */
+function refill() {
+  filling = filling.then(refillOnce);
+  return filling;
+}
+
+async function refillOnce() {
   await outbox.flush();
   try {
-    const [before, tally] = [new Set(ready.map((one) => one.assignment)), desk];
+    const tally = desk;
     await lease();
     if (outbox.entries.length) Object.assign(desk, { done: tally.done, today: tally.today });
-    if (!task || !(before.has(task.assignment) || back || ready.some((one) => one.assignment === task.assignment))) next();
+    if (!task && !taught) next();
   } catch (error) {
-    if (!ready.length) {
-      fill(place, h("section.card.narrow", {}, h("p", {}, `${error.message[0].toUpperCase()}${error.message.slice(1)}. What you answered waits in this browser.`)));
-      setTimeout(start, 4000);
-    }
+    if (task || taught) return;
+    fill(place, h("section.card.narrow", {}, h("p", {}, `${error.message[0].toUpperCase()}${error.message.slice(1)}. What you answered waits in this browser.`)));
+    setTimeout(refill, 4000);
   }
 }
 
@@ -148,6 +164,7 @@ function report() {
 
 async function previous() {
   try {
+    await outbox.flush();
     const past = (await get(`/projects/${project}/mine`)).filter((one) => !seen.includes(one.id) && !outbox.holds(one.id));
     if (!past.length) { tell("There is nothing further back."); return; }
     back = back || task || {};
@@ -170,7 +187,7 @@ async function reopen(assignment) {
 function showFeedback(feedback) {
   const e = feedback.expected;
   const word = e.verdict === "prefer" ? `${LETTERS[e.preferred]} is better` : e.ranks ? e.ranks.map((rank, i) => [rank, LETTERS[i]]).sort().map(([, letter]) => letter).join(" > ") : (e.verdict || "").replaceAll("_", " ");
-  const go = h("button.primary", { type: "button", onclick: async () => { task = null; await refill(); } }, "Next");
+  const go = h("button.primary", { type: "button", onclick: () => { taught = 0; refill(); } }, "Next");
   form = null;
   fill(place, h(`section.card.feedback.${feedback.agrees ? "right" : "wrong"}`, { role: "status" }, h("h2", {}, feedback.agrees ? "✓ Just so" : "✗ We would have said otherwise"),
     h("p", {}, `Our answer: ${word}.`), feedback.explanation && h("p", {}, feedback.explanation), h("p.dim", {}, "Training costs you nothing; it shows what is meant."), go));

@@ -28,12 +28,11 @@ export class Outbox {
   constructor({ onState, onSaved }) {
     this.onState = onState;
     this.onSaved = onSaved;
-    this.sending = false;
     this.wait = 1000;
     addEventListener("online", () => this.flush());
     addEventListener("storage", (event) => { if (event.key === BOX) this.say(); });
     addEventListener("beforeunload", (event) => { if (this.entries.length) event.preventDefault(); });
-    this.flush();
+    if (this.entries.length) this.flush();
   }
 
   get entries() { return read(BOX, []); }
@@ -48,10 +47,14 @@ export class Outbox {
     return entry;
   }
 
-  async flush() {
-    if (this.sending) return;
+  /** Send all that waits; resolves when it is sent or has failed for now. */
+  flush() {
     clearTimeout(this.timer);
-    this.sending = true;
+    this.running ??= this.send().finally(() => { this.running = null; });
+    return this.running;
+  }
+
+  async send() {
     try {
       while (this.entries.length) {
         const [first] = this.entries;
@@ -64,8 +67,6 @@ export class Outbox {
       this.onState("saved", "Saved");
     } catch (error) {
       this.fail(error);
-    } finally {
-      this.sending = false;
     }
   }
 

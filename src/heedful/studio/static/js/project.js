@@ -14,15 +14,30 @@ async function draw() {
     get(`/projects/${id}`), get(`/projects/${id}/figures`),
     manages ? get(`/projects/${id}/members`) : [], manages ? get("/accounts") : [],
   ]);
+  const agreement = h("section.card", {}, h("h2", {}, "Do raters agree?"), h("button", { type: "button", onclick: () => agree(agreement) }, "Count it"));
   const people = counted.raters.filter((rater) => rater.kind === "human");
   fill(place, 
     h("div.figures", {}, figure(one.items.toLocaleString(), "items"), figure(one.complete.toLocaleString(), "complete"), figure(one.waiting.toLocaleString(), "waiting for raters"),
       figure(people.reduce((sum, rater) => sum + rater.done, 0).toLocaleString(), "judgements by people"), figure(`${one.gold} + ${one.training}`, "hidden checks + training items")),
     progress(one), imported(), h("section.card", {}, h("h2", {}, "Raters"), raters(counted.raters)),
     h("section.card", {}, h("h2", {}, "Does the side of the screen draw answers?"), side(counted.side), verdicts(counted.verdicts)),
-    h("section.card", {}, h("h2", {}, "In and out"), inAndOut(one)),
+    agreement, h("section.card", {}, h("h2", {}, "In and out"), inAndOut(one)),
     manages && h("section.card", {}, h("h2", {}, "Who may work here"), members(team, everyone)),
     manages && h("section.card", {}, h("h2", {}, "Settings"), settings(one)));
+}
+
+async function agree(card) {
+  fill(card, h("h2", {}, "Do raters agree?"), h("p.dim", {}, "Counting …"));
+  const found = await get(`/projects/${id}/agreement`).catch((error) => ({ fault: error.message }));
+  if (!found.agreement?.length || found.overlapping < TOO_FEW) {
+    fill(card, h("h2", {}, "Do raters agree?"), h("p.dim", {}, found.fault || `Not enough data: ${found.overlapping || 0} pairs of answers were judged by two raters or more, and a statement needs ${TOO_FEW}.`));
+    return;
+  }
+  const number = (value) => (value === null ? "–" : value.toFixed(2));
+  const row = (one) => h("tr", {}, h("td", {}, one.name), h("td", {}, `${number(one.value.mean)} [${number(one.value.low)}, ${number(one.value.high)}]`), h("td", {}, one.n));
+  fill(card, h("h2", {}, "Do raters agree?"), h("div.scroll", {}, h("table", {}, h("thead", {}, h("tr", {}, ["statistic", "value and 95 % interval", "n"].map((name) => h("th", { scope: "col" }, name)))), h("tbody", {}, found.agreement.map(row)))),
+    h("p.dim", {}, `Published, for comparison: ${found.published.map((one) => `${one.name} ${percent(one.agreement)}`).join(" · ")}`),
+    found.findings.length > 0 && h("ul", {}, found.findings.map((one) => h("li", {}, one.sentence))));
 }
 
 function imported() {

@@ -62,8 +62,9 @@ export class RankBoard {
       chip.classList.remove("dragged");
       chip.style.left = chip.style.top = "";
       for (const one of this.tiers) one.element.classList.remove("over");
-      addEventListener("click", (click) => click.stopPropagation(), { capture: true, once: true });
-      setTimeout(() => { this.picked = null; this.draw(); }, 0);
+      const swallow = (click) => click.stopPropagation(); // the click that ends a drag picks nothing
+      addEventListener("click", swallow, { capture: true });
+      setTimeout(() => removeEventListener("click", swallow, { capture: true }), 0);
       if (tier) this.put(place, tier.dataset.level === "" ? null : Number(tier.dataset.level));
     };
     addEventListener("pointermove", move);

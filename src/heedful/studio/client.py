@@ -1,0 +1,106 @@
+"""A small client of the studio's API, for judges and other programs."""
+
+from __future__ import annotations
+
+import random
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from heedful.errors import InputError, ResourceError
+from heedful.feedback.sheet import in_stored_order, read_answered
+from heedful.studio.routes.labelling import Desk, Saved
+from heedful.studio.routes.machines import MachineItem, MachineReport
+from heedful.studio.routes.projects import ImportReport
+from heedful.studio.routes.shapes import ProjectCard
+
+Decide = Callable[[Sequence[Mapping[str, str]], Sequence[str]], Mapping[str, Any]]
+PAGE = 50
+
+
+class StudioClient:
+    """The API by a token. InputError: the studio refused, in its own words. ResourceError: it can't be reached."""
+
+    def __init__(self, url: str, token: str, *, timeout: float = 60.0, transport: httpx.BaseTransport | None = None):
+        headers = {"Authorization": f"Bearer {token}"}
+        self._http = httpx.Client(
+            base_url=f"{url.rstrip('/')}/api", headers=headers, timeout=timeout, transport=transport
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self._http.close()
+
+    def _ask(self, method: str, path: str, **more: Any) -> httpx.Response:
+        try:
+            answer = self._http.request(method, path, **more)
+        except httpx.HTTPError as error:
+            raise ResourceError(f"the studio at {self._http.base_url} can't be reached ({error})") from None
+        if answer.is_success:
+            return answer
+        said = (
+            answer.json().get("error", "") if "json" in answer.headers.get("content-type", "") else answer.reason_phrase
+        )
+        raise (ResourceError if answer.status_code >= 500 else InputError)(f"the studio: {said}")
+
+    def projects(self) -> list[ProjectCard]:
+        return [ProjectCard.model_validate(row) for row in self._ask("GET", "/projects").json()]
+
+    def import_file(self, project: int, path: str | Path) -> ImportReport:
+        """Send a file's items; bad rows are named in the report."""
+        with Path(path).open("rb") as file:
+            name = Path(path).name
+            answer = self._ask("POST", f"/projects/{project}/import", params={"name": name}, content=file)
+        return ImportReport.model_validate(answer.json())
+
+    def export(self, project: int, kind: str = "rankings") -> Iterator[str]:
+        """JSON lines."""
+        yield from self._ask("GET", f"/projects/{project}/export", params={"kind": kind}).text.splitlines()
+
+    def desk(self, project: int) -> Desk:
+        """The items that the token's account holds."""
+        return Desk.model_validate(self._ask("POST", f"/projects/{project}/desk").json())
+
+    def answer(
+        self, assignment: int, value: Mapping[str, Any], *, client_uuid: str = "", seconds: float = 0.0
+    ) -> Saved:
+        """Answer an item. Send again with the same client_uuid after a broken connection: it counts once."""
+        body = {"client_uuid": client_uuid or str(uuid.uuid4()), "value": dict(value), "seconds": seconds}
+        return Saved.model_validate(self._ask("POST", f"/assignments/{assignment}/judgements", json=body).json())
+
+    def judge(self, project: int, judge: str, decide: Decide, *, seed: int = 0) -> MachineReport:
+        """Label every item that is left; `decide(messages, answers)` sees the answers in a drawn order.
+
+        It returns a filled-in sheet, as {"verdict": "prefer", "preferred": 0, "strength": 1}. What is refused is in the
+        report, and the judge goes on; running again asks about those items once more.
+        """
+        report = MachineReport(saved=0, there_already=0, faults=[])
+        after = 0
+        while items := self._page(project, judge, after):
+            after = items[-1].item
+            labels = [self._label(one, judge, decide, seed) for one in items]
+            answer = self._ask("POST", f"/projects/{project}/machine-labels", json={"judge": judge, "labels": labels})
+            one = MachineReport.model_validate(answer.json())
+            report.saved += one.saved
+            report.there_already += one.there_already
+            report.faults += one.faults
+        return report
+
+    def _page(self, project: int, judge: str, after: int) -> list[MachineItem]:
+        query = {"judge": judge, "limit": PAGE, "after": after}
+        answer = self._ask("GET", f"/projects/{project}/machine-items", params=query)
+        return [MachineItem.model_validate(row) for row in answer.json()]
+
+    @staticmethod
+    def _label(one: MachineItem, judge: str, decide: Decide, seed: int) -> dict[str, Any]:
+        n = len(one.answers)
+        shown = tuple(random.Random(f"{seed}/{judge}/{one.item}").sample(range(n), n))
+        said = read_answered(decide(one.prompt, [one.answers[place] for place in shown]))
+        value = in_stored_order(said, shown).model_dump(mode="json", exclude_defaults=True)
+        return {"item": one.item, "client_uuid": str(uuid.uuid4()), "value": value}

@@ -1,0 +1,113 @@
+"""Labels by people: candidates go into the studio, what was said comes out as rankings, again and again."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from tests.feedback.conftest import say
+
+from heedful.config import LabelConfig, PeopleLabels
+from heedful.data.sources import read_rankings
+from heedful.errors import InputError
+from heedful.feedback.projects import find_project, progress, rater_named
+from heedful.feedback.queue import lease
+from heedful.feedback.store import open_store
+from heedful.records import Completion, Message, Prompt, to_row
+from heedful.run import Run
+from heedful.stages import asking
+from heedful.stages.label import label
+
+
+def candidates(path: Path, prompts: int = 10, answers: int = 3) -> str:
+    rows = [
+        to_row(
+            Completion(
+                prompt=Prompt(id=f"q{i}", messages=(Message("user", f"question {i}"),)),
+                text=f"answer {i}.{j}",
+                policy=f"model-{j}",
+            )
+        )
+        for i in range(prompts)
+        for j in range(answers)
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return str(path)
+
+
+def config(tmp_path: Path, *, wait: bool, answers: int = 3) -> LabelConfig:
+    by = PeopleLabels(database=str(tmp_path / "studio.db"), project="round 1", wait=wait)
+    path = candidates(tmp_path / "completions.jsonl", answers=answers)
+    return LabelConfig(completions=[path], borrowed=0, holdout=0.2, by=by)
+
+
+def answer_all(database: str, most: int = 1000) -> int:
+    """Somebody who prefers answers by their number, whatever order they see."""
+    store, done = open_store(database), 0
+    while done < most:
+        with store.write() as connection:
+            project = find_project(connection, "round 1")
+            assert project is not None
+            rater = rater_named(connection, "human", f"person-{done % 3}")
+            held = lease(connection, project, rater, time.time(), 1)
+            if not held:
+                break
+            row = connection.exec_driver_sql(f"SELECT shown FROM assignment WHERE id = {held[0]}").one()
+            say(connection, project, held[0], rater, {"ranks": json.loads(row.shown)}, now=time.time())
+            done += 1
+    store.close()
+    return done
+
+
+def test_nobody_has_said_anything_yet(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="nobody has compared"):
+        label(config(tmp_path, wait=False), Run(tmp_path / "label", "label", 0))
+
+
+def test_the_stage_waits_and_leaves_rankings_of_people(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asking, "EVERY", 0.05)
+    asked = config(tmp_path, wait=True)
+    run = Run(tmp_path / "label", "label", 0)
+    working = threading.Thread(target=lambda: label(asked, run))
+    working.start()
+    database = str(tmp_path / "studio.db")
+    end = time.monotonic() + 60
+    while working.is_alive() and time.monotonic() < end:
+        store = open_store(database)
+        with store.read() as connection:
+            project = find_project(connection, "round 1")
+            ready = project is not None and progress(connection, project.id).items == 10
+        store.close()
+        if ready:
+            answer_all(database)
+        time.sleep(0.05)
+    working.join(10)
+    training, heldout = (read_rankings([run.path / name]) for name in ("rankings.jsonl", "heldout.jsonl"))
+    assert {r.prompt.id for r in training} | {r.prompt.id for r in heldout} == {f"q{i}" for i in range(10)}
+    assert not {r.prompt.id for r in training} & {r.prompt.id for r in heldout}
+    assert len({r.prompt.id for r in heldout}) == 2
+    for ranking in (*training, *heldout):
+        assert ranking.rater_kind == "human"
+        assert [text[-1] for _, text in sorted(zip(ranking.ranks, ranking.completions, strict=True))] == ["0", "1", "2"]
+    again = Run(tmp_path / "again", "label", 0)
+    label(config(tmp_path, wait=False), again)
+    assert (again.path / "rankings.jsonl").read_bytes() == (run.path / "rankings.jsonl").read_bytes()
+
+
+def test_two_answers_make_a_comparison(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="nobody"):
+        label(config(tmp_path, wait=False, answers=2), Run(tmp_path / "label", "label", 0))
+    store = open_store(str(tmp_path / "studio.db"))
+    with store.read() as connection:
+        project = find_project(connection, "round 1")
+    store.close()
+    assert project is not None and project.sheet.compare == "pair"
+
+
+def test_people_are_asked_what_their_sheet_asks(tmp_path: Path) -> None:
+    asked = config(tmp_path, wait=False).model_copy(update={"ask": "steps"})
+    with pytest.raises(InputError, match="leave ask"):
+        label(asked, Run(tmp_path / "label", "label", 0))

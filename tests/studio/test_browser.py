@@ -1,0 +1,307 @@
+"""The pages in a real browser: sheets by keys, by mouse and on a phone; lost connections; text that attacks."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+from tests.studio.conftest import Place
+from tests.studio.payloads import PAYLOADS
+from tests.studio.test_kill import free_port
+
+from heedful.feedback.accounts import begin_session
+from heedful.feedback.intake import Imported, NewItem, import_items
+from heedful.feedback.judgements import Judgement
+from heedful.feedback.labels import read_labels
+from heedful.feedback.presets import PRESETS
+from heedful.feedback.projects import Project
+from heedful.records import Message, Prompt
+from heedful.studio.app import create_app
+from heedful.studio.settings import Settings
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="the browser tests need the Python package playwright")
+CHROMIUM = Path("/usr/bin/chromium")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not CHROMIUM.exists(), reason="the browser tests need Debian's package chromium"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+]
+PHONE = {"width": 390, "height": 844}
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@dataclass
+class Seen:
+    """A page, and what went wrong on it."""
+
+    page: Any
+    place: Place
+    url: str
+    wrong: list[str] = field(default_factory=list)
+
+    def open(self, project: Project, what: str = "label") -> Any:
+        self.page.goto(f"{self.url}/projects/{project.id}/{what}")
+        self.page.wait_for_selector(".answer")
+        return self.page
+
+    def judgements(self, project: Project, wanted: int) -> list[Judgement]:
+        """What the database holds, once so many are in."""
+        end = time.monotonic() + 30
+        while True:
+            with self.place.store.read() as connection:
+                found = list(read_labels(connection, project))
+            if len(found) >= wanted or time.monotonic() > end:
+                return found
+            self.page.wait_for_timeout(50)
+
+    def next(self, act: Any) -> None:
+        """Do something that sends an answer, and wait for another item or the end."""
+        before = self.page.locator("#desk").get_attribute("data-assignment")
+        act()
+        self.page.wait_for_function(
+            "before => document.querySelector('[data-finished]') || "
+            "(document.querySelector('.answer') && document.getElementById('desk').dataset.assignment !== before)",
+            arg=before,
+        )
+
+
+@pytest.fixture
+def seen(place: Place, chromium: Any) -> Iterator[Seen]:
+    port = free_port()
+    settings = Settings(database=place.settings.database, port=port, runs=place.settings.runs)
+    server = uvicorn.Server(uvicorn.Config(create_app(settings, place.store), port=port, log_level="error"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.02)
+    with place.store.write() as connection:
+        secret = begin_session(connection, place.accounts["rater"], time.time())
+    context = chromium.new_context(viewport={"width": 1280, "height": 800}, reduced_motion="reduce")
+    context.set_default_timeout(60_000)
+    context.add_cookies([{"name": "heedful_session", "value": secret, "url": settings.url}])
+    page = context.new_page()
+    found = Seen(page, place, settings.url)
+    page.on("console", lambda message: found.wrong.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: found.wrong.append(str(error)))
+    page.on("dialog", lambda dialog: found.wrong.append(f"dialog {dialog.message}") or dialog.dismiss())
+    page.on("request", lambda r: None if r.url.startswith(settings.url) else found.wrong.append(f"left: {r.url}"))
+    yield found
+    context.close()
+    server.should_exit = True
+    thread.join(20)
+    assert found.wrong == []
+
+
+def answers(page: Any) -> list[str]:
+    return [text.strip() for text in page.locator(".answer .as-meant").all_inner_texts()]
+
+
+def test_pairs_by_keys_are_stored_as_they_were_seen(seen: Seen) -> None:
+    page = seen.open(seen.place.project)
+    liked = {}
+    for number, (key, side) in enumerate((("1", 0), ("7", 1), ("5", 1), ("ArrowLeft", 0))):
+        prompt = page.locator(".prompt .as-meant").inner_text().strip()
+        liked[prompt] = answers(page)[side]
+        page.keyboard.press(key)
+        seen.next(lambda: page.keyboard.press("Enter"))
+        assert len(seen.judgements(seen.place.project, number + 1)) == number + 1
+    for key in ("g", "b"):
+        page.keyboard.press(key)
+        seen.next(lambda: page.keyboard.press("Enter"))
+    found = seen.judgements(seen.place.project, 6)
+    for judgement in found[:4]:
+        best = judgement.completions[judgement.value.get("preferred", -1)]
+        assert best == liked[judgement.prompt.messages[0].content]
+    assert [judgement.value["verdict"] for judgement in found[4:]] == ["both_good", "both_bad"]
+    assert [judgement.value.get("strength", 0) for judgement in found[:3]] == [3, 3, 1]
+    page.wait_for_selector("[data-finished]")
+    assert page.locator("#saved").inner_text() == "Saved"
+
+
+def test_going_back_changes_an_answer_as_a_new_revision(seen: Seen) -> None:
+    page = seen.open(seen.place.project)
+    page.keyboard.press("1")
+    seen.next(lambda: page.keyboard.press("Enter"))
+    seen.next(lambda: page.keyboard.press("u"))
+    assert page.locator(".scale [aria-pressed=true]").count() == 1
+    page.keyboard.press("b")
+    seen.next(lambda: page.keyboard.press("Enter"))
+    end = time.monotonic() + 20
+    while (found := seen.judgements(seen.place.project, 1)[0]).revision < 2 and time.monotonic() < end:
+        page.wait_for_timeout(50)
+    assert found.value["verdict"] == "both_bad" and found.revision == 2
+
+
+def test_a_ranking_by_keys_alone_with_ratings(seen: Seen) -> None:
+    project = seen.place.add_project("sheet", PRESETS["instructgpt"].sheet, items=1, answers=4)
+    page = seen.open(project)
+    order = answers(page)
+    for key in "4617" + "2113":
+        page.keyboard.press(key)
+    seen.next(lambda: page.keyboard.press("Enter"))
+    [judgement] = seen.judgements(project, 1)
+    ratings = {
+        text: rating["overall"] for text, rating in zip(judgement.completions, judgement.value["ratings"], strict=True)
+    }
+    assert [ratings[text] for text in order] == [4, 6, 1, 7]
+    ranks = dict(zip(judgement.completions, judgement.value["ranks"], strict=True))
+    assert [ranks[text] for text in order] == [1, 0, 0, 2]
+
+
+def test_a_ranking_by_mouse_dragging_and_clicking(seen: Seen) -> None:
+    project = seen.place.add_project("rank", PRESETS["rank"].sheet, items=1, answers=3)
+    page = seen.open(project)
+    order = answers(page)
+
+    def middle(selector: str) -> tuple[float, float]:
+        box = page.locator(selector).bounding_box()
+        return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+    page.mouse.move(*middle(".chip:text-is('B')"))
+    page.mouse.down()
+    page.mouse.move(*middle(".tier[data-level='0']"), steps=5)
+    page.mouse.up()
+    page.wait_for_timeout(30)
+    page.click(".chip:text-is('A')")
+    page.click(".tier[data-level='1'] > span")
+    assert page.locator(".tier[data-level='0'] .chip").inner_text() == "B"
+    seen.next(lambda: page.click(".send"))
+    [judgement] = seen.judgements(project, 1)
+    ranks = dict(zip(judgement.completions, judgement.value["ranks"], strict=True))
+    assert [ranks[text] for text in order] == [1, 0, None]
+
+
+def test_steps_by_keys(seen: Seen) -> None:
+    project = seen.place.add_project("steps", PRESETS["steps"].sheet, items=0)
+    prompt = Prompt(id="q", messages=(Message("user", "1 + 1 + 1?"),))
+    one = NewItem(prompt=prompt, answers=("1 + 1 = 2\n\n2 + 1 = 4\nso it is 4",), sources=("m",))
+    import_items(seen.place.store, project, [one], Imported())
+    page = seen.open(project)
+    page.keyboard.press("1")
+    page.keyboard.press("3")
+    seen.next(lambda: page.keyboard.press("Enter"))
+    [judgement] = seen.judgements(project, 1)
+    assert judgement.value["steps"] == ["right", "wrong", None]
+
+
+def test_an_edit_by_mouse(seen: Seen) -> None:
+    project = seen.place.add_project("edit", PRESETS["edit"].sheet, items=1)
+    page = seen.open(project)
+    page.click(".scale button >> nth=0")
+    page.click(".send")
+    assert "as it should be" in page.locator("#toast").inner_text()
+    page.click("text=Edit A")
+    page.fill("[aria-label='The answer as it should be']", "a better one")
+    seen.next(lambda: page.click(".send"))
+    [judgement] = seen.judgements(project, 1)
+    assert judgement.value["edited"] == "a better one"
+    assert judgement.value["edited_from"] == judgement.shown[0]
+
+
+def test_a_lost_connection_loses_nothing(seen: Seen) -> None:
+    page = seen.open(seen.place.project)
+    page.context.set_offline(True)
+    page.keyboard.press("1")
+    seen.next(lambda: page.keyboard.press("Enter"))  # the next item was held already
+    page.keyboard.press("2")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#saved[data-state=waiting]")
+    assert (
+        "2 answers wait" in page.locator("#saved").inner_text() or "one answer" in page.locator("#saved").inner_text()
+    )
+    assert seen.judgements(seen.place.project, 0) == []
+    page.context.set_offline(False)
+    assert len(seen.judgements(seen.place.project, 2)) == 2
+    seen.wrong[:] = [text for text in seen.wrong if "ERR_INTERNET_DISCONNECTED" not in text]
+
+
+def test_a_draft_outlives_a_reload(seen: Seen) -> None:
+    page = seen.open(seen.place.project)
+    page.fill(".reason", "half a thou")
+    page.keyboard.press("Escape")
+    page.keyboard.press("6")
+    page.reload()
+    page.wait_for_selector(".answer")
+    assert page.input_value(".reason") == "half a thou"
+    assert page.locator(".scale [aria-pressed=true]").inner_text().startswith("B is better")
+
+
+def test_no_text_runs_or_loads_anything(seen: Seen) -> None:
+    project = seen.place.add_project("attack", PRESETS["rank"].sheet, items=0)
+    chunks = [PAYLOADS[i : i + 9] for i in range(0, len(PAYLOADS), 9)]
+    items = [
+        NewItem(
+            prompt=Prompt(id=str(i), messages=(Message("user", part[0]),)),
+            answers=tuple(part),
+            sources=("m",) * len(part),
+        )
+        for i, part in enumerate(chunks)
+        if len(part) > 1
+    ]
+    import_items(seen.place.store, project, items, Imported())
+    page = seen.open(project)
+    for _ in items:
+        assert page.evaluate("[window.owned, document.title, document.scripts.length]") == [None, "attack · heedful", 2]
+        page.keyboard.press("w")
+        seen.next(lambda: page.keyboard.press("s"))
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", ["desk", "phone"])
+def test_every_page_can_be_read_and_reached(seen: Seen, scheme: Any, size: str) -> None:
+    """Contrast, names, headings, labels, no sideways scrolling: what an automatic check can tell."""
+    place, page = seen.place, seen.page
+    with place.store.write() as connection:
+        secret = begin_session(connection, place.accounts["owner"], time.time())
+    page.context.add_cookies([{"name": "heedful_session", "value": secret, "url": seen.url}])
+    page.emulate_media(color_scheme=scheme)
+    if size == "phone":
+        page.set_viewport_size(PHONE)
+    paths = [
+        "/",
+        "/team",
+        "/account",
+        "/runs",
+        "/selfcheck",
+        "/projects/new",
+        "/playground",
+        f"/projects/{place.project.id}",
+    ]
+    project = place.add_project("all", PRESETS["instructgpt"].sheet, items=1, answers=3)
+    for path in [
+        *paths,
+        f"/projects/{place.project.id}",
+        f"/projects/{place.project.id}/label",
+        f"/projects/{project.id}/label",
+    ]:
+        page.goto(seen.url + path)
+        page.wait_for_load_state("networkidle")
+        assert page.evaluate(CHECK) == [], path
+
+
+CHECK = (Path(__file__).parent / "readable.js").read_text()
+
+
+def test_the_phone_does_all_that_the_desk_does(seen: Seen) -> None:
+    page = seen.page
+    page.set_viewport_size(PHONE)
+    seen.open(seen.place.project)
+    page.click(".scale button >> nth=6")
+    seen.next(lambda: page.click(".send"))
+    seen.next(lambda: page.get_by_role("button", name=re.compile("^Skip")).click())
+    [judgement] = seen.judgements(seen.place.project, 1)
+    assert judgement.value["preferred"] == judgement.shown[1] and judgement.value["strength"] == 3
