@@ -21,6 +21,7 @@ from heedful.feedback.store import AnyRow, insert_one
 from heedful.feedback.tables import assignment, draft, item, notice, project, seat
 
 AHEAD = 2  # items that a rater holds at once: the one on the screen and the next
+LEASING = 7303  # PostgreSQL's lock under which places of a project are given out
 FIRST = -1e18  # before every place
 
 
@@ -32,6 +33,8 @@ def share_of(*names: object) -> float:
 
 def lease(connection: Connection, of: Project, rater_id: int, now: float, ahead: int = AHEAD) -> list[int]:
     """The assignments that a rater now holds, oldest first: those held already, and new ones up to `ahead`."""
+    if connection.dialect.name == "postgresql":  # a walk that passed over a row in use would not come back to it
+        connection.execute(select(func.pg_advisory_xact_lock(LEASING, of.id)))
     expire(connection, now)
     until = now + 60 * of.queue.lease_minutes
     mine = _held(connection, of.id, rater_id)
@@ -170,9 +173,10 @@ def _walk(connection: Connection, project_id: int, rater_id: int, part: str, at:
         .where(tuple_(item.c.place, item.c.id) > tuple_(*here), ~had)
         .order_by(item.c.place, item.c.id)
         .limit(1)
-        .with_for_update(skip_locked=True, of=item)
     )
-    found = connection.execute(query).first()
+    found = connection.execute(query.with_for_update(of=item)).first()
+    while found is None and connection.execute(query).first():  # it was taken while we waited for its row
+        found = connection.execute(query.with_for_update(of=item)).first()
     if found:
         _sit(connection, project_id, rater_id, part, found.place, found.id, at, drawn=1)
     elif part == "main":

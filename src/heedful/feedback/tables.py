@@ -19,7 +19,6 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
-    false,
     text,
 )
 
@@ -209,7 +208,7 @@ assignment = Table(
     Column("part", String(12), nullable=False),
     Column("shown", JSON, nullable=False),  # stored places of the answers in the order shown
     Column("state", String(12), nullable=False),  # leased, done, skipped, reported, expired
-    Column("late", Boolean, nullable=False, server_default=false()),  # answered after the lease had run out
+    Column("late", Boolean, nullable=False),  # answered after the lease had run out
     Column("leased_at", Float, nullable=False),
     Column("expires_at", Float, nullable=False),
     Column("closed_at", Float, nullable=False),  # 0 while it is open

@@ -274,7 +274,7 @@ def _assignment() -> None:
         sa.Column("part", sa.String(length=12), nullable=False),
         sa.Column("shown", sa.JSON(), nullable=False),
         sa.Column("state", sa.String(length=12), nullable=False),
-        sa.Column("late", sa.Boolean(), server_default=sa.text("0"), nullable=False),
+        sa.Column("late", sa.Boolean(), nullable=False),
         sa.Column("leased_at", sa.Float(), nullable=False),
         sa.Column("expires_at", sa.Float(), nullable=False),
         sa.Column("closed_at", sa.Float(), nullable=False),

@@ -1,0 +1,149 @@
+"""The same on PostgreSQL: tables, queue under many at once, append-only, copies. Starts a server where it can."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import select, text
+from sqlalchemy.exc import DBAPIError
+from tests.feedback.conftest import new_item, plain, say
+
+from heedful.errors import ResourceError
+from heedful.feedback.audit import broken_at, note
+from heedful.feedback.backup import copy_database, restore
+from heedful.feedback.intake import Imported, import_items
+from heedful.feedback.labels import read_labels
+from heedful.feedback.presets import PRESETS
+from heedful.feedback.projects import Project, create_project, progress, rater_named, read_project
+from heedful.feedback.queue import lease
+from heedful.feedback.store import Store, open_store
+from heedful.feedback.tables import assignment, metadata
+
+PROGRAMS = next(iter(sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)), Path("/nowhere"))
+pytest.importorskip("psycopg", reason="PostgreSQL needs its driver: pip install 'heedful[postgres]'")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        os.geteuid() != 0 or not (PROGRAMS / "initdb").exists() or not shutil.which("su"),
+        reason="needs root and Debian's package postgresql, to start a server of its own",
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    folder = Path(tempfile.mkdtemp(prefix="heedful-pg-"))
+    shutil.chown(folder, "postgres")
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port = one.getsockname()[1]
+    data, quiet = folder / "data", {"check": True, "capture_output": True, "cwd": "/"}
+
+    def as_postgres(command: str) -> None:
+        subprocess.run(["su", "postgres", "-c", f"{PROGRAMS}/{command}"], **quiet)  # type: ignore[call-overload]
+
+    options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder}"
+    try:
+        as_postgres(f"initdb -D {data} -A trust -U heedful")
+        as_postgres(f"pg_ctl -D {data} -o '{options}' -l {folder}/log -w start")
+        as_postgres(f"createdb -h 127.0.0.1 -p {port} -U heedful labels")
+        yield f"postgresql://heedful@127.0.0.1:{port}/labels"
+    finally:
+        as_postgres(f"pg_ctl -D {data} -m immediate stop")
+        shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def postgres(server: str) -> Iterator[Store]:
+    store = open_store(server)
+    yield store
+    store.close()
+
+
+def project(store: Store, items: int) -> Project:
+    with store.write() as connection:
+        made = create_project(connection, str(uuid.uuid4()), PRESETS["pair"].sheet, plain(overlap=3))
+        found = read_project(connection, made)
+    import_items(store, found, [new_item(i) for i in range(items)], Imported())
+    return found
+
+
+def test_tables_are_the_codes_and_judgements_are_append_only(postgres: Store) -> None:
+    with postgres.read() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+    of = project(postgres, 1)
+    with postgres.write() as connection:
+        rater = rater_named(connection, "human", "first")
+        say(connection, of, lease(connection, of, rater, 0.0, 1)[0], rater)
+        assert len(list(read_labels(connection, of))) == 1
+    for act in ("UPDATE judgement SET seconds = 9", "DELETE FROM judgement"):
+        with pytest.raises(DBAPIError, match="append-only"), postgres.write() as connection:
+            connection.execute(text(act))
+
+
+def test_many_at_once_fill_every_place_once(postgres: Store) -> None:
+    of = project(postgres, 30)
+    with postgres.write() as connection:
+        raters = [rater_named(connection, "human", f"many-{i}") for i in range(6)]
+
+    def work(rater: int) -> int:
+        done = idle = 0
+        while idle < 3:  # an item that another rater is just taking is passed over, and looked for again
+            with postgres.write() as connection:
+                held = lease(connection, of, rater, 0.0, 1)
+            if not held:
+                idle += 1
+                continue
+            with postgres.write() as connection:
+                say(connection, of, held[0], rater)
+            done, idle = done + 1, 0
+        return done
+
+    with ThreadPoolExecutor(len(raters)) as pool:
+        done = sum(pool.map(work, raters))
+    with postgres.read() as connection:
+        slots = connection.execute(
+            select(assignment.c.item_id, assignment.c.slot).where(assignment.c.project_id == of.id)
+        ).all()
+        complete = progress(connection, of.id).complete
+    assert max(Counter(slots).values()) == 1 and len(slots) == done <= 90
+    assert complete == 30, (complete, done)
+
+
+def test_the_log_is_one_chain(postgres: Store) -> None:
+    def write(number: int) -> None:
+        with postgres.write() as connection:
+            note(connection, float(number), None, "did", f"thing {number}")
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(write, range(24)))
+    with postgres.read() as connection:
+        assert broken_at(connection) == 0
+
+
+def test_a_copy_comes_back(postgres: Store, tmp_path: Path) -> None:
+    before = project(postgres, 2)
+    copy = tmp_path / "labels.dump"
+    copy_database(postgres, copy)
+    after = project(postgres, 2)
+    restore(copy, postgres)
+    with postgres.read() as connection:
+        names = [row.name for row in connection.execute(text("SELECT name FROM project"))]
+    assert before.name in names and after.name not in names
+
+
+def test_a_server_that_is_away_is_told_in_a_sentence() -> None:
+    with pytest.raises(ResourceError, match="does not answer"):
+        open_store("postgresql://heedful@127.0.0.1:1/labels")
