@@ -11,10 +11,13 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from heedful.errors import InputError, ResourceError
+from heedful.feedback.accounts import verify
 from heedful.feedback.audit import broken_at, note
 from heedful.feedback.backup import copy_database, restore
+from heedful.feedback.labels import read_labels
 from heedful.feedback.migrate import HEAD, SCRIPTS, version_of
 from heedful.feedback.projects import Project, find_project
 from heedful.feedback.store import Store, database_url, open_store
@@ -132,3 +135,22 @@ def test_the_log_tells_when_a_line_was_changed(store: Store) -> None:
         connection.execute(text("DROP TRIGGER event_no_update"))
         connection.execute(text("UPDATE event SET subject = 'another' WHERE id = 3"))
         assert broken_at(connection) == 3
+
+
+def test_a_database_of_the_first_tables_opens_and_keeps_all_that_it_held(tmp_path: Path) -> None:
+    """The dump is kept as it was written by the first version; later scripts must bring it up to date."""
+    path = tmp_path / "old.db"
+    old = sqlite3.connect(path)
+    old.executescript((Path(__file__).parent / "first_schema.sql").read_text())
+    old.close()
+    store = open_store(str(path))
+    with store.read() as connection:
+        project = find_project(connection, "first")
+        assert project is not None
+        [label] = read_labels(connection, project)
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+        assert verify(connection, "ada", "a plain pass phrase")
+    assert label.value["verdict"] == "both_bad" and label.revision == 2 and version_of(store) == HEAD
+    with pytest.raises(DBAPIError, match="append-only"), store.write() as connection:
+        connection.execute(text("DELETE FROM judgement"))
+    store.close()

@@ -1,0 +1,108 @@
+"""`heedful studio` from the terminal: what it prints, what it imports, how it refuses."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from heedful.cli import app
+from heedful.errors import HeedfulError, InputError
+from heedful.feedback.projects import all_projects, progress
+from heedful.feedback.store import open_store
+from heedful.studio_demo import PAIR, add_demo
+
+USES = {
+    "alembic", "argon2", "fastapi", "httpx", "jinja2", "markdown_it", "pydantic", "rich", "sqlalchemy", "starlette",
+    "typer", "uvicorn", "anyio", "numpy",
+}  # fmt: skip
+
+
+def run(*arguments: str) -> None:
+    result = CliRunner().invoke(app, ["studio", *arguments])
+    if isinstance(result.exception, HeedfulError):
+        raise result.exception
+    assert result.exit_code in (0, 2), result.output
+
+
+def test_rows_in_and_labels_out(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    rows = [
+        {"prompt": "q", "chosen": "a", "rejected": "b", "rater": "x", "rater_kind": "ai"},
+        {"prompt": "", "chosen": "a"},
+    ]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    database = str(tmp_path / "studio.db")
+    run("import", "mine", str(tmp_path / "rows.jsonl"), "--database", database)
+    said = capfd.readouterr().err
+    assert "1 new items, 1 labels" in said and "rows.jsonl:2" in said
+    for kind, word in (("rankings", "ranks"), ("trl", "chosen"), ("raw", "shown")):
+        out = tmp_path / f"{kind}.jsonl"
+        run("export", "mine", str(out), "--kind", kind, "--database", database)
+        assert word in json.loads(out.read_text())
+    with pytest.raises(InputError, match="can't be exported"):
+        run("export", "mine", str(tmp_path / "x"), "--kind", "xml", "--database", database)
+    with pytest.raises(InputError, match="no project"):
+        run("export", "other", str(tmp_path / "x"), "--database", database)
+    with pytest.raises(InputError, match="is none of pair"):
+        run("import", "mine", str(tmp_path / "rows.jsonl"), "--preset", "x", "--database", database)
+    run("backup", str(tmp_path / "copy.db"), "--database", database)
+    run("restore", str(tmp_path / "copy.db"), "--database", database)
+    assert "is kept as" in capfd.readouterr().err.replace("\n", " ")
+    with pytest.raises(InputError, match="no account"):
+        run("link", "nobody", "--database", database)
+
+
+def test_no_database_is_made_by_mistake(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such database"):
+        run("backup", str(tmp_path / "copy.db"), "--database", str(tmp_path / "none.db"))
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_demo_has_projects_to_try_and_comes_once(tmp_path: Path) -> None:
+    database = str(tmp_path / "studio.db")
+    add_demo(database)
+    add_demo(database)
+    store = open_store(database)
+    with store.read() as connection:
+        projects = all_projects(connection)
+        counts = {one.name: progress(connection, one.id) for one in projects}
+    store.close()
+    assert len(projects) == 3 and counts[PAIR].items > 50 and counts[PAIR].gold >= 3 and counts[PAIR].training >= 3
+
+
+def test_the_studio_is_light() -> None:
+    """No torch, and no scipy before somebody counts agreement."""
+    code = """
+import sys, tempfile, resource
+from heedful.studio import server
+from heedful.studio.app import create_app
+from heedful.studio.settings import Settings
+from heedful.feedback.store import open_store
+settings = Settings(database=tempfile.mkdtemp() + "/studio.db")
+create_app(settings, open_store(settings.database)).openapi()
+heavy = {"torch", "transformers", "scipy", "datasets", "pyarrow"} & set(sys.modules)
+assert not heavy, heavy
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) < 150  # MiB
+
+
+def test_few_libraries_of_others_are_used() -> None:
+    import ast
+
+    rooms = [Path(__file__).parents[2] / "src" / "heedful" / name for name in ("studio", "feedback")]
+    used = set()
+    for path in [file for room in rooms for file in room.rglob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module] if isinstance(node, ast.ImportFrom) and node.module else []
+            used |= {name.split(".")[0] for name in names}
+    others = used - set(sys.stdlib_module_names) - {"heedful", "numpy", "scipy"}  # those two count, and come with torch
+    assert others <= USES, others
+    assert len(others - {"starlette", "anyio"}) <= 12  # those two are FastAPI's own
