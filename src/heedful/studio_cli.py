@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -66,7 +67,8 @@ def backup_command(
     """Copy the database, checked, while it is in use."""
     from heedful.feedback.backup import copy_database
 
-    copy_database(_there(database), to)
+    with closing(_there(database)) as store:
+        copy_database(store, to)
     console.print(f"{to}: {to.stat().st_size / 1e6:.1f} MB, checked", markup=False)
 
 
@@ -94,7 +96,7 @@ def link_command(
     """Print a one-time link by which someone sets a new password; for whoever has the database."""
     from heedful.feedback.accounts import all_accounts, create_link
 
-    with _there(database).write() as connection:
+    with closing(_there(database)) as store, store.write() as connection:
         found = next((row for row in all_accounts(connection) if row.login == login.lower()), None)
         if found is None:
             raise InputError(f"there is no account '{login}'")
@@ -119,11 +121,11 @@ def import_command(
 
     if preset not in PRESETS:
         raise InputError(f"--preset {preset}: is none of {', '.join(PRESETS)}")
-    store = open_store(database)
-    with store.write() as connection:
+    with closing(open_store(database)) as store, store.write() as connection:
         found = find_project(connection, project)
         project_id = found.id if found else create_project(connection, project, PRESETS[preset].sheet, QueuePolicy())
-    done = import_file(store, project_id, file)
+    with closing(open_store(database)) as store:
+        done = import_file(store, project_id, file)
     labels = f", {done.labels:,} labels" if done.labels else ""
     console.print(f"{project}: {done.items:,} new items{labels}, {done.there_already:,} there already", markup=False)
     for fault in done.faults:
@@ -144,8 +146,7 @@ def export_command(
     from heedful.feedback.projects import find_project
     from heedful.run.atomic import atomic_text
 
-    store = _there(database)
-    with store.read() as connection:
+    with closing(_there(database)) as store, store.read() as connection:
         found = find_project(connection, project)
         if found is None:
             raise InputError(f"{database}: holds no project '{project}'")

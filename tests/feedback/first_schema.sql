@@ -10,7 +10,7 @@ CREATE TABLE account (
 	CONSTRAINT pk_account PRIMARY KEY (id), 
 	CONSTRAINT uq_account_login UNIQUE (login)
 );
-INSERT INTO "account" VALUES(1,'ada','Ada','$argon2id$v=19$m=19456,t=2,p=1$snxYUfaTS7GsEjRwvej09Q$cKnkzNZpMJGcCnz6PItpjdOdCY6PZtD1YLhNy/cW4ZE','owner',1,1.0);
+INSERT INTO "account" VALUES(1,'ada','Ada','$argon2id$v=19$m=19456,t=2,p=1$yeRfgaUO5kNCnXb7SCbbeA$Csib5cN36y399pOllYopRUrcTj2sBecFo33ObKi+Vg0','owner',1,1.0);
 CREATE TABLE alembic_version (
 	version_num VARCHAR(32) NOT NULL, 
 	CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
@@ -114,8 +114,8 @@ CREATE TABLE item (
 	CONSTRAINT fk_item_prompt_id FOREIGN KEY(prompt_id) REFERENCES prompt (id), 
 	CONSTRAINT uq_item_project_id_key UNIQUE (project_id, "key")
 );
-INSERT INTO "item" VALUES(1,1,1,'1f3297643e457f53ebd634334465a9c2c35952f0a8096501009ca8fbe0f4ff57','main',1,2,1,1,1.43427439441852655477e+00,'random','[1, 2]','{}','','[]');
-INSERT INTO "item" VALUES(2,1,2,'9e8a8ba980aa0e23843ee95f5b4f37c8ee9ba26d7ae57cd02954983827c48d2e','main',1,2,0,0,1.65426786595845598526e+00,'random','[3, 4]','{}','','[]');
+INSERT INTO "item" VALUES(1,1,1,'1f3297643e457f53ebd634334465a9c2c35952f0a8096501009ca8fbe0f4ff57','main',1,2,1,1,1.1025227772574339724e+00,'random','[1, 2]','{}','','[]');
+INSERT INTO "item" VALUES(2,1,2,'9e8a8ba980aa0e23843ee95f5b4f37c8ee9ba26d7ae57cd02954983827c48d2e','main',1,2,0,0,1.11429308649801939168e+00,'random','[3, 4]','{}','','[]');
 CREATE TABLE judgement (
 	id INTEGER NOT NULL, 
 	assignment_id INTEGER NOT NULL, 
@@ -173,7 +173,7 @@ CREATE TABLE project (
 	CONSTRAINT pk_project PRIMARY KEY (id), 
 	CONSTRAINT uq_project_name UNIQUE (name)
 );
-INSERT INTO "project" VALUES(1,'first','','','{"compare": "pair", "strength": 3, "ties": ["tie", "both_good", "both_bad"], "criteria": [], "flags": [], "steps": false, "edit": "off", "reason": "optional", "chat": "off"}','{"overlap": 2, "overlap_most": 2, "shared": 0.0, "shared_overlap": 3, "gold": 0.0, "training": 0, "lease_minutes": 30.0, "revise_hours": 24.0, "random": 0.2, "audit": 1.0, "suggestions": "hidden"}',2145420293,1,1,1.79527075687581634524e+09);
+INSERT INTO "project" VALUES(1,'first','','','{"compare": "pair", "strength": 3, "ties": ["tie", "both_good", "both_bad"], "criteria": [], "flags": [], "steps": false, "edit": "off", "reason": "optional", "chat": "off"}','{"overlap": 2, "overlap_most": 2, "shared": 0.0, "shared_overlap": 3, "gold": 0.0, "training": 0, "lease_minutes": 30.0, "revise_hours": 24.0, "random": 0.2, "audit": 1.0, "suggestions": "hidden"}',1654005935,1,1,1.79527106955919432641e+09);
 CREATE TABLE prompt (
 	id INTEGER NOT NULL, 
 	project_id INTEGER NOT NULL, 
@@ -209,7 +209,7 @@ CREATE TABLE seat (
 	CONSTRAINT fk_seat_project_id FOREIGN KEY(project_id) REFERENCES project (id), 
 	CONSTRAINT fk_seat_rater_id FOREIGN KEY(rater_id) REFERENCES rater (id)
 );
-INSERT INTO "seat" VALUES(1,1,'main',1.43427439441852655477e+00,1,1);
+INSERT INTO "seat" VALUES(1,1,'main',1.1025227772574339724e+00,1,1);
 CREATE TABLE session (
 	hash VARCHAR(64) NOT NULL, 
 	account_id INTEGER NOT NULL, 
@@ -247,9 +247,9 @@ CREATE TABLE turn (
 CREATE INDEX ix_attempt_key_at ON attempt ("key", at);
 CREATE INDEX ix_item_project_id_done ON item (project_id, part, done);
 CREATE INDEX ix_item_waiting ON item (project_id, part, place, id) WHERE open = 1;
-CREATE INDEX ix_assignment_counts ON assignment (project_id, part, rater_id, state, verdict, choice, agrees);
+CREATE INDEX ix_assignment_counts ON assignment (project_id, rater_id, state, part, verdict, choice, agrees);
 CREATE INDEX ix_assignment_mine ON assignment (rater_id, project_id, state, closed_at);
-CREATE INDEX ix_assignment_running ON assignment (expires_at) WHERE state = 'leased';
+CREATE INDEX ix_assignment_running ON assignment (rater_id, project_id, expires_at) WHERE state = 'leased';
 CREATE INDEX ix_conversation_project_id_rater_id ON conversation (project_id, rater_id);
 CREATE TRIGGER judgement_no_update BEFORE UPDATE ON judgement BEGIN SELECT RAISE(ABORT, 'judgement is append-only'); END;
 CREATE TRIGGER judgement_no_delete BEFORE DELETE ON judgement BEGIN SELECT RAISE(ABORT, 'judgement is append-only'); END;

@@ -47,8 +47,8 @@ class Figures(BaseModel):
 
 def figures(connection: Connection, project_id: int, *, names: bool) -> Figures:
     """names: whether account names stand beside pseudonyms."""
-    columns = (
-        assignment.c.part, assignment.c.rater_id, assignment.c.state, assignment.c.verdict, assignment.c.choice,
+    columns = (  # in the index's order
+        assignment.c.rater_id, assignment.c.state, assignment.c.part, assignment.c.verdict, assignment.c.choice,
         assignment.c.agrees,
     )  # fmt: skip
     query = select(*columns, func.count().label("n")).where(assignment.c.project_id == project_id).group_by(*columns)

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, delete, func, select, update
 
 from heedful.errors import InputError
 from heedful.feedback.sheet import Frozen, Sheet
-from heedful.feedback.store import AnyRow, insert_new, insert_one
+from heedful.feedback.store import AnyRow, count, insert_new, insert_one
 from heedful.feedback.tables import account, assignment, item, member, project, rater
 
 
@@ -198,9 +198,7 @@ def rater_named(connection: Connection, kind: str, name: str) -> int:
     return int(found.id) if found else insert_one(connection, rater, kind=kind, name=name, account_id=None)
 
 
-def judged_by(connection: Connection, project_id: int, rater_id: int, since: float) -> tuple[int, int]:
-    """How many items a rater has judged in all, and since a time."""
+def judged_by(connection: Connection, project_id: int, rater_id: int, since: float = 0.0) -> int:
+    """How many items a rater has judged since a time."""
     mine = (assignment.c.rater_id == rater_id, assignment.c.project_id == project_id, assignment.c.state == "done")
-    recent = func.count().filter(assignment.c.closed_at >= since)
-    total, lately = connection.execute(select(func.count(), recent).where(*mine)).one()
-    return int(total), int(lately)
+    return count(connection, assignment, *mine, assignment.c.closed_at >= since)

@@ -219,9 +219,11 @@ assignment = Table(
     UniqueConstraint("item_id", "rater_id"),
     UniqueConstraint("item_id", "slot"),
     Index("ix_assignment_mine", "rater_id", "project_id", "state", "closed_at"),
-    Index("ix_assignment_counts", "project_id", "part", "rater_id", "state", "verdict", "choice", "agrees"),
+    Index("ix_assignment_counts", "project_id", "rater_id", "state", "part", "verdict", "choice", "agrees"),
     Index(
         "ix_assignment_running",
+        "rater_id",
+        "project_id",
         "expires_at",
         sqlite_where=text("state = 'leased'"),
         postgresql_where=text("state = 'leased'"),

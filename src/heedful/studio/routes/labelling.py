@@ -22,7 +22,10 @@ DAY = 86400.0
 
 
 class Desk(BaseModel):
-    """What a rater has before them. `tasks` are the items held, the first to do now and the next behind it."""
+    """What a rater has before them: `tasks` are the items held, the first to do now and the next behind it.
+
+    `done` is counted once no task is left.
+    """
 
     project: int
     name: str
@@ -83,7 +86,8 @@ def desk(project_id: int, studio: House, who: Labeller) -> Desk:
         held = queue.lease(connection, of, rater_id, now)
     with studio.store.read() as connection:
         tasks = read_tasks(connection, of, held, now)
-        done, today = judged_by(connection, project_id, rater_id, now - DAY)
+        today = judged_by(connection, project_id, rater_id, now - DAY)
+        done = 0 if tasks else judged_by(connection, project_id, rater_id)
     return Desk(
         project=of.id, name=of.name, guidelines=tree(of.guidelines), sheet=of.sheet, open=of.open, tasks=tasks,
         done=done, today=today,

@@ -112,7 +112,7 @@ def projects(studio: House, who: Known) -> list[ProjectCard]:
 
 
 def _card(connection: Connection, of: Project, rater_id: int) -> ProjectCard:
-    counts, (mine, _) = progress(connection, of.id), judged_by(connection, of.id, rater_id, 0.0)
+    counts, mine = progress(connection, of.id), judged_by(connection, of.id, rater_id)
     return ProjectCard(
         id=of.id, name=of.name, about=of.about, open=of.open, sheet=of.sheet, mine=mine,
         items=counts.items, begun=counts.begun, complete=counts.complete,

@@ -292,14 +292,14 @@ def _assignment() -> None:
     op.create_index(
         "ix_assignment_counts",
         "assignment",
-        ["project_id", "part", "rater_id", "state", "verdict", "choice", "agrees"],
+        ["project_id", "rater_id", "state", "part", "verdict", "choice", "agrees"],
         unique=False,
     )
     op.create_index("ix_assignment_mine", "assignment", ["rater_id", "project_id", "state", "closed_at"], unique=False)
     op.create_index(
         "ix_assignment_running",
         "assignment",
-        ["expires_at"],
+        ["rater_id", "project_id", "expires_at"],
         unique=False,
         sqlite_where=sa.text("state = 'leased'"),
         postgresql_where=sa.text("state = 'leased'"),

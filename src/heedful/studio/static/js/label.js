@@ -112,7 +112,7 @@ function done(kind, body) {
   gone.add(answered.assignment);
   outbox.add(answered.assignment, kind, body);
   ready = ready.filter((one) => one.assignment !== answered.assignment);
-  if (kind === "judgements" && !back) { desk.done += 1; desk.today += 1; }
+  if (kind === "judgements" && !back) desk.today += 1;
   if (back) { const to = back; back = null; seen = []; if (to.assignment) show(to); else start(); return; }
   task = form = null;
   if (answered.training && kind === "judgements") {
@@ -136,7 +136,7 @@ async function refillOnce() {
   try {
     const tally = desk;
     await lease();
-    if (outbox.entries.length) Object.assign(desk, { done: tally.done, today: tally.today });
+    if (outbox.entries.length) desk.today = tally.today;
     if (!task && !taught) next();
   } catch (error) {
     if (task || taught) return;
