@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import threading
 import time
+import uuid
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 from tests.feedback.conftest import say
 
 from heedful.config import LabelConfig, PeopleLabels
@@ -15,7 +17,10 @@ from heedful.data.sources import read_rankings
 from heedful.errors import InputError
 from heedful.feedback.projects import find_project, progress, rater_named
 from heedful.feedback.queue import lease
+from heedful.feedback.sheet import read_answered
 from heedful.feedback.store import open_store
+from heedful.feedback.submit import add_machine_label
+from heedful.feedback.tables import item
 from heedful.records import Completion, Message, Prompt, to_row
 from heedful.run import Run
 from heedful.stages import asking
@@ -95,6 +100,23 @@ def test_the_stage_waits_and_leaves_rankings_of_people(tmp_path: Path, monkeypat
     again = Run(tmp_path / "again", "label", 0)
     label(config(tmp_path, wait=False), again)
     assert (again.path / "rankings.jsonl").read_bytes() == (run.path / "rankings.jsonl").read_bytes()
+
+
+def test_labels_of_machines_in_the_project_are_no_peoples(tmp_path: Path) -> None:
+    asked = config(tmp_path, wait=False)
+    with pytest.raises(InputError, match="nobody"):
+        label(asked, Run(tmp_path / "first", "label", 0))
+    store = open_store(str(tmp_path / "studio.db"))
+    with store.write() as connection:
+        project = find_project(connection, "round 1")
+        assert project is not None
+        judge = rater_named(connection, "ai", "judge-1")
+        for key in list(connection.execute(select(item.c.id)).scalars()):
+            said = read_answered({"ranks": [0, 1, 2]})
+            add_machine_label(connection, project, key, judge, said, str(uuid.uuid4()), 1.0)
+    store.close()
+    with pytest.raises(InputError, match="nobody"):
+        label(asked, Run(tmp_path / "second", "label", 0))
 
 
 def test_two_answers_make_a_comparison(tmp_path: Path) -> None:

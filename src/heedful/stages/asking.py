@@ -40,7 +40,8 @@ def ask_people(
         kept = {usable[index].prompt.id for index in held}
         wanted = {candidates.prompt.id for candidates in usable}
         with store.read() as connection:
-            found = [one for label in read_labels(connection, project) for one in rankings_of(label)]
+            people = [one for one in read_labels(connection, project) if one.rater_kind == "human"]
+        found = [ranking for judgement in people for ranking in rankings_of(judgement)]
     finally:
         store.close()
     rankings = [ranking for ranking in found if ranking.prompt.id in wanted]
