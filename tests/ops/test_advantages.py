@@ -93,6 +93,15 @@ def test_groups_by_hand() -> None:
     assert differs(values, groups).tolist() == [True, False, True, False, True]
 
 
+@pytest.mark.parametrize("value", [0.1, 7.3, 1234.567, -3e5])
+def test_equal_values_do_not_differ_however_their_mean_is_rounded(value: float) -> None:
+    values, groups = torch.full((3 * 7,), value), torch.arange(3 * 7) % 3
+    values[groups == 2] = torch.nextafter(values[0], torch.tensor(torch.inf))
+    assert not differs(values, groups).any()
+    values[-1] = value  # one ulp away from the rest of its group
+    assert torch.equal(differs(values, groups), groups == 2)
+
+
 def test_leaving_one_out_is_centring_times_g_over_g_minus_one() -> None:
     values, groups = torch.randn(12, generator=torch.Generator().manual_seed(0)), torch.arange(12) % 3
     assert torch.allclose(leave_one_out(values, groups), centred(values, groups) * 4 / 3, atol=1e-6)
