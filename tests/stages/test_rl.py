@@ -235,6 +235,14 @@ def test_settings_that_make_no_sense_are_refused(house: Path) -> None:
     assert "within_prompt" in refused(
         house, "reinforce_pp", rewards=paid_by(house, "even", within_prompt=True), practice={"completions": 1}
     )
+    steered = {"type": "adaptive"}
+    assert "set kl.coefficient above 0" in refused(house, "dapo", kl=steered)  # its paper's β is 0
+    practice = {"prompts": 4, "completions": 8}
+    short = refused(house, "grpo", kl=steered | {"horizon": 31}, practice=practice)
+    assert "kl.horizon = 31 is shorter than a rollout of 32 answers" in short
+    assert rl_config(house, "grpo", kl=steered | {"horizon": 32}, practice=practice).kl.horizon == 32
+    with pytest.raises(ValueError, match="horizon = 7 is shorter than a rollout of 8"):
+        ppo_config(house, kl=steered | {"horizon": 7})
     with pytest.raises(ValueError, match="critic starts from a reward model"):
         ppo_config(house, rewards=paid_by(house, "even"))
     with pytest.raises(ValueError, match="within_prompt"):

@@ -90,12 +90,18 @@ class PPOConfig(Section):
             raise ValueError("the critic starts from a reward model: set algorithm.critic, or rewards.model")
         if any(part.within_prompt for part in self.rewards.parts.values()):
             raise ValueError("PPO samples one answer a prompt, so a reward can't be standardised within_prompt")
-        refuse_moved_adapters(self.kl, self.lora)
+        check_leash(self.kl, self.lora, self.algorithm.prompts)
         return self
 
 
-def refuse_moved_adapters(kl: KLControl, lora: Lora) -> None:
-    """With adapters the reference has no weights of its own that could follow."""
+def check_leash(kl: KLControl, lora: Lora, answers: int) -> None:
+    """With adapters the reference has no weights of its own that could follow; and one rollout must not steer past 0:
+    β ← β (1 + e · answers/horizon), e at least −0.2."""
+    if kl.type == "adaptive" and kl.horizon < answers:
+        raise ValueError(
+            f"kl.horizon = {kl.horizon} is shorter than a rollout of {answers} answers, after each of which adaptive "
+            "would overshoot: set it to several rollouts' answers (10000 is usual)"
+        )
     if kl.ema and lora.rank:
         raise ValueError(
             "kl.ema moves the reference, which with lora is the model below the adapters: drop one of them"

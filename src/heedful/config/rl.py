@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from heedful.config.on_policy import PTX, refuse_idle, refuse_moved_adapters
+from heedful.config.on_policy import PTX, check_leash, refuse_idle
 from heedful.config.rewards import Rewards
 from heedful.config.sampler import SamplerConfig
 from heedful.config.sections import Generation, InputPath, KLControl, Lora, Name, Optim, Section, Training
@@ -233,7 +233,7 @@ class RLConfig(Section):
             )
         if completions < 2 and any(part.within_prompt for part in self.rewards.parts.values()):
             raise ValueError("a reward can't be standardised within_prompt where practice.completions is 1")
-        refuse_moved_adapters(self.kl, self.lora)
+        check_leash(self.kl, self.lora, self.practice.prompts * completions)
         if isinstance(self.algorithm, NashMD) and self.lora.rank:
             raise ValueError("nash_md mixes the weights of policy and reference, so it trains all of them: drop lora")
         if isinstance(self.algorithm, OnlineDPO | XPO) and not self.kl.coefficient:

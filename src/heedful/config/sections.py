@@ -174,3 +174,9 @@ class KLControl(Section):
     ema: float = Field(0.0, ge=0, lt=1)
     """How far the reference follows the policy after each rollout: reference ← (1 − ema) reference + ema policy. 0: it
     stays where it is. Above 0 the KL, and `stop` with it, is to the reference as it has become."""
+
+    @model_validator(mode="after")
+    def _has_something_to_steer(self) -> Self:
+        if self.type == "adaptive" and not self.coefficient:
+            raise ValueError("coefficient is 0, and adaptive multiplies it: set kl.coefficient above 0 (0.1 is usual)")
+        return self
