@@ -13,6 +13,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,12 @@ def rankings(ranks: tuple[int, ...] = (0, 1, 2)) -> list[Ranking]:
         Ranking(prompt=prompt, completions=answers, ranks=ranks, rater="r", rater_kind="simulated")
         for prompt in prompts()
     ]
+
+
+def held_out_twins(folder: Path) -> str:
+    """A file of the same rankings, of prompts that count as others."""
+    twins = [replace(each, prompt=replace(each.prompt, id=f"held-{each.prompt.id}")) for each in rankings()]
+    return write(folder / "twins.jsonl", twins)
 
 
 def build(folder: Path) -> Path:

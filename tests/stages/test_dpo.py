@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 sys.path.insert(0, str(Path(__file__).parent))
-from rl_house import BAD, GOOD, build, dpo_config, prompts, rankings, untimed, write
+from rl_house import BAD, GOOD, build, dpo_config, held_out_twins, prompts, rankings, untimed, write
 
 import heedful.train.reference as reference_module
 from heedful.data.packing import pack
@@ -50,7 +50,7 @@ def weights(run: Run) -> dict[str, torch.Tensor]:
 
 def test_learns_and_says_what_happened(house: Path, tmp_path: Path, said: list[str]) -> None:
     run = Run(tmp_path / "dpo", "dpo", seed=1)
-    dpo(dpo_config(house, heldout=[str(house / "rankings.jsonl")]), run)
+    dpo(dpo_config(house, heldout=[held_out_twins(tmp_path)]), run)
     rows = read_metrics(run.path / "metrics.jsonl")
     assert rows[0]["loss"] == pytest.approx(log(2), abs=1e-4)
     assert rows[-1]["loss"] < 0.6

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from rl_house import BAD, GOOD, build, dpo_config, prompts, rankings, untimed, w
 
 from heedful.config.direct import DirectLoss
 from heedful.errors import InputError, Stopped
-from heedful.records import Labelled
+from heedful.records import Labelled, Prompt
 from heedful.run import Run, read_metrics
 from heedful.stages.dpo import dpo
 
@@ -40,6 +41,11 @@ def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def labels() -> list[Labelled]:
     """Two answers to each prompt, one wanted."""
     return [Labelled(prompt=p, completion=t, label=t == GOOD) for p in prompts() for t in (GOOD, BAD)]
+
+
+def renamed(prompt: Prompt) -> Prompt:
+    """The same question, as if it were another one."""
+    return replace(prompt, id=f"held-{prompt.id}")
 
 
 def trained(house: Path, path: Path, loss: dict[str, Any], **sections: object) -> Run:
@@ -65,7 +71,8 @@ def test_every_loss_learns_from_rankings(loss: DirectLoss, house: Path, tmp_path
 @pytest.mark.parametrize("kind", ["kto", "bco"])
 def test_labels_are_read_as_they_are(kind: str, house: Path, tmp_path: Path, said: list[str]) -> None:
     data = write(tmp_path / "labels.jsonl", labels())
-    run = trained(house, tmp_path / kind, {"type": kind}, data=[data], heldout=[data])
+    heldout = write(tmp_path / "heldout.jsonl", [replace(each, prompt=renamed(each.prompt)) for each in labels()])
+    run = trained(house, tmp_path / kind, {"type": kind}, data=[data], heldout=[heldout])
     assert run.summary["labels"] == 24 and run.summary["prompts"] == 12  # held-out ones included
     assert run.summary["accuracy"] >= 0.75  # here KTO's baseline rises with the answers, which all prompts share
     assert run.summary["chosen_drift"] > 0 > run.summary["rejected_drift"]
@@ -156,6 +163,31 @@ def test_margins_that_a_loss_does_not_read_are_told(house: Path, tmp_path: Path,
     assert not any("margins" in line for line in said)
     first = read_metrics(run.path / "metrics.jsonl")[0]["loss"]
     assert first == pytest.approx(torch.nn.functional.softplus(torch.tensor(1.5)).item(), abs=1e-4)
+
+
+def test_split_rankings_tell_what_they_lose(house: Path, tmp_path: Path, said: list[str]) -> None:
+    rows = [*rankings((0, 0, 1))[:3], *rankings((0, 0, 0))[3:]]
+    rows[0] = replace(rows[0], margins=(0.0, 1.0, 1.0))
+    data = write(tmp_path / "rankings.jsonl", rows)
+    run = trained(house, tmp_path / "kto", {"type": "kto"}, data=[data], training={"epochs": 0.4})
+    assert "12 ties dropped, which give no labels; 3 of the 6 rankings held nothing else" in said  # 3 · 1 + 3 · 3
+    assert "the rankings' margins are not read: the kto loss has no place for them" in said
+    assert run.summary["labels"] == 3 * 3
+    said.clear()
+    trained(house, tmp_path / "bco", {"type": "bco"}, training={"epochs": 0.4})
+    assert not any("ties" in line or "margins" in line for line in said)
+
+
+@pytest.mark.parametrize("kind", ["dpo", "kto"])
+def test_prompts_that_are_held_out_are_not_trained_on(kind: str, house: Path, tmp_path: Path, said: list[str]) -> None:
+    rows, short = rankings(), {"epochs": 0.4}
+    data, heldout = write(tmp_path / "data.jsonl", rows), write(tmp_path / "heldout.jsonl", rows[4:])
+    run = trained(house, tmp_path / kind, {"type": kind}, data=[data], heldout=[heldout], training=short)
+    what = "rankings" if kind == "dpo" else "judgements"
+    assert f"2 {what} left out of training: their prompts are among the held-out ones" in said
+    assert run.summary["rankings" if kind == "dpo" else "prompts"] == 4 + 2
+    with pytest.raises(InputError, match="nothing to learn.*left out of training"):
+        trained(house, tmp_path / "none", {"type": kind}, data=[data], heldout=[data], training=short)
 
 
 def test_an_unsure_judgement_pulls_less(house: Path, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from rl_house import GOOD, QUESTIONS, build, dpo_config, ppo_config, rankings, untimed, write
+from rl_house import GOOD, QUESTIONS, build, dpo_config, held_out_twins, ppo_config, rankings, untimed, write
 
 from heedful.config import PretrainConfig, RewardConfig, SFTConfig
 from heedful.errors import InputError
@@ -45,6 +45,7 @@ def test_held_out_data_are_looked_at(stage: str, house: Path, tmp_path: Path) ->
             data, training = str(house / "demonstrations.jsonl"), early("heldout/loss")
             sft(SFTConfig(model=model, data=data, heldout=data, tokens_per_step=64, training=training), run)
         case "dpo":
+            pairs = [held_out_twins(tmp_path)]
             dpo(dpo_config(house, heldout=pairs, training=early("heldout/rewards/accuracy", "higher")), run)
         case "reward":
             training, learn = early("heldout/loss"), [write(tmp_path / "learn.jsonl", rankings()[:4])]

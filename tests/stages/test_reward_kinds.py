@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +122,19 @@ def test_plackett_luce_learns_the_order(home: Path) -> None:
     run, report = trained(home, "pl", config(home, "rankings", loss={"type": "plackett_luce"}))
     assert report["accuracy"] > 0.95 and report["trained_on"] == {"rankings": 160, "comparisons": 480}
     assert load_reward_model(run.model, device="cpu")[2].std != 1.0
+
+
+def test_plackett_luce_says_that_it_reads_no_margins(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(Run, "say", lambda self, text: said.append(text))
+    data = [write(tmp_path / "margins.jsonl", [replace(ranking(i), margins=(0.5, 0.5, 0.5)) for i in range(16)])]
+    for loss in ("bradley_terry", "plackett_luce"):
+        settings = config(home, "rankings", loss={"type": loss}).model_copy(update={"data": data})
+        reward(settings, Run(tmp_path / loss, "reward", 0))
+    told = [line for line in said if "margins" in line]
+    assert told == ["the rankings' margins are not read: the plackett_luce loss has no place for them"]
 
 
 def test_odin_leaves_an_ordinary_reward_model_that_cares_less_for_length(home: Path) -> None:

@@ -6,7 +6,7 @@ twice in one pass: pairs of one prompt spread over several steps overfit within 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
@@ -116,6 +116,12 @@ def rank_examples(chat: Tokenises, rankings: Sequence[Ranking]) -> RankedExample
         margin=tuple(margin),
         weights=tuple(weights),
     )
+
+
+def unread_margins(margins: Iterable[Sequence[float]], loss: str) -> str:
+    """A sentence for a loss that makes nothing of the rankings' margins ("" where there are none)."""
+    given = any(margin for some in margins for margin in some)
+    return f"the rankings' margins are not read: the {loss} loss has no place for them" if given else ""
 
 
 def fitting(ranked: Sequence[RankedExamples], context: int) -> tuple[list[RankedExamples], str]:

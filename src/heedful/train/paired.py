@@ -9,10 +9,11 @@ from torch import Tensor
 from heedful.algorithms.direct.paired import paired_objective
 from heedful.batches import PreferenceBatch
 from heedful.config.direct import PairedLoss, WPOLoss
-from heedful.data.pairs import RankedExamples, by_answers, fitting, pack_pairs, rank_examples
+from heedful.data.pairs import RankedExamples, apart, by_answers, fitting, pack_pairs, rank_examples, unread_margins
 from heedful.data.sources import read_rankings
 from heedful.errors import InputError
 from heedful.models.heads import ConcentratedPolicy
+from heedful.records import Ranking
 from heedful.train.course import Course, Setting, in_batches
 from heedful.train.pair_source import PairSource
 from heedful.train.preferences import Preferences
@@ -21,10 +22,14 @@ from heedful.train.preferences import Preferences
 def paired_course(loss: PairedLoss, setting: Setting) -> Course:
     """Read rankings, and what the reference says of their answers."""
     config, run = setting.config, setting.run
-    training, heldout = _read(config.data, loss, setting), _read(config.heldout, loss, setting)
+    held_out = read_rankings(config.heldout)
+    rankings, overlap = apart(read_rankings(config.data), held_out)
+    run.note(overlap)
+    training, heldout = _tokenised(rankings, loss, setting), _tokenised(held_out, loss, setting)
     if not training:
         raise InputError(
             f"{', '.join(config.data)}: no ranking prefers one answer to another: there is nothing to learn"
+            + (f" ({overlap})" if overlap else "")
         )
     training = run.drawn(training, config.limit, "rankings")
     items = training + heldout
@@ -60,19 +65,19 @@ def _pack(ranked: list[RankedExamples], reference: Tensor) -> PreferenceBatch:
     return PreferenceBatch(pairs=pack_pairs(ranked), reference=reference)
 
 
-def _read(paths: list[str], loss: PairedLoss, setting: Setting) -> list[RankedExamples]:
+def _tokenised(rankings: list[Ranking], loss: PairedLoss, setting: Setting) -> list[RankedExamples]:
     """Rankings as tokens without ties, which these losses have no use for, and without answers too long to be read."""
-    rankings = read_rankings(paths)
     fit_in, left_out = fitting(
         [rank_examples(setting.chat, group) for group in by_answers(rankings)], setting.policy.context
     )
     decided = [item for item in (item.without_ties() for item in fit_in) if item.chosen]
     pairs = sum(len(item.chosen) for item in decided)
     ties = sum(len(item.chosen) for item in fit_in) - pairs
-    say = setting.run.say
     if ties:
-        say(f"{ties} ties dropped, which DPO can't learn from; {pairs} pairs of {len(decided)} rankings are left")
+        setting.run.say(
+            f"{ties} ties dropped, which DPO can't learn from; {pairs} pairs of {len(decided)} rankings are left"
+        )
     setting.run.note(left_out)
-    if not loss.margins and any(margin for item in decided for margin in item.margin):
-        say(f"the rankings' margins are not read: the {loss.type} loss has no place for them")
+    if not loss.margins:
+        setting.run.note(unread_margins((item.margin for item in decided), loss.type))
     return decided

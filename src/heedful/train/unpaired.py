@@ -13,9 +13,10 @@ from heedful.batches import LabelBatch
 from heedful.config.direct import BCOLoss, KTOLoss, UnpairedLoss
 from heedful.data.labels import LabelledExamples, label_examples, mismatched, pack_labels, split, wanted_share
 from heedful.data.lengths import fitting_groups
+from heedful.data.pairs import apart, unread_margins
 from heedful.data.sources import read_judgements
 from heedful.errors import InputError
-from heedful.records import Ranking
+from heedful.records import Labelled, Ranking
 from heedful.train.baseline import Baseline, BaselineSource, drift, halfway
 from heedful.train.course import Course, Setting, in_batches
 from heedful.train.pair_source import PairSource
@@ -27,7 +28,16 @@ FAIR = (1.0, 4 / 3)  # of λ_D n_D / (λ_U n_U) (Ethayarajh 2024)
 def unpaired_course(loss: UnpairedLoss, setting: Setting) -> Course:
     """Read labels, and what the reference says of their answers."""
     config, run = setting.config, setting.run
-    training, heldout = _read(config.data, setting), _read(config.heldout, setting)
+    held_out = read_judgements(config.heldout)
+    judgements, overlap = apart(read_judgements(config.data), held_out, "judgements")
+    run.note(overlap)
+    training, heldout = _tokenised(judgements, setting), _tokenised(held_out, setting)
+    for paths, found, why in ((config.data, training, overlap), (config.heldout, heldout, "")):
+        if paths and not found:
+            raise InputError(
+                f"{', '.join(paths)}: no ranking prefers one answer to another: there is nothing to learn"
+                + (f" ({why})" if why else "")
+            )
     training = run.drawn(training, config.limit, "prompts")
     wanted = wanted_share(training)
     items = training + heldout
@@ -65,18 +75,29 @@ def unpaired_course(loss: UnpairedLoss, setting: Setting) -> Course:
     )
 
 
-def _read(paths: list[str], setting: Setting) -> list[LabelledExamples]:
-    """Labels by prompt as tokens; rankings are split, said so, and what doesn't fit the context is left out."""
-    judgements = read_judgements(paths)
+def _tokenised(judgements: list[Labelled | Ranking], setting: Setting) -> list[LabelledExamples]:
+    """Labels by prompt as tokens; rankings are split, said so with what is lost, and what doesn't fit the context is
+    left out."""
     rankings = [item for item in judgements if isinstance(item, Ranking)]
     items = label_examples(setting.chat, split(judgements))
-    if not items and paths:
-        raise InputError(f"{', '.join(paths)}: no ranking prefers one answer to another: there is nothing to learn")
     kept, left_out = fitting_groups([item.examples for item in items], setting.policy.context, "prompts")
     if rankings:
         setting.run.say(f"{len(rankings)} rankings split into single labels: what an answer won, and what it lost")
+        _say_what_is_lost(rankings, setting)
     setting.run.note(left_out)
     return [items[i] for i in kept]
+
+
+def _say_what_is_lost(rankings: list[Ranking], setting: Setting) -> None:
+    """Of rankings that are split: ties, which nobody won, and margins, for which a single label has no place."""
+    ties = sum(tie for ranking in rankings for _, _, tie in ranking.pairs())
+    if ties:
+        empty = sum(not ranking.labels() for ranking in rankings)
+        setting.run.say(
+            f"{ties} ties dropped, which give no labels"
+            + (f"; {empty} of the {len(rankings)} rankings held nothing else" if empty else "")
+        )
+    setting.run.note(unread_margins((ranking.margins for ranking in rankings), setting.config.loss.type))
 
 
 def _baseline(loss: UnpairedLoss, preferences: Preferences[LabelledExamples, LabelBatch], setting: Setting) -> Baseline:

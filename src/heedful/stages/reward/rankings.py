@@ -18,7 +18,7 @@ from heedful.data.chat import Chat
 from heedful.data.choices import ChosenExamples, choose_examples, pack_choices
 from heedful.data.lengths import fitting_groups
 from heedful.data.packing import Example
-from heedful.data.pairs import RankedExamples, apart, by_answers, fits, pack_pairs, rank_examples
+from heedful.data.pairs import RankedExamples, apart, by_answers, fits, pack_pairs, rank_examples, unread_margins
 from heedful.data.sources import read_rankings
 from heedful.errors import InputError
 from heedful.evaluate.ensemble_report import ensemble_figures
@@ -141,6 +141,7 @@ def scalar_lesson(config: RewardConfig, loss: BradleyTerry | PlackettLuce, run: 
                 weights=material.weights,
             )
         case PlackettLuce():
+            run.note(unread_margins((item.margin for item in material.ranked), loss.type))
             choices = [choose_examples(*both) for both in zip(material.ranked, material.rankings, strict=True)]
             return Lesson(
                 model,
