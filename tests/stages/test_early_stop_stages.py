@@ -71,6 +71,17 @@ def test_ppo_ends_early_on_what_it_logs(house: Path, tmp_path: Path) -> None:
     assert run.summary["kl"] == pytest.approx(logged[1], abs=0.5)
 
 
+@pytest.mark.parametrize("kind", ["kto", "bco"])
+def test_a_look_has_the_baseline_of_the_weights_looked_at(kind: str, house: Path, tmp_path: Path) -> None:
+    """z₀ and δ move with the policy: a look measures what the stage's end measures of the same weights."""
+    run = Run(tmp_path, kind, seed=1)
+    pairs = [held_out_twins(tmp_path)]
+    dpo(dpo_config(house, loss={"type": kind}, heldout=pairs, training=early("heldout/loss")), run)
+    looks = [row["heldout/loss"] for row in untimed(run) if "heldout/loss" in row]
+    assert run.summary["loss"] == pytest.approx(min(looks), rel=1e-4)
+    assert min(looks) < looks[0] or len(looks) == 1
+
+
 def test_without_held_out_data_it_is_refused(house: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="this stage has none: set heldout"):
         dpo(dpo_config(house, training=early("heldout/loss")), Run(tmp_path, "dpo", seed=1))

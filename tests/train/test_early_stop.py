@@ -55,7 +55,7 @@ def overfit(path: Path, stop_at: int = -1, heldout: bool = True, **early: object
         training=training,
         run=run,
         accelerator=make_accelerator(training),
-        heldout=packed(OTHER, 64) if heldout else (),
+        heldout=lambda: packed(OTHER, 64) if heldout else [],
     )
     return model, summary, run
 
@@ -125,7 +125,7 @@ def test_an_average_is_what_is_looked_at_and_kept(tmp_path: Path) -> None:
         training=training,
         run=run,
         accelerator=accelerator,
-        heldout=heldout,
+        heldout=lambda: heldout,
     )
     looks = [row["heldout/loss"] for row in metrics(tmp_path) if "heldout/loss" in row]
     assert loss_of(model) == pytest.approx(min(looks), rel=1e-5)

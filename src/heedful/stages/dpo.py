@@ -46,7 +46,7 @@ def dpo(config: DPOConfig, run: Run) -> None:
         training=config.training,
         run=run,
         accelerator=accelerator,
-        heldout=list(course.batches(shown)) if held_out and config.training.early_stop.metric else [],
+        heldout=(lambda: list(course.batches(shown))) if held_out and config.training.early_stop.metric else tuple,
     )
     found = _measure(course, shown, accelerator)
     drift = {side: found[f"logps/{side}"] - before.get(f"logps/{side}", 0.0) for side in ("chosen", "rejected")}

@@ -28,7 +28,8 @@ def pretrain(config: PretrainConfig, run: Run) -> None:
     examples = list(cut((chat.document(document) for document in documents), policy.context))
     parameters = sum(parameter.numel() for parameter in policy.parameters())
     run.say(f"{len(documents):,} documents, {sum(len(e.ids) for e in examples):,} tokens, {parameters:,} parameters")
-    heldout = cut((chat.document(d) for d in read_documents(config.heldout)), policy.context) if config.heldout else ()
+    pages = read_documents(config.heldout) if config.heldout else []
+    heldout = packed(list(cut(map(chat.document, pages), policy.context)), config.training.tokens_per_batch)
     source = PackedSource(
         examples,
         run,
@@ -44,7 +45,7 @@ def pretrain(config: PretrainConfig, run: Run) -> None:
         training=config.training,
         run=run,
         accelerator=accelerator,
-        heldout=packed(list(heldout), config.training.tokens_per_batch),
+        heldout=lambda: heldout,
     )
     finish(policy, chat, summary, run, accelerator)
     run.summary |= {"documents": len(documents), "parameters": parameters}

@@ -24,7 +24,8 @@ def sft(config: SFTConfig, run: Run) -> None:
     policy, chat = load_policy(config.model, device=accelerator.device)
     run.note(add_lora(policy.lm, config.lora, config.model, run.seed_for("lora")))
     kept, dropped = _examples(config.data, policy, chat, run)
-    heldout = _examples(config.heldout, policy, chat, run)[0] if config.heldout else []
+    held_out = _examples(config.heldout, policy, chat, run)[0] if config.heldout else []
+    heldout = packed(held_out, config.training.tokens_per_batch)
     source = PackedSource(
         kept,
         run,
@@ -40,7 +41,7 @@ def sft(config: SFTConfig, run: Run) -> None:
         training=config.training,
         run=run,
         accelerator=accelerator,
-        heldout=packed(heldout, config.training.tokens_per_batch),
+        heldout=lambda: heldout,
     )
     finish(policy, chat, summary, run, accelerator)
     run.summary |= {"demonstrations": len(kept), "dropped": dropped}

@@ -81,12 +81,13 @@ def fit(
     training: Training,
     run: Run,
     accelerator: Accelerator,
-    heldout: Sequence[Batch] = (),
+    heldout: Callable[[], Sequence[Batch]] = tuple,
 ) -> FitSummary:
     """Train `model` in place, from the newest sound checkpoint on where there is one.
 
-    `optim` has settings by the beginning of parameter names; "" stands for all others. `heldout`: what the
-    objective is measured on and never learns from, the same on every process. The model ends with the weights that are
+    `optim` has settings by the beginning of parameter names; "" stands for all others. `heldout` gives
+    what the objective is measured on and never learns from, the same on every process, which all call it for each look
+    with the weights that are looked at: part of it may depend on them. The model ends with the weights that are
     to be saved: the last ones, their average (`training.ema`), or those of the best look (`training.early_stop`).
     Raises DivergedError, ResourceError, ResumeError, InputError where early stop can't be, or Stopped when a signal
     came and everything is saved.
@@ -104,7 +105,7 @@ class _Trainer:
         training: Training,
         run: Run,
         accelerator: Accelerator,
-        heldout: Sequence[Batch],
+        heldout: Callable[[], Sequence[Batch]],
     ) -> None:
         self.model, self.source, self.objective, self.optimizer = model, source, objective, optimizer
         self.training, self.run, self.accelerator = training, run, accelerator
@@ -131,8 +132,7 @@ class _Trainer:
         self.watch.settle(self.model, done)
         self.accelerator.wait_for_everyone()  # all have read the best weights
         rows = read_metrics(self.run.metrics.path)
-        heldout = self.measure_heldout() if self.heldout else {}
-        return FitSummary(done, self.tally.tokens, rows[-1] if rows else {}, speed, heldout)
+        return FitSummary(done, self.tally.tokens, rows[-1] if rows else {}, speed, self.measure_heldout())
 
     def walk(self, done: int) -> int:
         """Steps from `done` on, until the source or early stop ends them. Returns how many are done then."""
@@ -242,10 +242,12 @@ class _Trainer:
 
     @torch.no_grad()
     def measure_heldout(self) -> dict[str, float]:
-        """The objective's loss and metrics on the held-out data of all ranks, by the weights as they are."""
+        """The objective's loss and metrics on the held-out data, if any, of all ranks, by the weights as they are."""
         sums: dict[str, Tensor] = {}
-        mine = self.heldout[self.accelerator.process_index :: self.accelerator.num_processes]
-        for batch in mine or self.heldout[:1]:
+        if not (batches := self.heldout()):
+            return {}
+        mine = batches[self.accelerator.process_index :: self.accelerator.num_processes]
+        for batch in mine or batches[:1]:
             with self.accelerator.autocast():
                 self.add_up(self.objective(self.model, batch.to(self.accelerator.device)), sums)
         if not mine:  # fewer batches than processes: this one only keeps the others company
@@ -257,13 +259,14 @@ class _Trainer:
     def look(self, done: int, row: dict[str, float], *, whole: bool = True) -> dict[str, float]:
         """Early stop's look at a line of the log, with what it has measured for it on the held-out data."""
         if self.watch.due(done, self.source.total_steps):
-            if not self.heldout:
+            with self.average.shown():
+                found = self.measure_heldout()
+            if not found:
                 raise InputError(
                     f"training.early_stop.metric = {self.watch.config.metric} is measured on held-out data, "
                     "and this stage has none: set heldout"
                 )
-            with self.average.shown():
-                row = row | self.measure_heldout()
+            row = row | found
         if row:
             self.watch.look(done, row, self.average.chosen, whole=whole)
         return row

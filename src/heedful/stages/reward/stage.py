@@ -89,7 +89,7 @@ def _train(lesson: Lesson, config: RewardConfig, run: Run, accelerator: Accelera
         training=training,
         run=run,
         accelerator=accelerator,
-        heldout=lesson.heldout,
+        heldout=lambda: lesson.heldout,
     )
     lesson.model.eval()
     return lesson.done()
