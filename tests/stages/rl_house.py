@@ -14,6 +14,7 @@ import signal
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -189,6 +190,22 @@ def rank(root: Path) -> None:
     for kind in SHARED_KINDS:
         config = rl_config(root / "house", kind, practice=practice, training={"tokens_per_batch": 64})
         rl(config, Run(root / f"{kind}-{ways}", kind, seed=1, main=main))
+    agreed(root, main=main)
+
+
+def agreed(root: Path, *, main: bool) -> None:
+    """RL that ends early on what each process measures by itself: the first one's says when, or some wait for ever."""
+    measure, gaps = on_policy.measure, count(1) if main else count(99, -1)  # gets worse; here better and better
+    on_policy.measure = lambda *given, **named: replace(measure(*given, **named), sampler_gap=1e-7 * next(gaps))
+    early = {"early_stop": {"metric": "sampler/gap", "patience": 1}}
+    practice = {"iterations": 4, "prompts": 4, "completions": 2, "minibatches": 1}
+    config = rl_config(root / "house", "rloo", practice=practice, training=early)
+    run = Run(root / f"early-{os.environ.get('WORLD_SIZE', '1')}", "early", seed=1, main=main)
+    try:
+        rl(config, run)
+    finally:
+        on_policy.measure = measure
+    assert run.summary["kept_iteration"] == 0
 
 
 if __name__ == "__main__":

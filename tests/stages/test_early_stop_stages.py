@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 sys.path.insert(0, str(Path(__file__).parent))
-from rl_house import GOOD, QUESTIONS, build, dpo_config, held_out_twins, ppo_config, rankings, untimed, write
+from rl_house import GOOD, QUESTIONS, build, dpo_config, held_out_twins, ppo_config, rankings, rl_config, untimed, write
 
 from heedful.config import PretrainConfig, RewardConfig, SFTConfig
 from heedful.errors import InputError
@@ -61,14 +64,45 @@ def test_held_out_data_are_looked_at(stage: str, house: Path, tmp_path: Path) ->
         assert rows[-1]["step"] == 4
 
 
-def test_ppo_ends_early_on_what_it_logs(house: Path, tmp_path: Path) -> None:
+def saved(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "model.safetensors")
+
+
+def test_ppo_ends_early_with_the_weights_that_its_best_rollout_was_sampled_from(house: Path, tmp_path: Path) -> None:
     training = {"early_stop": {"metric": "kl/reference", "patience": 1}}
     run = Run(tmp_path, "ppo", seed=1)
     ppo(ppo_config(house, training=training, optim={"lr": 2e-2}), run)
     logged = [row["kl/reference"] for row in untimed(run) if "kl/reference" in row]
     assert logged[0] == pytest.approx(0.0, abs=1e-6)  # the start is nearest to the reference
+    assert logged[1] > 0.01
     assert len(logged) == 2  # of three iterations
-    assert run.summary["kl"] == pytest.approx(logged[1], abs=0.5)
+    start, kept = saved(house / "sft"), saved(run.model)
+    assert all(torch.equal(tensor, kept[name]) for name, tensor in start.items())
+    assert run.summary["kl"] == pytest.approx(0.0, abs=1e-6)
+    assert run.summary["kept_iteration"] == 0
+
+
+def test_the_best_weights_stay_when_the_kl_leaves_its_budget(house: Path, tmp_path: Path) -> None:
+    """Iteration 1 is within the budget, so its weights would be the ones to fall back to; 0 has the best look."""
+    training = {"early_stop": {"metric": "kl/reference", "patience": 9}}
+    algorithm = {"iterations": 9, "prompts": 8, "epochs": 2, "minibatches": 2, "critic_warmup": 0}
+    watched, free = (Run(tmp_path / name, "ppo", seed=1) for name in ("watched", "free"))
+    config = ppo_config(house, algorithm=algorithm, training=training, optim={"lr": 2e-2})
+    ppo(config, free)
+    kls = [row["kl/reference"] for row in untimed(free) if "kl/reference" in row]
+    over = next(i for i in range(2, len(kls)) if kls[i] > max(kls[:i]))  # the first that a budget can stop at
+    ppo(config.model_copy(update={"kl": config.kl.model_copy(update={"stop": max(kls[:over])})}), watched)
+    assert "ended early with the best weights looked at" in watched.summary["stopped"]
+    assert len([row for row in untimed(watched) if "kl/reference" in row]) == over
+    start, kept = saved(house / "sft"), saved(watched.model)
+    assert all(torch.equal(tensor, kept[name]) for name, tensor in start.items())
+    assert watched.summary["kept_iteration"] == 0
+
+
+def test_practice_has_no_held_out_data(house: Path) -> None:
+    for make in (ppo_config, partial(rl_config, kind="rloo")):
+        with pytest.raises(ValueError, match="held-out data, which .* has none of: choose a logged metric"):
+            make(house, training=early("heldout/loss", epochs=1, log_every=10))
 
 
 @pytest.mark.parametrize("kind", ["kto", "bco"])
@@ -79,7 +113,6 @@ def test_a_look_has_the_baseline_of_the_weights_looked_at(kind: str, house: Path
     dpo(dpo_config(house, loss={"type": kind}, heldout=pairs, training=early("heldout/loss")), run)
     looks = [row["heldout/loss"] for row in untimed(run) if "heldout/loss" in row]
     assert run.summary["loss"] == pytest.approx(min(looks), rel=1e-4)
-    assert min(looks) < looks[0] or len(looks) == 1
 
 
 def test_without_held_out_data_it_is_refused(house: Path, tmp_path: Path) -> None:

@@ -50,10 +50,11 @@ def start(root: Path, processes: int) -> None:
 
 @pytest.mark.slow
 def test_two_processes_train_what_one_trains(tmp_path: Path) -> None:
-    """The same prompts and seeds, whitened over both, summed over both."""
+    """The same prompts and seeds, whitened over both, summed over both; and both end at once."""
     build(tmp_path / "house")
     rank(tmp_path)
     start(tmp_path, 2)
+    assert len(untimed(Run(tmp_path / "early-2", "early", seed=1))) == 2  # of four iterations
     for stage in ("ppo", "dpo", "kto", "bco", *SHARED_KINDS):
         one, two = (Run(tmp_path / f"{stage}-{ways}", stage, seed=1) for ways in (1, 2))
         for first, second in zip(untimed(one), untimed(two), strict=True):

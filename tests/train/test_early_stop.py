@@ -20,7 +20,9 @@ from heedful.data.packing import Example, pack
 from heedful.errors import InputError, Stopped
 from heedful.models.heads import Policy
 from heedful.run import Run
+from heedful.train import loop
 from heedful.train.loop import FitSummary, Step, fit, make_accelerator
+from heedful.train.processes import StageAccelerator
 from heedful.train.source import PackedSource, packed
 
 LEARN = [Example((1, 5, 6, 7), answer=1), Example((2, 8, 9), answer=1)]
@@ -93,22 +95,51 @@ def test_it_ends_the_same_after_stops(tmp_path: Path) -> None:
     assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), finished.parameters(), strict=True))
 
 
-def test_any_logged_metric_will_do_and_higher_may_be_better(tmp_path: Path) -> None:
-    """`rollout/score` rises to 3 and stays: the look after that is the first without a better value."""
+class Scored(Once):
+    """`rollout/score` rises to 3 and stays; logged with each step, and said before it where it was measured there."""
 
-    class Scored(Once):
-        def steps(self, start: int) -> Iterator[Step]:
-            for number, step in enumerate(super().steps(start), start):
-                yield Step(step.batches, step.count, {"rollout/score": min(number, 3.0)})
+    ahead = True
 
-    training = Training(early_stop=EarlyStop(metric="rollout/score", better="higher", patience=2))
+    def steps(self, start: int) -> Iterator[Step]:
+        for number, step in enumerate(super().steps(start), start):
+            score = {"rollout/score": min(number, 3.0)}
+            yield Step(step.batches, step.count, metrics=score, found=score if self.ahead else {})
+
+
+@pytest.mark.parametrize(("ahead", "ema", "steps"), [(True, 0.0, 3), (True, 0.9, 3), (False, 0.0, 4)])
+def test_any_logged_metric_will_do_and_higher_may_be_better(
+    tmp_path: Path, ahead: bool, ema: float, steps: int
+) -> None:
+    """The look after the third rise is the first without a better value. What was measured before an update is looked
+    at before it, and its weights are kept: their own where they were what was measured, also beside an average."""
+    training = Training(ema=ema, early_stop=EarlyStop(metric="rollout/score", better="higher", patience=2))
     run, model = Run(tmp_path, "ppo", 0), Product()
     source = Scored([pack([Example((1, 2))])], count=1.0, total=20)
+    source.ahead = ahead
     accelerator = make_accelerator(training)
     optim = {"": Optim(lr=0.5, schedule="constant")}
     summary = fit(model, source, total_of, optim=optim, training=training, run=run, accelerator=accelerator)
     assert summary.steps == 6
-    assert model.w.item() == pytest.approx(2.0 - 4 * 0.5, abs=1e-3)  # best after the fourth step
+    assert summary.kept == steps
+    assert model.w.item() == pytest.approx(2.0 - steps * 0.5, abs=1e-3)
+
+
+def test_every_process_ends_where_the_first_one_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here it is the second of two, which would go on: the first one's score falls."""
+
+    class Second(StageAccelerator):
+        num_processes, process_index = 2, 1
+
+    firsts = iter((5.0, 4.0, 3.0))
+    monkeypatch.setattr(
+        loop, "broadcast", lambda own: own.new_tensor([next(firsts)]) if own.is_floating_point() else own
+    )
+    training = Training(early_stop=EarlyStop(metric="rollout/score", better="higher", patience=2))
+    source, run = Scored([pack([Example((1, 2))])], count=1.0, total=20), Run(tmp_path, "ppo", 0)
+    summary = fit(
+        Product(), source, total_of, optim={"": OPTIM}, training=training, run=run, accelerator=Second(training)
+    )
+    assert (summary.steps, summary.kept) == (3, 0)
 
 
 def test_an_average_is_what_is_looked_at_and_kept(tmp_path: Path) -> None:

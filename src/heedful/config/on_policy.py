@@ -115,4 +115,10 @@ def refuse_idle(training: Training, who: str, section: str) -> Training:
         raise ValueError(f"epochs has no meaning for {who}: set {section}.iterations or {section}.epochs instead")
     if training.log_every != default.log_every:
         raise ValueError(f"log_every has no meaning for {who}, which logs a line each iteration: leave it out")
+    metric = training.early_stop.metric
+    if metric.startswith("heldout/"):
+        raise ValueError(
+            f"early_stop.metric = {metric} is measured on held-out data, which {who} has none of: choose a logged "
+            "metric, such as reward/mean"
+        )
     return training

@@ -99,7 +99,7 @@ def train(source: OnPolicySource, model: nn.Module, objective: Objective, optim:
     players, config, accelerator = source.players, source.config, source.accelerator
     if config.kl.ema:
         model.add_module("reference", Moving(players.reference))
-    fit(
+    summary = fit(
         model,
         source,
         objective,
@@ -108,29 +108,32 @@ def train(source: OnPolicySource, model: nn.Module, objective: Objective, optim:
         run=run,
         accelerator=accelerator,
     )
-    if not source.stopped:
-        _measure_end(source, source.practice.iterations, run)
-    if source.stopped:
+    kept = summary.kept // source.steps_per_iteration
+    beyond = bool(source.stopped) and not config.training.early_stop.metric  # early stop kept better weights already
+    if beyond or not _measure_end(source, source.practice.iterations, run):
         source.last_good.restore(players.policy)
+        kept = source.last_good.iteration
     if run.main:
         save_policy(players.policy, players.chat, run.model)
     accelerator.wait_for_everyone()  # all have read what was kept
     run.summary |= {
         "stopped": source.stopped,
         "kl": source.last_good.kl,
-        "kept_iteration": source.last_good.iteration,
+        "kept_iteration": kept,
         "kl_coefficient": source.coefficient,
         "peak_memory_mb": _peak_memory_mb(),
     }
 
 
-def _measure_end(source: OnPolicySource, iterations: int, run: Run) -> None:
-    """One more rollout, which nothing is learned from: how the last weights do, and whether they are within budget."""
+def _measure_end(source: OnPolicySource, iterations: int, run: Run) -> bool:
+    """One more rollout, which nothing is learned from: how the weights do, and whether they are within budget."""
     collected = source.collect(iterations)
-    if source.within_budget(iterations, collected):
-        scores = torch.tensor([score.value for score in collected.scores])
-        run.summary |= {"reward": source.mean(scores), "kl": source.mean(sequence_kl(collected))}
-        run.say(f"reward {run.summary['reward']:+.3f} at a KL of {run.summary['kl']:.2f} nats to the reference")
+    if not source.within_budget(iterations, collected):
+        return False
+    scores = torch.tensor([score.value for score in collected.scores])
+    run.summary |= {"reward": source.mean(scores), "kl": source.mean(sequence_kl(collected))}
+    run.say(f"reward {run.summary['reward']:+.3f} at a KL of {run.summary['kl']:.2f} nats to the reference")
+    return True
 
 
 def _say_units(config: Config, reward: Reward, run: Run) -> None:

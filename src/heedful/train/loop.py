@@ -31,6 +31,7 @@ from heedful.train.optimizer import Optimizer, metric_name
 from heedful.train.processes import make_accelerator
 from heedful.train.recompute import recomputing
 from heedful.train.tally import Tally
+from heedful.train.weights import weights
 
 __all__ = ["BatchSource", "FitSummary", "Objective", "Step", "fit", "make_accelerator"]
 
@@ -44,6 +45,7 @@ class Step:
     batches: Sequence[Batch]  # on the CPU; at least one, on every rank
     count: float  # this rank's loss items in the whole step
     metrics: Mapping[str, float] = field(default_factory=dict)  # logged as they are
+    found: Mapping[str, float] = field(default_factory=dict)  # what the weights before this step did, for early stop
     last_of_boundary: bool = True  # a checkpoint may be taken after it
 
 
@@ -70,6 +72,7 @@ class FitSummary:
     metrics: Mapping[str, float]  # the last line of the log
     tokens_per_second: float  # of this process's part; 0 where nothing was left to do
     heldout: Mapping[str, float]  # of the weights that are kept, on the held-out data; empty where there are none
+    kept: int  # the step that these weights are from: the last one, or that of early stop's best look
 
 
 def fit(
@@ -114,6 +117,7 @@ class _Trainer:
         self.heldout = heldout
         self.average = Average(model, training.ema)
         self.watch = Watch(training.early_stop, run)
+        self.found: Mapping[str, float] = {}  # what was looked at before the steps that it is logged after
         self.saved = 0  # the step of the newest checkpoint
         self.wrapped: nn.Module = accelerator.prepare_model(model)
 
@@ -132,16 +136,20 @@ class _Trainer:
         self.watch.settle(self.model, done)
         self.accelerator.wait_for_everyone()  # all have read the best weights
         rows = read_metrics(self.run.metrics.path)
-        return FitSummary(done, self.tally.tokens, rows[-1] if rows else {}, speed, self.measure_heldout())
+        kept = done if self.watch.seen.step < 0 else self.watch.seen.step
+        return FitSummary(done, self.tally.tokens, rows[-1] if rows else {}, speed, self.measure_heldout(), kept)
 
     def walk(self, done: int) -> int:
         """Steps from `done` on, until the source or early stop ends them. Returns how many are done then."""
         total = self.source.total_steps
         with self.run.progress(self.run.stage, total, done) as progress:
             line = time.monotonic(), done
-            if not done:
-                self.look(0, {})
+            if not done and (row := self.due_heldout(0)):
+                self.look(0, row, self.average.chosen)
             for step in self.source.steps(done):
+                if step.found:
+                    self.found = step.found
+                    self.look(done, step.found, weights(self.model), whole=False)
                 asked = self.update(done, step)
                 self.average.update(done)
                 done += 1
@@ -256,20 +264,29 @@ class _Trainer:
         count = found.pop("count")
         return {f"{HELDOUT}{name}": value / count for name, value in found.items()}
 
-    def look(self, done: int, row: dict[str, float], *, whole: bool = True) -> dict[str, float]:
-        """Early stop's look at a line of the log, with what it has measured for it on the held-out data."""
-        if self.watch.due(done, self.source.total_steps):
-            with self.average.shown():
-                found = self.measure_heldout()
-            if not found:
-                raise InputError(
-                    f"training.early_stop.metric = {self.watch.config.metric} is measured on held-out data, "
-                    "and this stage has none: set heldout"
-                )
-            row = row | found
-        if row:
-            self.watch.look(done, row, self.average.chosen, whole=whole)
-        return row
+    def due_heldout(self, done: int) -> dict[str, float]:
+        """What early stop wants measured on the held-out data after this many steps, if it is time for it."""
+        if not self.watch.due(done, self.source.total_steps):
+            return {}
+        with self.average.shown():
+            found = self.measure_heldout()
+        if not found:
+            raise InputError(
+                f"training.early_stop.metric = {self.watch.config.metric} is measured on held-out data, "
+                "and this stage has none: set heldout"
+            )
+        return found
+
+    def look(self, done: int, row: Mapping[str, float], kept: Mapping[str, Tensor], *, whole: bool = True) -> None:
+        """Early stop's look at what was measured of the weights `kept`.
+
+        Some metrics are each process's own, and all must end at the same step: the first one's counts for all.
+        """
+        name = self.watch.config.metric
+        if name in row and self.accelerator.num_processes > 1:
+            value = torch.tensor([row[name]], dtype=torch.float64, device=self.accelerator.device)
+            row = {**row, name: float(broadcast(value)[0])}
+        self.watch.look(done, row, kept, whole=whole)
 
     def over_ranks(self, values: list[float]) -> list[float]:
         """Sums over all processes."""
@@ -283,7 +300,9 @@ class _Trainer:
         """Write a line; returns what the progress bar says."""
         row = self.tally.row() | dict(step.metrics) | {"time/step": seconds}
         row |= {metric_name(prefix, "lr"): value for prefix, value in self.optimizer.rates.items()}
-        row = self.look(done, row, whole=step.last_of_boundary)
+        row |= self.due_heldout(done)
+        if self.watch.config.metric not in self.found:
+            self.look(done, row, self.average.chosen, whole=step.last_of_boundary)
         if self.run.main:
             self.run.metrics.write(done, row)
         return f"loss {row['loss']:.3f}"

@@ -178,10 +178,12 @@ class OnPolicySource:
                 f"the policy starts {kl:.1f} nats from the reference, beyond kl.stop = {stop:g}: "
                 "raise kl.stop, or start from the reference"
             )
+        before = f"the weights from before iteration {self.last_good.iteration + 1} (KL {self.last_good.kl:.1f})"
+        best = self.config.training.early_stop.metric and iteration < self.practice.iterations
         self.stopped = (
             f"the KL to the reference reached {kl:.1f} nats after {iteration} iterations, beyond kl.stop = {stop:g}: "
-            f"ended early with the weights from before iteration {self.last_good.iteration + 1} "
-            f"(KL {self.last_good.kl:.1f}); to go further, lower optim.lr or raise kl.coefficient"
+            f"ended early with {'the best weights looked at' if best else before}; "
+            "to go further, lower optim.lr or raise kl.coefficient"
         )
         self.run.say(self.stopped)
         return False
@@ -231,7 +233,13 @@ class OnPolicySource:
                 count = experience.count([experience.units[unit] for unit in units])
                 if last and inside:  # its own update is still to come, and is taken to be like the others
                     metrics["time/update"] = (time.perf_counter() - begun) * (inside + 1) / inside
-                yield Step(batches=batches, count=count, metrics=metrics if last else {}, last_of_boundary=last)
+                yield Step(
+                    batches=batches,
+                    count=count,
+                    metrics=metrics if last else {},
+                    found={} if inside else metrics,
+                    last_of_boundary=last,
+                )
 
     @torch.no_grad()
     def _check_ratio(self, experience: Experience, units: Sequence[int]) -> None:
