@@ -108,7 +108,7 @@ def test_adjudication_names_what_a_second_look_would_help() -> None:
         [said("a", 0), said("m", 1, rater_kind="ai"), said("c", 0), said("d", 0)],
     ]
     rows = [
-        replace(judgement, prompt=replace(PROMPT, id=str(number)))
+        replace(judgement, prompt=Prompt(id="p", messages=(Message("user", f"question {number}"),)))
         for number, pair in enumerate(pairs)
         for judgement in pair
     ]

@@ -140,6 +140,35 @@ def test_consensus_rules_and_filters(tmp_path: Path) -> None:
     assert human.rows["train.jsonl"] == 24
 
 
+@pytest.mark.parametrize("rule", ["majority", "soft", "dawid-skene", "crowd"])
+def test_two_files_that_number_their_prompts_alike(rule: str, tmp_path: Path) -> None:
+    """Ids are a file's own: answers stay under the prompt that they were given to, and votes on it are put together."""
+    paths = []
+    for name in "ab":
+        rows = [
+            Judgement(
+                prompt=Prompt(id=str(number), messages=(Message("user", f"{name}{number}?"),)),
+                completions=(f"good of {name}{number}", "bad"),
+                value={"verdict": "prefer", "preferred": 0},
+                rater="r",
+            )
+            for number in range(1, 4)
+        ]
+        same = Prompt(id=f"of {name}", messages=(Message("user", "both?"),))
+        rows.append(
+            Judgement(prompt=same, completions=("good of both", "bad"), value={"verdict": "prefer", "preferred": 0})
+        )
+        paths.append(tmp_path / f"{name}.jsonl")
+        paths[-1].write_text("".join(json.dumps(raw_row(row)) + "\n" for row in rows))
+    done = export(paths, Query(format=ExportFormat.TRL, rule=rule), tmp_path / "out")  # type: ignore[arg-type]
+    written = [json.loads(line) for line in (tmp_path / "out" / "train.jsonl").read_text().splitlines()]
+    assert done.rows == {"train.jsonl": 7}, "what both files asked is one pair with two votes"
+    for row in written:
+        asked = row["prompt"][0]["content"].rstrip("?")
+        answers = {row["chosen"][0]["content"], row["rejected"][0]["content"]}
+        assert answers == {f"good of {asked}", "bad"}
+
+
 def test_a_chosen_answer_stands_where_it_should() -> None:
     pair = pairs_of(
         Judgement(prompt=prompt(1), completions=("bad", "good"), value={"verdict": "prefer", "preferred": 1})

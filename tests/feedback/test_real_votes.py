@@ -39,7 +39,7 @@ def test_one_vote_a_pair_tells_more_with_the_crowds_model() -> None:
     votes = collect_votes(map(from_ranking, vote_rankings(list(firsts.values()))))
     topic_of = {ranking.prompt.id: ranking.prompt.meta["family"] for ranking in vote_rankings(firsts.values())}
     best = [
-        gold.get((topic_of[votes.prompts[i]], frozenset((votes.texts[votes.first[i]], votes.texts[votes.second[i]]))))
+        gold.get((topic_of[votes.names[i]], frozenset((votes.texts[votes.first[i]], votes.texts[votes.second[i]]))))
         for i in range(votes.items)
     ]
     sign = np.array([0 if b is None else 1 if b == votes.texts[votes.first[i]] else -1 for i, b in enumerate(best)])

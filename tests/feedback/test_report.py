@@ -75,6 +75,28 @@ def test_a_ranking_by_two_raters_has_a_tau() -> None:
     assert found["Kendall's τ-b of rankings"] == pytest.approx(1 / 3), "a > b > c against a > c > b"
 
 
+def test_ids_of_files_neither_join_nor_part_prompts() -> None:
+    def judged(number: str, text: str, value: dict[str, object], rater: str, answers: tuple[str, ...]) -> Judgement:
+        prompt = Prompt(id=number, messages=(Message("user", text),))
+        return Judgement(prompt=prompt, completions=answers, value=value, rater=rater)
+
+    three, two = ("a", "b", "c"), ("a", "b")
+    rows = [
+        judged("1", "Why?", {"ranks": [0, 1, 2]}, "x", three),
+        judged("7", "Why?", {"ranks": [0, 1, 2]}, "y", three),  # the same prompt by another id
+        judged("1", "How?", {"ranks": [2, 1, 0]}, "z", three),  # another prompt by the same id
+        judged("2", "Who?", {"verdict": "prefer", "preferred": 0, "ratings": [{"k": 5}, {"k": 1}]}, "x", two),
+        judged("3", "Who?", {"verdict": "prefer", "preferred": 1, "ratings": [{"k": 5}, {"k": 1}]}, "y", two),
+        judged("2", "When?", {"verdict": "prefer", "preferred": 0, "ratings": [{"k": 1}, {"k": 5}]}, "z", two),
+    ]
+    report = rater_report(rows, draws=10)
+    found = {figure.name: figure for figure in report.agreement}
+    assert (found["Kendall's τ-b of rankings"].value.mean, found["Kendall's τ-b of rankings"].n) == (1, 1)
+    assert (found["α of ratings: k"].value.mean, found["α of ratings: k"].n) == (1, 2)
+    assert (report.pairs, report.overlapping) == (3 + 3 + 1 + 1, 3 + 1)
+    assert {look.prompt for look in report.cases} == {"2"}, "a look names the prompt as its file does"
+
+
 def test_json_holds_all_of_it_and_no_nan(tmp_path: Path) -> None:
     path = write(tmp_path / "log.jsonl", crowd(prompts=12))
     done = RUN.invoke(app, ["raters", str(path), "--json"])

@@ -41,6 +41,7 @@ from heedful.feedback.diagnosis import (
 )
 from heedful.feedback.judgements import Judgement
 from heedful.feedback.votes import FIRST, SECOND, TIE, Votes, collect_votes
+from heedful.records import prompt_id
 
 Floats = NDArray[np.float64]
 PAIRED_RATERS = 30  # with more raters than this, pairs of raters are not listed
@@ -147,7 +148,7 @@ def rater_report(judgements: Sequence[Judgement], seed: int = 0, draws: int = DR
 
 def _look(votes: Votes, case: Case) -> Look:
     first, second = votes.texts[votes.first[case.item]], votes.texts[votes.second[case.item]]
-    return Look(votes.prompts[case.item], first, second, case.reason, case.uncertainty, case.votes)
+    return Look(votes.names[case.item], first, second, case.reason, case.uncertainty, case.votes)
 
 
 def _figure(name: str, statistic: Statistic, clusters: Any, n: int, rng: np.random.Generator, draws: int) -> Figure:
@@ -196,7 +197,8 @@ def _of_rankings(judgements: Sequence[Judgement], rng: np.random.Generator, draw
         ranks = judgement.ranks
         texts = {judgement.completions[place]: rank for place, rank in ranks.items()}
         if len(texts) > 2:
-            sets.setdefault((judgement.prompt.id, frozenset(texts)), []).append([texts[t] for t in sorted(texts)])
+            key = (prompt_id(judgement.prompt.messages), frozenset(texts))
+            sets.setdefault(key, []).append([texts[t] for t in sorted(texts)])
     several = [vectors for vectors in sets.values() if len(vectors) > 1]
     if not several:
         return []
@@ -210,8 +212,9 @@ def _of_ratings(judgements: Sequence[Judgement], rng: np.random.Generator, draws
     rated: dict[str, list[tuple[int, float]]] = {}
     units: dict[tuple[str, str], int] = {}
     for judgement in judgements:
+        prompt = prompt_id(judgement.prompt.messages)
         for text, ratings in zip(judgement.completions, judgement.value.get("ratings", ()), strict=False):
-            unit = units.setdefault((judgement.prompt.id, text), len(units))
+            unit = units.setdefault((prompt, text), len(units))
             for key, value in ratings.items():
                 rated.setdefault(key, []).append((unit, float(value)))
     found = []

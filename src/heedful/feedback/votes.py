@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heedful.feedback.judgements import Judgement
+from heedful.records import prompt_id
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -31,13 +32,15 @@ class Votes:
     left: Ints  # (V,) FIRST or SECOND: which one lay left (or above) on the screen; -1: not known
     at: Floats  # (V,) seconds since 1970; 0: not known
     strength: Floats  # (V,) 0: not said
+    sheet: Ints  # (V,) the judgement that a vote is part of: one ranking of K answers gives K(K−1)/2 votes
     first: Ints  # (I,) 0..A-1
     second: Ints  # (I,)
     group: Ints  # (I,) the set of answers that were judged together: the unit of resampling
     length: Floats  # (A,) characters
     raters: tuple[str, ...]
     kinds: tuple[str, ...]  # of the raters: human, ai, simulated
-    prompts: tuple[str, ...]  # (I,) ids
+    prompts: tuple[str, ...]  # (I,) content hashes: files give one id to different prompts, and one prompt several ids
+    names: tuple[str, ...]  # (I,) the id of the prompt in its file, for people to read
     texts: tuple[str, ...]  # (A,)
 
     @property
@@ -63,6 +66,7 @@ class Votes:
             left=self.left[keep],
             at=self.at[keep],
             strength=self.strength[keep],
+            sheet=self.sheet[keep],
         )
 
 
@@ -75,15 +79,15 @@ def collect_votes(judgements: Iterable[Judgement]) -> Votes:
     answers: dict[tuple[str, str], int] = {}
     raters: dict[tuple[str, str], int] = {}
     groups: dict[tuple[str, frozenset[int]], int] = {}
-    item_rows: list[tuple[int, int, int, str]] = []
-    votes: dict[tuple[int, int], tuple[int, int, float, float]] = {}
+    item_rows: list[tuple[int, int, int, str, str]] = []
+    votes: dict[tuple[int, int], tuple[int, int, float, float, int]] = {}
     for number, judgement in enumerate(judgements):
         ranks = judgement.ranks
         if len(ranks) < 2:
             continue
         name = judgement.rater or f"(unnamed {number + 1})"
         rater = raters.setdefault((name, judgement.rater_kind), len(raters))
-        prompt = judgement.prompt.id
+        prompt = prompt_id(judgement.prompt.messages)
         place = {p: answers.setdefault((prompt, judgement.completions[p]), len(answers)) for p in ranks}
         group = groups.setdefault((prompt, frozenset(place.values())), len(groups))
         screen = {p: n for n, p in enumerate(judgement.shown)}
@@ -95,14 +99,14 @@ def collect_votes(judgements: Iterable[Judgement]) -> Votes:
             key = (prompt, place[a], place[b])
             if key not in pairs:
                 pairs[key] = len(pairs)
-                item_rows.append((place[a], place[b], group, prompt))
+                item_rows.append((place[a], place[b], group, prompt, judgement.prompt.id))
             choice = TIE if ranks[a] == ranks[b] else FIRST if ranks[a] < ranks[b] else SECOND
             left = -1 if not {a, b} <= screen.keys() else FIRST if screen[a] < screen[b] else SECOND
             strength = judgement.strength if len(ranks) == 2 else 0.0
-            votes[pairs[key], rater] = (choice, left, judgement.at, strength)
+            votes[pairs[key], rater] = (choice, left, judgement.at, strength, number)
     ints = [np.array(column, dtype=np.int64) for column in zip(*votes, strict=True)] or [np.zeros(0, np.int64)] * 2
-    said = list(zip(*votes.values(), strict=True)) or [()] * 4
-    items = list(zip(*item_rows, strict=True)) or [()] * 4
+    said = list(zip(*votes.values(), strict=True)) or [()] * 5
+    items = list(zip(*item_rows, strict=True)) or [()] * 5
     return Votes(
         item=ints[0],
         rater=ints[1],
@@ -110,6 +114,7 @@ def collect_votes(judgements: Iterable[Judgement]) -> Votes:
         left=np.array(said[1], dtype=np.int64),
         at=np.array(said[2], dtype=np.float64),
         strength=np.array(said[3], dtype=np.float64),
+        sheet=np.array(said[4], dtype=np.int64),
         first=np.array(items[0], dtype=np.int64),
         second=np.array(items[1], dtype=np.int64),
         group=np.array(items[2], dtype=np.int64),
@@ -117,6 +122,7 @@ def collect_votes(judgements: Iterable[Judgement]) -> Votes:
         raters=tuple(name for name, _ in raters),
         kinds=tuple(kind for _, kind in raters),
         prompts=tuple(str(prompt) for prompt in items[3]),
+        names=tuple(str(name) for name in items[4]),
         texts=tuple(text for _, text in answers),
     )
 

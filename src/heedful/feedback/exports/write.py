@@ -62,7 +62,7 @@ def consensus_judgements(judgements: Sequence[Judgement], rule: Rule, fewest: in
     """
     votes = collect_votes(judgements)
     found = agree_on(votes, rule)
-    prompts = {judgement.prompt.id: judgement.prompt for judgement in reversed(judgements)}
+    prompts = {prompt_id(judgement.prompt.messages): judgement.prompt for judgement in reversed(judgements)}
     kinds = _kinds(votes)
     return [
         _agreed(votes, found, item, prompts[votes.prompts[item]], kinds[item])
