@@ -8,20 +8,26 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from heedful.feedback.crowd import fit_crowd
 from heedful.feedback.diagnosis import (
+    EXACT,
     copying,
     diagnose,
     drift_findings,
+    lead_chance,
     length_findings,
     length_slope,
     others_share,
     position_findings,
     position_test,
     vote_weights,
+    within,
 )
-from heedful.feedback.votes import FIRST
+from heedful.feedback.judgements import Judgement
+from heedful.feedback.votes import FIRST, Votes, collect_votes
+from heedful.records import Message, Prompt
 
 sys.path.insert(0, str(Path(__file__).parent))
 from crowds import Planted, majority, planted
@@ -42,6 +48,84 @@ def test_a_planted_side_is_found_and_only_it() -> None:
     assert test.low > 0.5 and test.p < 1e-4 and test.votes == len(crowd.votes.item)
     mirrored = replace(crowd.votes, left=1 - crowd.votes.left)
     assert position_test(mirrored).rate == pytest.approx(1 - test.rate)
+
+
+def test_the_chance_of_a_lead_by_hand() -> None:
+    """±3 ±1 ±1: a sum of 5 or more either way in two of eight cases; single votes are the binomial test."""
+    assert lead_chance(np.array([3, 1, 0, 1])) == lead_chance(np.array([-3, -1, -1])) == pytest.approx(2 / 8)
+    assert lead_chance(np.array([3, -1, 1])) == pytest.approx(6 / 8) and lead_chance(np.array([1, -1])) == 1
+    for left, total in ((14, 16), (3, 40), (290, EXACT + 60)):
+        single = np.where(np.arange(total) < left, 1, -1)
+        assert lead_chance(single) == pytest.approx(stats.binomtest(left, total).pvalue, rel=0.03)
+    rng = np.random.default_rng(0)
+    assert np.mean([lead_chance(rng.choice([-6, -2, 2, 6], EXACT + 1)) < 0.05 for _ in range(400)]) < 0.09
+
+
+def rankings(seed: int, answers: int, *, sets: int = 60, first: float = 0.0, change: int = 0, copies: int = 0) -> Votes:
+    """Eight raters rank sets of answers, three a set, by their own noisy look.
+
+    first: what the answer shown first gains.
+    change: the ranking from which r0 ranks by chance. copies: so many raters say what the first of them said.
+    """
+    rng = np.random.default_rng(seed)
+    found = []
+    for number in range(sets):
+        quality = rng.normal(size=answers)
+        prompt = Prompt(id=str(number), messages=(Message("user", f"question {number}"),))
+        copied = rng.normal(size=answers)
+        for rater in rng.choice(8, 3, replace=False):
+            shown = rng.permutation(answers)
+            score = quality + 0.7 * rng.normal(size=answers)
+            if rater == 0 and number >= change > 0:
+                score = rng.normal(size=answers)
+            score = copied if rater < copies else score
+            score[shown[0]] += first
+            ranks = np.argsort(np.argsort(-score)).tolist()
+            found.append(
+                Judgement(
+                    prompt=prompt,
+                    completions=tuple(f"{number}.{place}" for place in range(answers)),
+                    value={"ranks": ranks},
+                    rater=f"r{rater}",
+                    shown=tuple(shown.tolist()),
+                    at=1e9 + len(found),
+                )
+            )
+    return collect_votes(found)
+
+
+def test_honest_rankers_are_left_in_peace() -> None:
+    """The 36 votes of a ranking of nine are no 36 witnesses: at 5 % each, few of twelve crowds may hold a finding."""
+    crowds = [rankings(seed, 9) for seed in range(12)]
+    assert sum(bool(position_findings(votes)) for votes in crowds) <= 2
+    assert sum(position_test(votes).p < 0.05 for votes in crowds) <= 2
+    assert sum(bool(drift_findings(votes)) for votes in crowds) <= 2
+    assert sum(bool(copying(votes)) for votes in crowds) <= 2
+    covered = [test.low <= 0.5 <= test.high for test in map(position_test, crowds)]
+    assert sum(covered) >= 10, "the interval is as wide as the test is careful"
+
+
+def test_faults_of_rankers_are_found() -> None:
+    """Fewer witnesses, but enough."""
+    leaning = rankings(0, 4, first=2.0)
+    found = position_findings(leaning)
+    assert len(found) == 8 and "rankings" in found[0].sentence and position_test(leaning).low > 0.55
+    assert [f.raters for f in drift_findings(rankings(1, 9, sets=160, change=80))] == [("r0",)]
+    assert [set(f.raters) for f in copying(rankings(2, 9, sets=160, copies=3))] == [{"r0", "r1", "r2"}]
+    few = rankings(0, 4, first=2.0)
+    few = few.only(few.sheet < 9)
+    assert len(few.item) > 40 and not position_findings(few), "nine rankings are fewer than ten, whatever their votes"
+
+
+def test_what_clusters_have_in_common() -> None:
+    """ρ by hand for two clusters of two in one group, and found again where it was planted."""
+    hand = within(np.array([1.0, 3.0, 5.0, 7.0]), np.array([0, 0, 1, 1]), np.array([0, 0]))
+    assert hand == pytest.approx((16 - 2) / (16 + 2)), "between 16, inside 2"
+    rng = np.random.default_rng(0)
+    cluster, of = np.repeat(np.arange(400), 5), np.repeat(np.arange(40), 10)
+    value = rng.normal(size=400)[cluster] + np.sqrt(3) * rng.normal(size=2000) + 9 * of[cluster]
+    assert within(value, cluster, of) == pytest.approx(0.25, abs=0.05)
+    assert within(value[:3], np.arange(3), np.zeros(3, dtype=int)) == 0, "single votes have nothing in common"
 
 
 def test_the_slope_of_length_by_hand_and_by_sign() -> None:

@@ -2,6 +2,9 @@
 
 Nothing here bans anyone. A finding says what was seen, of how many votes, and how surprising it is among all raters
 looked at; the models in `crowd` and `reliability` then let votes weigh what they are worth.
+
+The K(K−1)/2 votes of one ranking stand and fall together: whoever happens to like the answer that lies first gives it
+K − 1 votes. So tests of place, drift and copying count rankings, not votes.
 """
 
 from __future__ import annotations
@@ -23,7 +26,8 @@ from heedful.feedback.votes import FIRST, SECOND, TIE, Votes
 
 Floats = NDArray[np.float64]
 Kind = Literal["position", "length", "careless", "drift", "copies"]
-FEWEST = 10  # votes below which a rater is not judged
+FEWEST = 10  # judgements below which a rater is not judged; a ranking is one, however many votes it gives
+EXACT = 500  # judgements up to which the chance of a position is summed and not approximated
 ALPHA = 0.05
 STRONG = 2.0  # log odds: prior strength of one imagined vote on either side, in leave-one-out shares
 TRIM, TRIMS = 2.5, 30  # standard errors beyond which a pair of raters is left out of the fit; rounds of it
@@ -55,29 +59,71 @@ class Position:
 
 
 def position_test(votes: Votes) -> Position:
-    """The share of decided votes for the left answer, with Wilson's interval and the exact binomial test against ½."""
+    """The share of decided votes for the left answer, with Wilson's interval, and a test against ½.
+
+    Both take the votes on one set of answers together, as a file may lay it before all raters in one order.
+    """
     known = votes.only((votes.left >= 0) & (votes.choice != TIE))
     n, k = len(known.item), int((known.choice == known.left).sum())
-    low, high = wilson(k, n)
-    return Position(k / n if n else 0.5, low, high, n, float(stats.binomtest(k, n).pvalue) if n else 1.0)
+    if not n:
+        return Position(0.5, 0.0, 1.0, 0, 1.0)
+    lead, size = _lead(known, known.group[known.item])
+    mean = lead.sum() / n
+    spread = float(((lead - size * mean) ** 2).sum())
+    widened = max(1.0, spread / (n * (1 - mean**2))) if abs(mean) < 1 else n / len(lead)  # the design effect
+    low, high = wilson(k / widened, n / widened)
+    return Position(k / n, low, high, n, lead_chance(lead))
+
+
+def _lead(known: Votes, cluster: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Of each cluster of votes: by how many more the left answers won, and how many votes it has."""
+    which = np.unique(cluster, return_inverse=True)[1]
+    lead = np.bincount(which, np.where(known.choice == known.left, 1, -1))
+    return lead.astype(np.int64), np.bincount(which)
+
+
+def lead_chance(lead: NDArray[np.int64]) -> float:
+    """P(|Σ ±d| ≥ |Σ d|) where each d is as likely to have the other sign: two-sided.
+
+    Had the answers lain the other way round, an honest ranking's lead would have the other sign, and either was as
+    likely to be drawn. With one vote a judgement it is the binomial test; beyond EXACT of them Σd / √Σd² is normal.
+    """
+    sizes, seen = np.abs(lead[lead != 0]), abs(int(lead.sum()))
+    if not len(sizes) or not seen:
+        return 1.0
+    if len(sizes) > EXACT:
+        step = int(np.gcd.reduce(sizes))  # sums lie 2·step apart
+        return float(2 * stats.norm.sf((seen - step) / sqrt(float((sizes**2).sum()))))
+    top = int(sizes.sum())
+    p = np.zeros(2 * top + 1)
+    p[top] = 1.0
+    for size in sizes:
+        p = (np.roll(p, size) + np.roll(p, -size)) / 2
+    return min(1.0, float(p[: top - seen + 1].sum() + p[top + seen :].sum()))
 
 
 def position_findings(votes: Votes) -> list[Finding]:
     """Raters who take one side of the screen more often than chance."""
     known = votes.only((votes.left >= 0) & (votes.choice != TIE))
+    leads: dict[int, NDArray[np.int64]] = {}
+    for rater in range(len(votes.raters)):
+        mine = known.only(known.rater == rater)
+        lead = _lead(mine, mine.sheet)[0]
+        if len(lead) >= FEWEST:
+            leads[rater] = lead
     left = np.bincount(known.rater, known.choice == known.left, len(votes.raters)).astype(int)
     total = np.bincount(known.rater, minlength=len(votes.raters))
-    who = np.flatnonzero(total >= FEWEST)
-    p = holm([float(stats.binomtest(int(left[r]), int(total[r])).pvalue) for r in who])
+    p = holm([lead_chance(lead) for lead in leads.values()])
     return [
-        Finding("position", (votes.raters[r],), int(total[r]), left[r] / total[r], value, _side(left[r], total[r]))
-        for r, value in zip(who, p, strict=True)
+        Finding("position", (votes.raters[r],), int(total[r]), left[r] / total[r], value, _side(left[r], total[r], n))
+        for (r, n), value in zip(((rater, len(lead)) for rater, lead in leads.items()), p, strict=True)
         if value < ALPHA
     ]
 
 
-def _side(left: int, total: int) -> str:
-    return f"prefers what lies left in {left} of {total} decided votes ({left / total:.0%})"
+def _side(left: int, total: int, judgements: int) -> str:
+    of = f", of {judgements} rankings" if judgements < total else ""
+    return f"prefers what lies left in {left} of {total} decided votes ({left / total:.0%}{of})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,9 +240,9 @@ def _guesses(crowd: Crowd, r: np.int64) -> str:
 def drift_findings(votes: Votes) -> list[Finding]:
     """Raters whose agreement with the others changes over time.
 
-    Each vote's residual is how far it agrees with the others on its pair, less the rater's mean. The largest excursion
-    of their running sum, in units of √n·σ, follows Kolmogorov's distribution where nothing changes (Ploberger and
-    Krämer 1992, the CUSUM of residuals).
+    Each judgement's residual is how far its votes agree with the others on their pairs, less the rater's mean. The
+    largest excursion of their running sum, in units of √n·σ, follows Kolmogorov's distribution where nothing changes
+    (Ploberger and Krämer 1992, the CUSUM of residuals).
     """
     decided = votes.only((votes.choice != TIE) & (votes.at > 0))
     share = others_share(decided)
@@ -204,9 +250,11 @@ def drift_findings(votes: Votes) -> list[Finding]:
     found: list[tuple[int, int, float, float, str]] = []
     for rater in range(len(votes.raters)):
         mine = np.flatnonzero(decided.rater == rater)
-        if len(mine) < 2 * FEWEST:
+        _, begin, which = np.unique(decided.sheet[mine], return_index=True, return_inverse=True)
+        if len(begin) < 2 * FEWEST:
             continue
-        series = agrees[mine[np.argsort(decided.at[mine], kind="stable")]]
+        means = np.bincount(which, agrees[mine]) / np.bincount(which)
+        series = means[np.argsort(decided.at[mine][begin], kind="stable")]
         spread = float(series.std())
         if spread == 0.0:
             continue
@@ -214,7 +262,7 @@ def drift_findings(votes: Votes) -> list[Finding]:
         change = int(np.abs(path[:-1]).argmax()) + 1
         before, after = float(series[:change].mean()), float(series[change:].mean())
         word = "less" if after < before else "more"
-        sentence = f"agrees {word} with the others from vote {change + 1} of {len(series)} on"
+        sentence = f"agrees {word} with the others from judgement {change + 1} of {len(series)} on"
         found.append((rater, len(series), after - before, float(kolmogorov(np.abs(path).max())), sentence))
     p = holm([item[3] for item in found])
     return [
@@ -227,8 +275,9 @@ def drift_findings(votes: Votes) -> list[Finding]:
 def copying(votes: Votes) -> list[Finding]:
     """Groups of raters who say the same more often than their agreement with everyone else explains.
 
-    Two raters who judge apart agree as far as each agrees with the crowd: with votes as ±1, E[v_k v_l] = c_k c_l. The
-    c are fitted to all pairs of raters, those with too much agreement left out again and again, so that a minority who
+    Two raters who judge apart agree as far as each agrees with the crowd: with votes as ±1, E[v_k v_l] = c_k c_l. Votes
+    on m pairs of two rankings count as m / (1 + (m − 1)ρ), with ρ what agreements within one have in common. The c are
+    fitted to all pairs of raters, those with too much agreement left out again and again, so that a minority who
     copy can't lift its own. The z values are read against their own spread where that is wider than 1 (an empirical
     null, Efron 2004). Raters who follow one rule of their own, such as length, look like copies, and count as such.
     """
@@ -239,10 +288,15 @@ def copying(votes: Votes) -> list[Finding]:
     value = np.where(decided.choice == FIRST, 1.0, -1.0)
     pair = decided.rater[one] * len(votes.raters) + decided.rater[two]
     pairs, index, shared = np.unique(pair, return_inverse=True, return_counts=True)
-    mean = np.bincount(index, value[one] * value[two]) / shared
+    agree = value[one] * value[two]
+    mean = np.bincount(index, agree) / shared
     k, m = np.divmod(pairs, len(votes.raters))
-    z = _excess(k, m, mean, shared.astype(np.float64), len(votes.raters))
-    keep = shared >= FEWEST
+    sheets = np.stack([index, decided.sheet[one], decided.sheet[two]])
+    of, cluster = np.unique(sheets, axis=1, return_inverse=True)
+    size = np.bincount(cluster)
+    worth = size / (1 + (size - 1) * within(agree, cluster, of[0]))
+    z = _excess(k, m, mean, np.bincount(of[0], worth).astype(np.float64), len(votes.raters))
+    keep = np.bincount(of[0]) >= FEWEST  # rankings that both judged
     if keep.sum() < 10:
         return []
     middle = float(np.median(z[keep]))
@@ -254,6 +308,26 @@ def copying(votes: Votes) -> list[Finding]:
     z, shared = z[keep][hits], shared[keep][hits]
     groups = [members for members in _components(joined) if len(members) < most]
     return [_group(votes, members, joined, z, p[hits], shared) for members in groups]
+
+
+def within(value: Floats, cluster: NDArray[np.int64], of: NDArray[np.int64]) -> float:
+    """ρ: the correlation of values in one cluster, of clusters that lie in groups with means of their own.
+
+    The estimator of nested analysis of variance (Searle, Casella and McCulloch 1992, chapter 3); 0 where it is below.
+    value, cluster: (N,). of: each cluster's group.
+    """
+    size = np.bincount(cluster).astype(np.float64)
+    total = np.bincount(of, size)
+    clusters, free = len(size), len(size) - int((total > 0).sum())
+    if not free or len(value) == clusters:
+        return 0.0
+    own = np.bincount(cluster, value) / size
+    middle = (np.bincount(of, own * size) / np.maximum(total, 1.0))[of]
+    between = float((size * (own - middle) ** 2).sum()) / free
+    inside = float(((value - own[cluster]) ** 2).sum()) / (len(value) - clusters)
+    usual = (len(value) - float((np.bincount(of, size**2) / np.maximum(total, 1.0)).sum())) / free
+    whole = between + (usual - 1) * inside
+    return max(0.0, (between - inside) / whole) if whole > 0 else 0.0
 
 
 def _excess(k: NDArray[np.int64], m: NDArray[np.int64], mean: Floats, shared: Floats, raters: int) -> Floats:
