@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results.json"
 PAGE = ROOT / "docs" / "performance.md"
 BEGIN, END = "<!-- results: written by `python -m benchmarks` -->", "<!-- end of results -->"
+VERSIONS = ("python", "torch", "transformers", "trl", "vllm", "preloaded")  # what the page names of a side
 Line = Mapping[str, Any]
 
 
@@ -107,7 +108,7 @@ def notes(lines: Sequence[Line]) -> list[str]:
     versions: dict[str, None] = {}
     for line in lines:
         for side in line["sides"].values():
-            info = {k: v for k, v in side["info"].items() if k in ("python", "torch", "transformers", "trl", "vllm")}
+            info = {k: v for k, v in side["info"].items() if k in VERSIONS}
             versions |= {f"{package} {version}": None for package, version in info.items()}
     chosen = [_chosen(line) for line in lines]
     return [

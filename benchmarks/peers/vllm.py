@@ -48,4 +48,6 @@ def task(settings: dict[str, Any]) -> Task:
         return {"work": sum(len(output.outputs[0].token_ids) for output in outputs), "seconds": seconds}
 
     repeat(-1)
-    return Task(repeat, {"vllm": vllm.__version__, "start_seconds": round(start, 1)})
+    loaded = {Path(line.split()[-1]).name for line in Path("/proc/self/maps").read_text().splitlines() if ".so" in line}
+    names = " and ".join(sorted(name for name in loaded if name.startswith(("libtcmalloc", "libiomp"))))
+    return Task(repeat, {"vllm": vllm.__version__, "preloaded": names, "start_seconds": round(start, 1)})

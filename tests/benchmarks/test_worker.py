@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from benchmarks.load import Watch
-from benchmarks.process import SideFailed, Worker
+from benchmarks.process import SideFailed, Worker, preloaded
 
 from benchmarks import material
 from heedful.data.chat import Chat, train_tokenizer
@@ -38,6 +40,34 @@ def test_a_missing_environment_is_named(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr("benchmarks.process.PYTHON", {"vllm": tmp_path / ".vllm-venv/bin/python"})
     with pytest.raises(SideFailed, match=r"\.vllm-venv is not installed"):
         Worker("vllm", "t", {}, 1, tmp_path / "log")
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="Intel's OpenMP is for x86")
+def test_vllm_runs_with_what_its_users_preload(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both libraries, or the side fails in words; what is bundled with the engine will do."""
+    python = tmp_path / "bin/python"
+    with pytest.raises(SideFailed, match="libtcmalloc.*apt-get install"):
+        preloaded(python, ())
+    bundled = tmp_path / "lib/python3.11/site-packages/vllm/libs"
+    bundled.mkdir(parents=True)
+    for name in ("libtcmalloc.so.4", "libtcmalloc_minimal.so.4"):
+        (bundled / name).touch()
+    with pytest.raises(SideFailed, match="libiomp5.*intel-openmp"):
+        preloaded(python, ())
+    (tmp_path / "lib/libiomp5.so").touch()
+    assert preloaded(python, ()) == {"LD_PRELOAD": f"{bundled}/libtcmalloc_minimal.so.4:{tmp_path}/lib/libiomp5.so"}
+    system = tmp_path / "usr/lib"
+    system.mkdir(parents=True)
+    (system / "libtcmalloc_minimal.so.4.5").touch()
+    (bundled / "libtcmalloc.so.4").unlink()
+    (bundled / "libtcmalloc_minimal.so.4").unlink()
+    assert str(system) in preloaded(python, (str(system),))["LD_PRELOAD"]
+    monkeypatch.setattr("benchmarks.process.PYTHON", {"vllm": Path(sys.executable), "ours": Path(sys.executable)})
+    with monkeypatch.context() as patched:
+        patched.setattr("benchmarks.process.preloaded", lambda python: {"LD_PRELOAD": "nothing.so"})
+        with Worker("vllm", "worker:count", {}, 1, tmp_path / "log") as process:
+            assert process.ready(60) == {"threads": "1"}
+            assert "nothing.so" in (tmp_path / "log").read_text(), "the loader was asked for it"
 
 
 def test_ones_own_work_is_not_counted_as_others() -> None:
