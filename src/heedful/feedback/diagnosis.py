@@ -70,7 +70,8 @@ def position_test(votes: Votes) -> Position:
     lead, size = _lead(known, known.group[known.item])
     mean = lead.sum() / n
     spread = float(((lead - size * mean) ** 2).sum())
-    widened = max(1.0, spread / (n * (1 - mean**2))) if abs(mean) < 1 else n / len(lead)  # the design effect
+    varies = abs(mean) < 1 and len(lead) > 1
+    widened = max(1.0, spread / (n * (1 - mean**2))) if varies else n / len(lead)  # the design effect
     low, high = wilson(k / widened, n / widened)
     return Position(k / n, low, high, n, lead_chance(lead))
 
