@@ -56,6 +56,16 @@ def test_items_go_in_and_answers_come_back(studio: StudioClient, place: Place, t
     assert studio.answer(task.assignment, {"verdict": "tie"}).revision == 1
 
 
+def test_an_answer_with_line_separators_is_one_line(studio: StudioClient, place: Place, tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    text = "one\u2028two\u0085three\x0cfour"
+    path.write_text(json.dumps({"prompt": "new", "response_a": text, "response_b": "y"}) + "\n")
+    assert studio.import_file(place.project.id, path).items == 1
+    studio.judge(place.project.id, "judge-1", lambda prompt, answers: {"verdict": "tie"})
+    rows = [json.loads(line) for line in studio.export(place.project.id)]
+    assert len(rows) == 7 and any(turn[0]["content"] == text for row in rows for turn in row["completions"])
+
+
 def test_what_goes_wrong_is_said_in_the_studios_words(studio: StudioClient) -> None:
     with pytest.raises(InputError, match="no project 99"):
         studio.desk(99)

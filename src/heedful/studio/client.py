@@ -61,7 +61,8 @@ class StudioClient:
 
     def export(self, project: int, kind: str = "rankings") -> Iterator[str]:
         """JSON lines."""
-        yield from self._ask("GET", f"/projects/{project}/export", params={"kind": kind}).text.splitlines()
+        text = self._ask("GET", f"/projects/{project}/export", params={"kind": kind}).text
+        yield from (line for line in text.split("\n") if line)  # splitlines also cuts at characters inside of answers
 
     def desk(self, project: int) -> Desk:
         """The items that the token's account holds."""
