@@ -15,9 +15,9 @@ from tests.feedback.conftest import say
 from heedful.config import LabelConfig, PeopleLabels
 from heedful.data.sources import read_rankings
 from heedful.errors import InputError
-from heedful.feedback.projects import find_project, progress, rater_named
+from heedful.feedback.projects import change_project, find_project, progress, rater_named
 from heedful.feedback.queue import lease
-from heedful.feedback.sheet import read_answered
+from heedful.feedback.sheet import MOST, read_answered
 from heedful.feedback.store import open_store
 from heedful.feedback.submit import add_machine_label
 from heedful.feedback.tables import item
@@ -27,11 +27,11 @@ from heedful.stages import asking
 from heedful.stages.label import label
 
 
-def candidates(path: Path, prompts: int = 10, answers: int = 3) -> str:
+def candidates(path: Path, prompts: int = 10, answers: int = 3, *, ids: str = "q", about: str = "question") -> str:
     rows = [
         to_row(
             Completion(
-                prompt=Prompt(id=f"q{i}", messages=(Message("user", f"question {i}"),)),
+                prompt=Prompt(id=f"{ids}{i}", messages=(Message("user", f"{about} {i}"),)),
                 text=f"answer {i}.{j}",
                 policy=f"model-{j}",
             )
@@ -43,9 +43,9 @@ def candidates(path: Path, prompts: int = 10, answers: int = 3) -> str:
     return str(path)
 
 
-def config(tmp_path: Path, *, wait: bool, answers: int = 3) -> LabelConfig:
+def config(tmp_path: Path, *, wait: bool, answers: int = 3, **more: str) -> LabelConfig:
     by = PeopleLabels(database=str(tmp_path / "studio.db"), project="round 1", wait=wait)
-    path = candidates(tmp_path / "completions.jsonl", answers=answers)
+    path = candidates(tmp_path / "completions.jsonl", answers=answers, **more)
     return LabelConfig(completions=[path], borrowed=0, holdout=0.2, by=by)
 
 
@@ -117,6 +117,61 @@ def test_labels_of_machines_in_the_project_are_no_peoples(tmp_path: Path) -> Non
     store.close()
     with pytest.raises(InputError, match="nobody"):
         label(asked, Run(tmp_path / "second", "label", 0))
+
+
+@pytest.fixture
+def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What the stage says; a stage that goes on waiting is an error."""
+    lines: list[str] = []
+    monkeypatch.setattr(Run, "say", lambda run, text: lines.append(text))
+    monkeypatch.setattr("heedful.stages.asking.time.sleep", lambda seconds: pytest.fail("it waits"))
+    return lines
+
+
+def test_a_later_round_finds_its_labels_under_its_own_ids(tmp_path: Path) -> None:
+    """The table keeps the first ids that it saw, cut short; what is asked for goes by prompts and answers."""
+    with pytest.raises(InputError, match="nobody"):
+        label(config(tmp_path, wait=False), Run(tmp_path / "one", "label", 0))
+    answer_all(str(tmp_path / "studio.db"))
+    ids = "second round, " + "by a long name " * 10
+    run = Run(tmp_path / "two", "label", 0)
+    label(config(tmp_path, wait=False, ids=ids), run)
+    training, heldout = (read_rankings([run.path / name]) for name in ("rankings.jsonl", "heldout.jsonl"))
+    assert {r.prompt.id for r in (*training, *heldout)} == {f"{ids}{i}" for i in range(10)}
+    assert len({r.prompt.id for r in heldout}) == 2
+    with pytest.raises(InputError, match="nobody"):  # other answers to these prompts are other items
+        label(config(tmp_path, wait=False, answers=4), Run(tmp_path / "three", "label", 0))
+
+
+def test_only_its_own_items_are_waited_for(tmp_path: Path, said: list[str]) -> None:
+    with pytest.raises(InputError, match="nobody"):
+        label(config(tmp_path, wait=False), Run(tmp_path / "mine", "label", 0))
+    answer_all(str(tmp_path / "studio.db"))
+    with pytest.raises(InputError, match="nobody"):
+        label(config(tmp_path, wait=False, about="something else"), Run(tmp_path / "others", "label", 0))
+    label(config(tmp_path, wait=True), Run(tmp_path / "again", "label", 0))
+    assert not any("don't get" in line for line in said)
+
+
+def test_a_closed_project_ends_the_wait_and_says_what_is_missing(tmp_path: Path, said: list[str]) -> None:
+    with pytest.raises(InputError, match="nobody"):
+        label(config(tmp_path, wait=False), Run(tmp_path / "mine", "label", 0))
+    answer_all(str(tmp_path / "studio.db"), most=7)
+    store = open_store(str(tmp_path / "studio.db"))
+    with store.write() as connection:
+        project = find_project(connection, "round 1")
+        assert project is not None
+        change_project(connection, project.id, open=False)
+    store.close()
+    label(config(tmp_path, wait=True), Run(tmp_path / "again", "label", 0))
+    assert "3 of 10 items don't get all their judgements: the project is closed" in said
+
+
+def test_candidates_that_the_sheet_cannot_show(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="nobody"):
+        label(config(tmp_path, wait=False), Run(tmp_path / "one", "label", 0))
+    with pytest.raises(InputError, match=rf"candidates of prompt 'q0' for project 'round 1'.*found {MOST + 1} answers"):
+        label(config(tmp_path, wait=False, answers=MOST + 1), Run(tmp_path / "two", "label", 0))
 
 
 def test_two_answers_make_a_comparison(tmp_path: Path) -> None:

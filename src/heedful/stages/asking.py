@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 from heedful.config import LabelConfig, PeopleLabels
 from heedful.data.candidates import Candidates
+from heedful.data.faults import RowFault
 from heedful.errors import InputError
 from heedful.evaluate.reward_report import judged_pairs, label_figures
+from heedful.feedback.awaited import awaited, item_numbers
 from heedful.feedback.intake import Imported, NewItem, fitting, import_items
 from heedful.feedback.labels import rankings_of, read_labels
 from heedful.feedback.presets import PRESETS
-from heedful.feedback.projects import Project, QueuePolicy, create_project, find_project, progress, read_project
+from heedful.feedback.projects import Project, QueuePolicy, create_project, find_project, read_project
 from heedful.feedback.sheet import MOST
 from heedful.feedback.store import Store, open_store
-from heedful.records import Ranking
+from heedful.records import Prompt, Ranking, prompt_id
 from heedful.run import Run
 
 EVERY = 2.0  # seconds between two looks at what is done
@@ -24,32 +27,33 @@ EVERY = 2.0  # seconds between two looks at what is done
 def ask_people(
     config: LabelConfig, by: PeopleLabels, usable: Sequence[Candidates], held: frozenset[int], run: Run
 ) -> None:
-    """Wait for the people, or take what they have said so far; leaves rankings.jsonl and heldout.jsonl.
+    """Wait for the people, or take what they have said so far of these candidates; leaves rankings and heldout.jsonl.
 
-    InputError: the project compares nothing, or nobody has said anything yet and the stage was told not to wait.
+    InputError: the project compares nothing or can't show some candidates, or nobody has said anything yet and the
+    stage was told not to wait.
     """
     store = open_store(by.database)
     try:
         project = _project(store, config, by, usable)
-        added = _add(store, project, usable)
+        items = [(number, new) for number, candidates in enumerate(usable) for new in _items(candidates, by, project)]
+        added = import_items(store, project, (new for _, new in items), Imported())
         run.say(
             f"{added.items} new items in project '{by.project}' of {by.database}, {added.there_already} there already"
         )
-        if by.wait:
-            _wait(store, project, run)
-        kept = {usable[index].prompt.id for index in held}
-        wanted = {candidates.prompt.id for candidates in usable}
         with store.read() as connection:
-            people = [one for one in read_labels(connection, project) if one.rater_kind == "human"]
-        found = [ranking for judgement in people for ranking in rankings_of(judgement)]
+            numbers = item_numbers(connection, project, (new for _, new in items))
+        asked = {number: usable[index].prompt for number, (index, _) in zip(numbers, items, strict=True)}
+        if by.wait:
+            _wait(store, project, asked, run)
+        rankings = _said(store, project, asked)
     finally:
         store.close()
-    rankings = [ranking for ranking in found if ranking.prompt.id in wanted]
-    training = [ranking for ranking in rankings if ranking.prompt.id not in kept]
-    heldout = [ranking for ranking in rankings if ranking.prompt.id in kept]
+    kept = {prompt_id(usable[index].prompt.messages) for index in held}
+    training = [ranking for ranking in rankings if prompt_id(ranking.prompt.messages) not in kept]
+    heldout = [ranking for ranking in rankings if prompt_id(ranking.prompt.messages) in kept]
     if not training:
         raise InputError(
-            f"{by.database}: nobody has compared answers in project '{by.project}' yet; "
+            f"{by.database}: nobody has compared these answers in project '{by.project}' yet; "
             f"open it with 'heedful studio --database {by.database}', or let the stage wait (by.wait = true)"
         )
     run.write_records("rankings.jsonl", training)
@@ -72,34 +76,51 @@ def _project(store: Store, config: LabelConfig, by: PeopleLabels, usable: Sequen
     return found
 
 
-def _add(store: Store, project: Project, usable: Sequence[Candidates]) -> Imported:
-    items = (
-        item
-        for candidates in usable
-        for item in fitting(
-            NewItem(prompt=candidates.prompt, answers=candidates.texts, sources=candidates.sources), project.sheet
-        )
-    )
-    return import_items(store, project, items, Imported())
+def _items(candidates: Candidates, by: PeopleLabels, project: Project) -> list[NewItem]:
+    """The candidates of a prompt as the project's sheet can show them."""
+    new = NewItem(prompt=candidates.prompt, answers=candidates.texts, sources=candidates.sources)
+    try:
+        return list(fitting(new, project.sheet))
+    except RowFault as fault:
+        where = f"candidates of prompt '{candidates.prompt.id}' for project '{by.project}' of {by.database}"
+        raise InputError(str(fault.at(where))) from None
 
 
-def _wait(store: Store, project: Project, run: Run) -> None:
-    """Until every item of the project has the judgements that it should; Ctrl-C leaves all where it is."""
+def _said(store: Store, project: Project, asked: Mapping[int, Prompt]) -> list[Ranking]:
+    """What people have said of these items, each ranking under the prompt that the recipe's own files hold.
+
+    The project may hold more: earlier rounds' items, and the same prompts under the ids of other files.
+    """
     with store.read() as connection:
-        total = progress(connection, project.id).items
+        labels = [label for label in read_labels(connection, project) if label.item in asked]
+    people = [replace(label, prompt=asked[label.item]) for label in labels if label.rater_kind == "human"]
+    return [ranking for label in people for ranking in rankings_of(label)]
+
+
+def _wait(store: Store, project: Project, asked: Collection[int], run: Run) -> None:
+    """Until these items have the judgements that they should, or won't get them; Ctrl-C leaves all where it is."""
     run.say(f"waiting for people: 'heedful studio --database {store.url.render_as_string()}'")
-    done = 0
-    with run.progress("label", total) as bar:
+    done, said = 0, False
+    with run.progress("label", len(asked)) as bar:
         while True:
             with store.read() as connection:
-                counts = progress(connection, project.id)
-            for _ in range(counts.complete - done):
+                now = awaited(connection, project, asked)
+            for _ in range(len(asked) - len(now.waiting) - len(now.left) - done):
                 bar.advance()
-            done = counts.complete
-            if done >= counts.items:
-                return
+                done += 1
+            if not now.waiting:
+                break
+            if now.had and not said:
+                run.say(
+                    f"{len(now.waiting)} items wait for another rater: everybody here has had them; "
+                    "close the project to go on without them"
+                )
+            said = now.had
             run.stop_if_asked()
             time.sleep(EVERY)
+    if now.left:
+        why = "the project is closed" if now.closed else "a machine's label stands for them"
+        run.say(f"{len(now.left)} of {len(asked)} items don't get all their judgements: {why}")
 
 
 def _summary(training: Sequence[Ranking], heldout: Sequence[Ranking]) -> dict[str, object]:
