@@ -101,6 +101,20 @@ def test_a_read_only_database_and_a_full_disk_say_what_to_do(store: Store) -> No
     full.close()
 
 
+def test_a_damaged_database_is_kept_as_it_lies_and_replaced(
+    store: Store, make: Callable[..., Project], tmp_path: Path
+) -> None:
+    make(2)
+    copy = tmp_path / "copy.db"
+    copy_database(store, copy)
+    store.close()
+    rubble = b"no database at all " * 500
+    store.file.write_bytes(rubble)
+    kept = restore(copy, store)
+    assert kept is not None and kept.read_bytes() == rubble
+    assert store.file.read_bytes() == copy.read_bytes()
+
+
 def test_a_copy_is_whole_and_comes_back(store: Store, make: Callable[..., Project], tmp_path: Path) -> None:
     make(3)
     copy = tmp_path / "copies" / "one.db"

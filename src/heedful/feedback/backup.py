@@ -16,6 +16,8 @@ from urllib.parse import unquote
 from heedful.errors import InputError, ResourceError
 from heedful.feedback.store import Store
 
+BESIDE = ("-wal", "-shm")  # what SQLite keeps beside a file in use
+
 
 def copy_database(store: Store, to: Path) -> None:
     """Write a whole, checked copy to a new file."""
@@ -79,13 +81,26 @@ def restore(copy: Path, database: Store) -> Path | None:
     if path.exists():
         _refuse_in_use(path)
         kept = _free_name(path)
-        _copy_sqlite(path, kept)
+        _keep(path, kept)
     part = path.with_name(f".{path.name}.part")
     shutil.copyfile(copy, part)
-    for suffix in ("-wal", "-shm"):  # they belong to the old file
+    with part.open("rb") as stream:
+        os.fsync(stream.fileno())  # before it takes the old file's name
+    for suffix in BESIDE:  # they belong to the old file
         Path(f"{path}{suffix}").unlink(missing_ok=True)
     part.replace(path)
     return kept
+
+
+def _keep(path: Path, kept: Path) -> None:
+    """What is to be replaced, under another name; a damaged file as it lies there, with the log beside it."""
+    try:
+        _copy_sqlite(path, kept)
+    except sqlite3.DatabaseError:
+        for suffix in ("", *BESIDE):
+            Path(f"{kept}{suffix}").unlink(missing_ok=True)
+            if Path(f"{path}{suffix}").exists():
+                shutil.copyfile(f"{path}{suffix}", f"{kept}{suffix}")
 
 
 def _free_name(path: Path) -> Path:
