@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select
-from tests.feedback.conftest import new_item
+from tests.feedback.conftest import new_item, plain
 from tests.studio.conftest import Place
 
 from heedful.data.sources import read_rankings
 from heedful.feedback.intake import Imported, import_items
 from heedful.feedback.presets import PRESETS
+from heedful.feedback.projects import change_project
 from heedful.feedback.sheet import Answered
 from heedful.feedback.tables import assignment
 
@@ -67,10 +68,6 @@ def test_checks_look_like_any_other_item(place: Place) -> None:
     project = place.add_project("checks", PRESETS["pair"].sheet, items=1)
     import_items(place.store, project, [new_item(50, part="gold", expected=known)], Imported())
     with place.store.write() as connection:
-        from tests.feedback.conftest import plain
-
-        from heedful.feedback.projects import change_project
-
         change_project(connection, project.id, queue=plain(gold=0.5))
     tasks = desk(place.client("rater"), project.id)["tasks"]
     with place.store.read() as connection:
@@ -79,6 +76,39 @@ def test_checks_look_like_any_other_item(place: Place) -> None:
         ordinary, check = ({key: type(value).__name__ for key, value in task.items()} for task in tasks)
         assert ordinary == check
         assert tasks[0]["training"] is tasks[1]["training"] is False
+
+
+def test_no_number_tells_a_check_from_an_item(place: Place) -> None:
+    """What a rater's list of projects shows changes alike after an ordinary item and after a check."""
+    project = place.add_project("checks", PRESETS["pair"].sheet, items=4)
+    known = Answered(verdict="prefer", preferred=0, strength=1)
+    import_items(place.store, project, [new_item(i, part="gold", expected=known) for i in range(50, 54)], Imported())
+    with place.store.write() as connection:
+        change_project(connection, project.id, queue=plain(gold=0.5))
+    client = place.client("rater")
+
+    def card() -> Any:
+        return next(one for one in client.get("/api/projects").json() if one["id"] == project.id)
+
+    changes: dict[str, set[str]] = {"main": set(), "gold": set()}
+    while tasks := desk(client, project.id)["tasks"]:
+        before, number = card(), tasks[0]["assignment"]
+        client.post(f"/api/assignments/{number}/judgements", json=submission())
+        with place.store.read() as connection:
+            part = connection.execute(select(assignment.c.part).where(assignment.c.id == number)).scalar_one()
+        after = card()
+        changes[part].add(json.dumps({key: [before[key], after[key]] for key in after if key != "mine"}))
+        assert after["mine"] == before["mine"] + 1
+    assert changes["main"] and changes["main"] == changes["gold"]
+    [counted] = [one for one in place.client("owner").get("/api/projects").json() if one["id"] == project.id]
+    assert (counted["items"], counted["complete"]) == (4, 4)
+
+
+def test_judges_get_checks_too_so_that_no_missing_suggestion_tells_one(place: Place) -> None:
+    known = Answered(verdict="prefer", preferred=0, strength=1)
+    import_items(place.store, place.project, [new_item(50, part="gold", expected=known)], Imported())
+    found = place.client("service").get(f"/api/projects/{place.project.id}/machine-items?judge=j").json()
+    assert "question 50" in {one["prompt"][0]["content"] for one in found}
 
 
 def test_a_whole_way_through_the_api(place: Place, tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ from heedful.feedback.projects import (
 from heedful.feedback.queue import waiting
 from heedful.feedback.sheet import Sheet
 from heedful.feedback.store import Store
-from heedful.studio.access import SEES_ALL, Exporter, House, Known, Manager, Refused, Reviewer, project_for
+from heedful.studio.access import SEES_ALL, Exporter, House, Known, Manager, Need, Refused, Reviewer, project_for
 from heedful.studio.routes.shapes import Body, Done, ProjectCard, ProjectFull
 
 router = APIRouter(tags=["projects"])
@@ -108,15 +108,19 @@ def projects(studio: House, who: Known) -> list[ProjectCard]:
         rater_id = known_rater(connection, who.account.id)
         own = projects_of(connection, who.account.id)
         seen = [one for one in all_projects(connection) if who.account.role in SEES_ALL or one.id in own]
-        return [_card(connection, one, rater_id) for one in seen]
+        return [_card(connection, one, rater_id, who.may(Need.REVIEW)) for one in seen]
 
 
-def _card(connection: Connection, of: Project, rater_id: int) -> ProjectCard:
-    counts, mine = progress(connection, of.id), judged_by(connection, of.id, rater_id)
-    return ProjectCard(
-        id=of.id, name=of.name, about=of.about, open=of.open, sheet=of.sheet, mine=mine,
-        items=counts.items, begun=counts.begun, complete=counts.complete,
+def _card(connection: Connection, of: Project, rater_id: int, counted: bool) -> ProjectCard:
+    """counted: with the items' numbers, which beside `mine` would tell a rater which items are hidden checks."""
+    card = ProjectCard(
+        id=of.id, name=of.name, about=of.about, open=of.open, sheet=of.sheet,
+        mine=judged_by(connection, of.id, rater_id),
     )  # fmt: skip
+    if not counted:
+        return card
+    counts = progress(connection, of.id)
+    return card.model_copy(update={"items": counts.items, "begun": counts.begun, "complete": counts.complete})
 
 
 @router.post("/projects")

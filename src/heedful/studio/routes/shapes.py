@@ -64,7 +64,7 @@ class Task(BaseModel):
 
 
 class ProjectCard(BaseModel):
-    """A project as its list shows it."""
+    """A project as its list shows it; the items' numbers are for those who review."""
 
     id: int
     name: str
@@ -72,9 +72,9 @@ class ProjectCard(BaseModel):
     open: bool
     sheet: Sheet
     mine: int
-    items: int
-    begun: int
-    complete: int
+    items: int | None = None
+    begun: int | None = None
+    complete: int | None = None
 
 
 class ProjectFull(BaseModel):
