@@ -108,6 +108,61 @@ def test_checks_need_an_order_and_take_it_from_the_row(store: Store, make: Make,
     assert row.part == "gold" and row.expected["verdict"] == "prefer" and row.target == 0
 
 
+def test_a_label_that_the_sheet_cannot_hold_is_named_and_the_rest_goes_in(
+    store: Store, make: Make, tmp_path: Path
+) -> None:
+    rated = {"chosen": "good", "rejected": "bad", "rater": "judge-1", "rater_kind": "ai"}
+    rows = [rated | {"prompt": "q1", "tie": True}, rated | {"prompt": "q2"}]
+    path = write(tmp_path / "hh.jsonl", rows)
+    project = make(0, sheet=PRESETS["hh"].sheet)
+    for items, labels in ((2, 1), (0, 0)):  # and importing again goes through as well
+        report = import_file(store, project.id, path)
+        assert (report.items, report.labels, report.fault_count) == (items, labels, 1)
+        assert "hh.jsonl:1" in report.faults[0] and "choose one answer" in report.faults[0]
+    much = write(tmp_path / "much.jsonl", [rated | {"prompt": "q", "margin": 4.0}])
+    report = import_file(store, make(0, name="pairs").id, much)
+    assert report.items == 1 and "much.jsonl:1" in report.faults[0] and "from 1 to 3" in report.faults[0]
+    compared = write(tmp_path / "steps.jsonl", rows[1:])
+    report = import_file(store, make(0, name="steps", sheet=PRESETS["steps"].sheet).id, compared)
+    assert report.items == 2 and "steps.jsonl:1" in report.faults[0] and "compares nothing" in report.faults[0]
+
+
+def test_two_answers_on_a_sheet_of_ranks_are_ranked(
+    store: Store, make: Make, people: list[int], tmp_path: Path
+) -> None:
+    project = make(0, plain(gold=0.5), sheet=PRESETS["rank"].sheet)
+    row = {"prompt": "q", "chosen": "good", "rejected": "bad"}
+    rows = [row | {"rater": "j", "rater_kind": "ai"}, row | {"prompt": "q2", "part": "gold"}]
+    report = import_file(store, project.id, write(tmp_path / "a.jsonl", rows))
+    assert (report.items, report.labels, report.faults) == (2, 1, [])
+    with store.read() as connection:
+        expected = connection.execute(select(item.c.expected).where(item.c.part == "gold")).scalar_one()
+        assert expected == {"ranks": [0, 1]}
+        assert [label.value for label in read_labels(connection, project)] == [{"ranks": [0, 1]}]
+
+
+RANKED = {"prompt": "q", "completions": ["a", "b", "c"], "ranks": [2, 0, 1]}
+
+
+def test_a_check_of_three_answers_is_three_checks_and_a_label_of_three_three_labels(
+    store: Store, make: Make, tmp_path: Path
+) -> None:
+    project = make(0)
+    rows = [RANKED | {"part": "gold", "explanation": "why"}, RANKED | {"prompt": "q2", "rater": "j"}]
+    report = import_file(store, project.id, write(tmp_path / "a.jsonl", rows))
+    assert (report.items, report.labels, report.faults) == (6, 3, [])
+    with store.read() as connection:
+        checks = connection.execute(select(item.c.expected, item.c.explanation).where(item.c.part == "gold")).all()
+        found = [one.ranking() for one in read_labels(connection, project)]
+    assert [row.expected["preferred"] for row in checks] == [1, 1, 0]  # b over a, c over a, b over c
+    assert {row.explanation for row in checks} == {"why"}
+    better = {one.completions[one.ranks.index(0)] + one.completions[one.ranks.index(1)] for one in found if one}
+    assert better == {"ba", "ca", "bc"}
+    steps = make(0, name="steps", sheet=PRESETS["steps"].sheet)
+    report = import_file(store, steps.id, write(tmp_path / "b.jsonl", rows[:1]))
+    assert report.items == 0 and "compares answers" in report.faults[0]
+
+
 def test_a_file_of_another_kind_is_refused(store: Store, make: Make, tmp_path: Path) -> None:
     project = make(0)
     with pytest.raises(InputError, match="no such file"):

@@ -17,7 +17,7 @@ import json
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations, islice
 from pathlib import Path
 from typing import Any
@@ -57,7 +57,8 @@ class NewItem:
     explanation: str = ""
     priority: int = 0
     scores: tuple[tuple[float, ...], ...] = ()
-    label: Ranking | None = None  # a judgement that came with the row
+    label: Ranking | None = None  # a judgement that came with the row; of a check, its right answer
+    where: str = ""  # the row's place in its file
     salt: str = ""  # tells apart turns of chats in which the very same was said
 
 
@@ -109,20 +110,27 @@ def _items(path: Path, sheet: Sheet, done: Imported) -> Iterator[NewItem]:
             match kind:
                 case None:
                     new = _from_responses(row)
-                    yield from fitting(new, sheet)
+                    yield from _placed(new, sheet, where, done)
                 case Format.COMPLETION | Format.UNPAIRED:
                     candidates.append(to_completion(row, kind))
                 case _ if kind is Format.RANKING or kind in PREFERENCES:
-                    yield from fitting(_from_ranking(to_ranking(row, kind)), sheet)
+                    yield from _placed(_from_ranking(to_ranking(row, kind)), sheet, where, done)
                 case _:
                     raise RowFault("", f"a row of {kind.value}", "answers to compare", "import another file")
         except RowFault as fault:
             done.fault(fault.at(where))
     for gathered in gather(candidates):
+        where = f"{path}, prompt {gathered.prompt.id}"
         try:
-            yield from fitting(_from_candidates(gathered), sheet)
+            yield from _placed(_from_candidates(gathered), sheet, where, done)
         except RowFault as fault:
-            done.fault(fault.at(f"{path}, prompt {gathered.prompt.id}"))
+            done.fault(fault.at(where))
+
+
+def _placed(new: NewItem, sheet: Sheet, where: str, done: Imported) -> Iterator[NewItem]:
+    if new.label and new.label.rater and new.part == "main" and sheet.compare == "none":
+        done.fault(Fault(where, "", "a comparison", "none: the sheet compares nothing", "its answers go in without it"))
+    yield from (replace(one, where=where) for one in fitting(new, sheet))
 
 
 Placed = tuple[str, dict[str, Any], Format | None]
@@ -202,11 +210,10 @@ def _with_extras(new: NewItem, ranking: Ranking | None) -> NewItem:
         answers=new.answers,
         sources=new.sources,
         part=part,
-        expected=answered_of(ranking) if ranking and part != "main" else None,
         explanation=str(own.get("explanation") or ""),
         priority=int(priority),
         scores=_scores(own.get("scores"), len(new.answers)),
-        label=ranking if ranking and part == "main" and ranking.rater else None,
+        label=ranking if ranking and (part != "main" or ranking.rater) else None,
     )
 
 
@@ -223,9 +230,9 @@ def _scores(value: Any, answers: int) -> tuple[tuple[float, ...], ...]:
     return scores
 
 
-def answered_of(ranking: Ranking) -> Answered:
-    """A ranking as a filled-in sheet; of two answers, as a preference."""
-    if len(ranking.completions) > 2:
+def answered_of(ranking: Ranking, sheet: Sheet) -> Answered:
+    """A ranking as this sheet, filled in: in ranks, or as a preference of two answers."""
+    if sheet.compare == "rank":
         levels = sorted(set(ranking.ranks))
         return Answered(ranks=tuple(levels.index(rank) for rank in ranking.ranks))
     if ranking.ranks[0] == ranking.ranks[1]:
@@ -235,7 +242,10 @@ def answered_of(ranking: Ranking) -> Answered:
 
 
 def fitting(new: NewItem, sheet: Sheet) -> Iterator[NewItem]:
-    """The item as the sheet can show it: every pair of its answers, all of them, or each by itself."""
+    """The item as the sheet can show it: every pair of its answers, all of them, or each by itself.
+
+    A check stays one, and what was said of the answers is said of each pair. RowFault: the sheet can't show the item.
+    """
     if len(set(new.answers)) < len(new.answers):
         raise RowFault("", "two equal answers", "different answers", "remove one of them")
     match sheet.compare:
@@ -244,27 +254,49 @@ def fitting(new: NewItem, sheet: Sheet) -> Iterator[NewItem]:
                 raise RowFault(
                     "", f"{len(new.answers)} answers", f"{FEWEST} to {MOST} of them", "split or drop the row"
                 )
-            yield new
+            yield _part_of(new, range(len(new.answers)), sheet)
         case "pair":
             if len(new.answers) < FEWEST:
                 raise RowFault("", "a single answer", "two different ones", "sample more answers to this prompt")
-            for places in combinations(range(len(new.answers)), 2):
-                yield _part_of(new, places)
+            yield from [_part_of(new, places, sheet) for places in combinations(range(len(new.answers)), 2)]
         case "none":
-            for place in range(len(new.answers)):
-                yield _part_of(new, (place,))
+            if new.label and new.part != "main":
+                raise RowFault("part", f"'{new.part}'", "a sheet that compares answers", "leave the column out")
+            yield from [_part_of(new, (place,), sheet) for place in range(len(new.answers))]
 
 
-def _part_of(new: NewItem, places: Sequence[int]) -> NewItem:
-    if len(places) == len(new.answers):
-        return new
-    return NewItem(
-        prompt=new.prompt,
+def _part_of(new: NewItem, places: Sequence[int], sheet: Sheet) -> NewItem:
+    label = _among(new.label, places) if new.label and len(places) > 1 else None
+    check = label is not None and new.part != "main"
+    return replace(
+        new,
         answers=tuple(new.answers[place] for place in places),
         sources=tuple(new.sources[place] for place in places),
-        priority=new.priority,
         scores=tuple(new.scores[place] for place in places) if new.scores else (),
+        expected=_expected(label, sheet) if label and check else new.expected,
+        label=None if check else label,
     )
+
+
+def _among(ranking: Ranking, places: Sequence[int]) -> Ranking:
+    """What a ranking says of some of its answers."""
+    pairs = list(combinations(range(len(ranking.completions)), 2))
+    margins = dict(zip(pairs, ranking.margins, strict=True)) if ranking.margins else {}
+    return replace(
+        ranking,
+        completions=tuple(ranking.completions[place] for place in places),
+        ranks=tuple(ranking.ranks[place] for place in places),
+        sources=tuple(ranking.sources[place] for place in places) if ranking.sources else (),
+        margins=tuple(margins[pair] for pair in combinations(places, 2)) if margins else (),
+    )
+
+
+def _expected(ranking: Ranking, sheet: Sheet) -> Answered:
+    """The right answer of a check. RowFault: no rater could give it on this sheet."""
+    found = answered_of(ranking, sheet)
+    if found.verdict == "tie" and "tie" not in sheet.ties:
+        raise RowFault("part", "a check whose answers are equal", "an order: the sheet has no ties", "drop the row")
+    return found
 
 
 # ── items to tables ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -298,7 +330,7 @@ def add_items(connection: Connection, of: Project, chunk: Sequence[NewItem], epo
     done.there_already += len(there) + len(chunk) - len(items)
     if lowest := [row["place"] for key, (row, _) in items.items() if key not in there]:
         back_to(connection, of.id, min(lowest))
-    done.labels += _keep_labels(connection, of, [(key, new) for key, (_, new) in items.items() if new.label])
+    _keep_labels(connection, of, [(key, new) for key, (_, new) in items.items() if new.label], done)
 
 
 def _written(new: NewItem) -> Iterator[tuple[str, str]]:
@@ -356,19 +388,25 @@ def _there(connection: Connection, of: Project, keys: Mapping[str, Any]) -> set[
     return set(connection.execute(query).scalars())
 
 
-def _keep_labels(connection: Connection, of: Project, labelled: Sequence[tuple[str, NewItem]]) -> int:
-    """Judgements that came with the rows, under their raters' names."""
-    kept = 0
+def _keep_labels(connection: Connection, of: Project, labelled: Sequence[tuple[str, NewItem]], done: Imported) -> None:
+    """Judgements that came with the rows, under their raters' names; one that the sheet can't hold is named."""
     for key, new in labelled:
-        assert new.label is not None
-        where = (item.c.project_id == of.id, item.c.key == key)
-        row = connection.execute(select(item.c.id, item.c.completions).where(*where)).one()
-        query = select(completion.c.id, completion.c.text).where(completion.c.id.in_(row.completions))
-        texts = {one.id: one.text for one in connection.execute(query)}
-        stored = tuple(new.answers.index(texts[number]) for number in row.completions)
-        inverse = tuple(stored.index(place) for place in range(len(stored)))
-        rater_id = rater_named(connection, new.label.rater_kind, new.label.rater)
-        answered = in_stored_order(answered_of(new.label), inverse)
-        client_uuid = str(uuid.uuid5(NAMESPACE, f"{of.id}/{row.id}/{rater_id}"))
-        kept += add_machine_label(connection, of, row.id, rater_id, answered, client_uuid, time.time())
-    return kept
+        try:
+            done.labels += _keep_label(connection, of, key, new)
+        except InputError as error:
+            mend = "the item is in without it; mend the row and import it again, or give the project another sheet"
+            done.fault(Fault(new.where, "", f"a label that can't be kept ({error})", "one that fits", mend))
+
+
+def _keep_label(connection: Connection, of: Project, key: str, new: NewItem) -> bool:
+    assert new.label is not None
+    where = (item.c.project_id == of.id, item.c.key == key)
+    row = connection.execute(select(item.c.id, item.c.completions).where(*where)).one()
+    query = select(completion.c.id, completion.c.text).where(completion.c.id.in_(row.completions))
+    texts = {one.id: one.text for one in connection.execute(query)}
+    stored = tuple(new.answers.index(texts[number]) for number in row.completions)
+    inverse = tuple(stored.index(place) for place in range(len(stored)))
+    answered = in_stored_order(answered_of(new.label, of.sheet), inverse)
+    rater_id = rater_named(connection, new.label.rater_kind, new.label.rater)
+    client_uuid = str(uuid.uuid5(NAMESPACE, f"{of.id}/{row.id}/{rater_id}"))
+    return add_machine_label(connection, of, row.id, rater_id, answered, client_uuid, time.time())
