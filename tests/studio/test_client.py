@@ -13,6 +13,8 @@ from tests.studio.conftest import Place
 
 from heedful.errors import InputError, ResourceError
 from heedful.feedback.accounts import create_token
+from heedful.feedback.figures import figures
+from heedful.feedback.labels import read_labels
 from heedful.studio.client import StudioClient
 
 
@@ -44,6 +46,12 @@ def test_a_judge_labels_everything_once_and_says_what_it_saw(studio: StudioClien
         row = json.loads(line)
         best = row["completions"][row["ranks"].index(0)][0]["content"]
         assert best.endswith(".0") and row["rater_kind"] == "ai"
+    with place.store.read() as connection:
+        labels = list(read_labels(connection, place.project))
+        [judge] = figures(connection, place.project.id, names=False).raters
+    assert {label.shown for label in labels} == {(0, 1), (1, 0)}  # as drawn
+    first = sum(label.shown[0] == label.value["preferred"] for label in labels)
+    assert (judge.decided, judge.first) == (6, first)
 
 
 def test_items_go_in_and_answers_come_back(studio: StudioClient, place: Place, tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ def _count(of: dict[str, int], row: Any) -> None:
     if row.part == "gold":
         of["gold"] += row.n
         of["gold_right"] += row.n if row.agrees == 1 else 0
-    if row.verdict == "prefer":
+    if row.verdict == "prefer" and row.choice >= 0:  # the order in which the answers were seen is known
         of["decided"] += row.n
         of["first"] += row.n if row.choice == 0 else 0
 

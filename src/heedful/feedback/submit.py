@@ -223,22 +223,32 @@ def settled(people: Sequence[str], machines: Sequence[str]) -> bool:
 
 
 def add_machine_label(
-    connection: Connection, of: Project, item_id: int, rater_id: int, answered: Answered, client_uuid: str, now: float
+    connection: Connection,
+    of: Project,
+    item_id: int,
+    rater_id: int,
+    answered: Answered,
+    client_uuid: str,
+    now: float,
+    shown: Sequence[int] = (),
 ) -> bool:
     """A label by an AI judge, a simulated rater or an earlier study, in stored order. It takes no person's place.
 
-    False: this rater's label was here before and stays. InputError: it is not what the sheet asks.
+    shown: stored places in the order in which the rater saw the answers; empty where that isn't known, and then no
+    place is counted. False: this rater's label was here before and stays. InputError: it is not what the sheet asks.
     """
     row = connection.execute(select(item).where(item.c.id == item_id).with_for_update()).one()
     check(answered, _without_reason(of), len(row.completions), _steps(connection, of, row))
     where = (assignment.c.item_id == item_id, assignment.c.rater_id == rater_id)
     if connection.execute(select(assignment.c.id).where(*where)).first():
         return False
-    shown = list(range(len(row.completions)))
+    if shown and sorted(shown) != list(range(len(row.completions))):
+        raise InputError(f"shown: give each place from 0 to {len(row.completions) - 1} once, or leave it out")
     held = insert_one(
         connection, assignment, project_id=of.id, item_id=item_id, rater_id=rater_id, slot=None, part=row.part,
-        shown=shown, state="done", late=False, leased_at=now, expires_at=now, closed_at=now, judgement_id=None,
-        choice=_choice(answered), verdict=verdict_of(answered), agrees=-1,
+        shown=list(shown), state="done", late=False, leased_at=now, expires_at=now, closed_at=now, judgement_id=None,
+        choice=_choice(in_shown_order(answered, tuple(shown))) if shown else -1, verdict=verdict_of(answered),
+        agrees=-1,
     )  # fmt: skip
     digest = _digest(held, _compact(answered))
     key = insert_one(

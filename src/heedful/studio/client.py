@@ -104,4 +104,4 @@ class StudioClient:
         shown = tuple(random.Random(f"{seed}/{judge}/{one.item}").sample(range(n), n))
         said = read_answered(decide(one.prompt, [one.answers[place] for place in shown]))
         value = in_stored_order(said, shown).model_dump(mode="json", exclude_defaults=True)
-        return {"item": one.item, "client_uuid": str(uuid.uuid4()), "value": value}
+        return {"item": one.item, "client_uuid": str(uuid.uuid4()), "value": value, "shown": shown}

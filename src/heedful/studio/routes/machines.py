@@ -11,7 +11,7 @@ from sqlalchemy import exists, select
 
 from heedful.errors import HeedfulError
 from heedful.feedback.projects import rater_named
-from heedful.feedback.sheet import read_answered
+from heedful.feedback.sheet import MOST, read_answered
 from heedful.feedback.submit import Reused, add_machine_label
 from heedful.feedback.tables import assignment, completion, item, prompt, rater
 from heedful.studio.access import House, Machine, project_for
@@ -29,11 +29,12 @@ class MachineItem(BaseModel):
 
 
 class MachineLabel(Body):
-    """One label, in stored order."""
+    """One label, in stored order; `shown`: stored places in the order in which the judge saw them, if it is known."""
 
     item: int
     client_uuid: UUID
     value: dict[str, Any]
+    shown: list[int] = Field(default=[], max_length=MOST)
 
 
 class MachineLabels(Body):
@@ -101,7 +102,7 @@ def add_labels(project_id: int, body: MachineLabels, studio: House, who: Machine
                     raise Reused(f"this project has no item {label.item}")
                 answered = read_answered(label.value)
                 new = add_machine_label(
-                    connection, of, label.item, rater_id, answered, str(label.client_uuid), studio.clock()
+                    connection, of, label.item, rater_id, answered, str(label.client_uuid), studio.clock(), label.shown
                 )
                 report.saved += new
                 report.there_already += not new
