@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,14 +14,17 @@ from tests.feedback.conftest import plain, say
 
 from heedful.data.sources import read_demonstrations, read_rankings
 from heedful.errors import InputError
+from heedful.feedback.figures import figures
 from heedful.feedback.intake import import_file
 from heedful.feedback.judgements import raw_row
 from heedful.feedback.labels import read_labels, rows_of
 from heedful.feedback.order import ensemble_gap, narrowing, reorder
 from heedful.feedback.presets import PRESETS
-from heedful.feedback.projects import Project
+from heedful.feedback.projects import Project, rater_named
 from heedful.feedback.queue import lease
+from heedful.feedback.sheet import Answered
 from heedful.feedback.store import Store
+from heedful.feedback.submit import add_machine_label
 from heedful.feedback.tables import assignment, item
 
 Make = Callable[..., Project]
@@ -127,6 +131,17 @@ def test_a_label_that_the_sheet_cannot_hold_is_named_and_the_rest_goes_in(
     assert report.items == 2 and "steps.jsonl:1" in report.faults[0] and "compares nothing" in report.faults[0]
 
 
+def test_places_that_nobody_saw_are_not_counted(store: Store, make: Make, tmp_path: Path) -> None:
+    project = make(0)
+    row = {"prompt": "q", "chosen": "good", "rejected": "bad", "rater": "ada"}
+    import_file(store, project.id, write(tmp_path / "pairs.jsonl", [row, row | {"prompt": "q2"}]))
+    with store.read() as connection:
+        found = figures(connection, project.id, names=False)
+        labels = list(read_labels(connection, project))
+    assert found.side.n == found.side.first == 0 and found.verdicts == {"prefer": 2}
+    assert [label.shown for label in labels] == [(), ()]
+
+
 def test_two_answers_on_a_sheet_of_ranks_are_ranked(
     store: Store, make: Make, people: list[int], tmp_path: Path
 ) -> None:
@@ -161,6 +176,21 @@ def test_a_check_of_three_answers_is_three_checks_and_a_label_of_three_three_lab
     steps = make(0, name="steps", sheet=PRESETS["steps"].sheet)
     report = import_file(store, steps.id, write(tmp_path / "b.jsonl", rows[:1]))
     assert report.items == 0 and "compares answers" in report.faults[0]
+
+
+def test_equal_texts_of_two_models_keep_their_names(store: Store, make: Make, tmp_path: Path) -> None:
+    project = make(0)
+    swapped = PAIR | {"response_a": "two", "response_b": "one"}
+    for _ in range(2):  # and again adds nothing
+        report = import_file(store, project.id, write(tmp_path / "a.jsonl", [PAIR, swapped]))
+    assert report.there_already == 2
+    with store.write() as connection:
+        judge = rater_named(connection, "ai", "j")
+        for key in list(connection.execute(select(item.c.id)).scalars()):
+            add_machine_label(connection, project, key, judge, Answered(verdict="tie"), str(uuid.uuid4()), 1.0)
+        labels = list(read_labels(connection, project))
+    found = [dict(zip(one.completions, one.sources, strict=True)) for one in labels]
+    assert found == [{"one": "sft", "two": "ppo"}, {"two": "sft", "one": "ppo"}]
 
 
 def test_a_file_of_another_kind_is_refused(store: Store, make: Make, tmp_path: Path) -> None:

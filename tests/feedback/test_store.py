@@ -10,18 +10,19 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import text
+from sqlalchemy import select, text
 from sqlalchemy.exc import DBAPIError
 
 from heedful.errors import InputError, ResourceError
 from heedful.feedback.accounts import verify
 from heedful.feedback.audit import broken_at, note
 from heedful.feedback.backup import copy_database, restore
+from heedful.feedback.intake import completion_key
 from heedful.feedback.labels import read_labels
 from heedful.feedback.migrate import HEAD, SCRIPTS, version_of
 from heedful.feedback.projects import Project, find_project
 from heedful.feedback.store import Store, database_url, open_store
-from heedful.feedback.tables import metadata
+from heedful.feedback.tables import completion, metadata
 
 
 def test_the_scripts_make_the_tables_that_the_code_knows(store: Store) -> None:
@@ -164,6 +165,8 @@ def test_a_database_of_the_first_tables_opens_and_keeps_all_that_it_held(tmp_pat
         [label] = read_labels(connection, project)
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
         assert verify(connection, "ada", "a plain pass phrase")
+        written = connection.execute(select(completion)).all()
+        assert written and all(one.key == completion_key(one.source, one.text) for one in written)
     assert label.value["verdict"] == "both_bad" and label.revision == 2 and version_of(store) == HEAD
     with pytest.raises(DBAPIError, match="append-only"), store.write() as connection:
         connection.execute(text("DELETE FROM judgement"))

@@ -309,10 +309,10 @@ def add_items(connection: Connection, of: Project, chunk: Sequence[NewItem], epo
     insert_new(connection, prompt, [_prompt_row(of, key, one) for key, one in prompts.items()])
     query = select(prompt.c.key, prompt.c.id).where(prompt.c.project_id == of.id, prompt.c.key.in_(prompts))
     ids = {row.key: row.id for row in connection.execute(query)}
-    texts = {(ids[_prompt_key(new.prompt)], text): source for new in chunk for text, source in _written(new)}
+    written = {(ids[_prompt_key(new.prompt)], *one) for new in chunk for one in _written(new)}
     rows = [
-        {"prompt_id": owner, "key": _hash(text), "text": text, "source": source}
-        for (owner, text), source in texts.items()
+        {"prompt_id": owner, "key": completion_key(source, text), "text": text, "source": source}
+        for owner, text, source in sorted(written)
     ]
     insert_new(connection, completion, rows)
     query_2 = select(completion.c.prompt_id, completion.c.key, completion.c.id).where(
@@ -322,7 +322,7 @@ def add_items(connection: Connection, of: Project, chunk: Sequence[NewItem], epo
     items = {}
     for new in chunk:
         owner = ids[_prompt_key(new.prompt)]
-        row = _item_row(of, new, owner, [known[owner, _hash(text)] for text in new.answers], epoch)
+        row = _item_row(of, new, owner, [known[owner, key] for key in _completion_keys(new)], epoch)
         items[row["key"]] = (row, new)
     there = _there(connection, of, items)
     insert_new(connection, item, [row for key, (row, _) in items.items() if key not in there])
@@ -335,6 +335,15 @@ def add_items(connection: Connection, of: Project, chunk: Sequence[NewItem], epo
 
 def _written(new: NewItem) -> Iterator[tuple[str, str]]:
     return zip(new.answers, new.sources, strict=True)
+
+
+def completion_key(source: str, text: str) -> str:
+    """A completion is its text and who wrote it: two models may say the same, and each keeps its own."""
+    return _hash(source, text)
+
+
+def _completion_keys(new: NewItem) -> Iterator[str]:
+    return (completion_key(source, text) for text, source in _written(new))
 
 
 def _prompt_key(one: Prompt) -> str:
@@ -378,8 +387,9 @@ def item_key(connection: Connection, of: Project, new: NewItem) -> str:
     owner = connection.execute(
         select(prompt.c.id).where(prompt.c.project_id == of.id, prompt.c.key == _prompt_key(new.prompt))
     ).scalar_one()
-    keys = [_hash(text) for text in new.answers]
-    query = select(completion.c.id).where(completion.c.prompt_id == owner, completion.c.key.in_(keys))
+    query = select(completion.c.id).where(
+        completion.c.prompt_id == owner, completion.c.key.in_(list(_completion_keys(new)))
+    )
     return _key(new, owner, list(connection.execute(query).scalars()))
 
 
