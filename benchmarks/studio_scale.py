@@ -21,7 +21,8 @@ from typing import Any
 from starlette.testclient import TestClient
 
 from heedful.feedback.accounts import begin_session, create_account
-from heedful.feedback.intake import Imported, NewItem, import_items
+from heedful.feedback.fitting import NewItem
+from heedful.feedback.intake import Imported, import_items
 from heedful.feedback.presets import PRESETS
 from heedful.feedback.projects import Project, QueuePolicy, create_project, rater_for, read_project
 from heedful.feedback.store import Store, open_store

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from heedful.feedback.intake import Imported, NewItem, import_items
+from heedful.feedback.fitting import NewItem
+from heedful.feedback.intake import Imported, import_items
 from heedful.feedback.presets import PRESETS
 from heedful.feedback.projects import QueuePolicy, create_project, find_project, read_project
 from heedful.feedback.sheet import Answered

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection
 
-from heedful.feedback.intake import Imported, NewItem, import_items
+from heedful.feedback.fitting import NewItem
+from heedful.feedback.intake import Imported, import_items
 from heedful.feedback.presets import PRESETS
 from heedful.feedback.projects import Project, QueuePolicy, create_project, rater_named, read_project
 from heedful.feedback.sheet import Sheet

@@ -17,7 +17,8 @@ from tests.studio.payloads import PAYLOADS
 from tests.studio.test_kill import free_port
 
 from heedful.feedback.accounts import begin_session
-from heedful.feedback.intake import Imported, NewItem, import_items
+from heedful.feedback.fitting import NewItem
+from heedful.feedback.intake import Imported, import_items
 from heedful.feedback.judgements import Judgement
 from heedful.feedback.labels import read_labels
 from heedful.feedback.presets import PRESETS

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, func, select, update
 
-from heedful.feedback.intake import Imported, NewItem, add_items, item_key
+from heedful.feedback.fitting import NewItem
+from heedful.feedback.intake import Imported, add_items, item_key
 from heedful.feedback.projects import Project
 from heedful.feedback.queue import hold, next_place
 from heedful.feedback.store import insert_one

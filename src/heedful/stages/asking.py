@@ -12,7 +12,8 @@ from heedful.data.faults import RowFault
 from heedful.errors import InputError
 from heedful.evaluate.reward_report import judged_pairs, label_figures
 from heedful.feedback.awaited import awaited, item_numbers
-from heedful.feedback.intake import Imported, NewItem, fitting, import_items
+from heedful.feedback.fitting import NewItem, fitting
+from heedful.feedback.intake import Imported, import_items
 from heedful.feedback.labels import rankings_of, read_labels
 from heedful.feedback.presets import PRESETS
 from heedful.feedback.projects import Project, QueuePolicy, create_project, find_project, read_project

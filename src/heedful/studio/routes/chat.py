@@ -14,7 +14,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 from sqlalchemy import Connection, select, update
 
-from heedful.feedback.intake import NewItem
+from heedful.feedback.fitting import NewItem
 from heedful.feedback.projects import Project
 from heedful.feedback.sheet import Sheet, read_answered
 from heedful.feedback.store import AnyRow, insert_one
