@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
 import uuid
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -13,6 +15,7 @@ from tests.studio.conftest import Place
 from heedful.errors import ResourceError
 from heedful.feedback.presets import PRESETS
 from heedful.studio import speak
+from heedful.studio.routes import chat
 from heedful.studio.settings import Model
 
 
@@ -71,6 +74,55 @@ def test_the_same_words_in_two_conversations_are_two_items(place: Place, heard: 
         talk = client.post(f"/api/projects/{project.id}/conversations", json={}).json()
         assert len(say(client, talk["id"], "hello").json()["turns"]) == 1
     assert place.client("owner").get(f"/api/projects/{project.id}").json()["items"] == 3
+
+
+def test_a_model_that_is_gone_is_not_named(place: Place, heard: list[Any]) -> None:
+    project = place.add_project("talk", PRESETS["chat"].sheet, items=0)
+    client = place.client("rater")
+    talk = client.post(f"/api/projects/{project.id}/conversations", json={}).json()["id"]
+    place.app.state.studio = replace(
+        place.app.state.studio,
+        settings=replace(place.settings, models=(Model("third", "http://h"), place.settings.models[0])),
+    )
+    answer = say(client, talk, "hello")
+    assert answer.status_code == 409 and "not served any more" in answer.json()["error"]
+    assert not [name for name in ("first", "second", "third") if name in answer.text]
+
+
+@pytest.mark.parametrize("meanwhile", ["the same", "another turn", "the end"])
+def test_what_comes_while_the_models_answer(place: Place, monkeypatch: pytest.MonkeyPatch, meanwhile: str) -> None:
+    """Nothing of what was checked before the models were asked is taken for granted behind it."""
+    project = place.add_project("talk", PRESETS["chat"].sheet, items=0)
+    client = place.client("rater")
+    talk = client.post(f"/api/projects/{project.id}/conversations", json={}).json()["id"]
+    key, calls = str(uuid.uuid4()), 0
+
+    def ask(model: Model, messages: Any, **_: Any) -> str:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            if meanwhile == "the end":
+                assert client.post(f"/api/conversations/{talk}/end", json={}).status_code == 200
+            else:
+                assert say(client, talk, "hello", key if meanwhile == "the same" else "").status_code == 200
+        return f"{model.name} {calls}"
+
+    monkeypatch.setattr("heedful.studio.routes.chat.ask", ask)
+    answer = say(client, talk, "hello", key)
+    assert answer.status_code == (200 if meanwhile == "the same" else 409), answer.text
+    turns = client.get(f"/api/conversations/{talk}").json()["turns"]
+    assert len(turns) == (0 if meanwhile == "the end" else 1)
+
+
+def test_only_a_few_wait_for_the_models(place: Place, heard: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("heedful.studio.routes.chat._waiting", threading.BoundedSemaphore(1))
+    project = place.add_project("talk", PRESETS["chat"].sheet, items=0)
+    client = place.client("rater")
+    talk = client.post(f"/api/projects/{project.id}/conversations", json={}).json()["id"]
+    with chat._one_of_few():
+        answer = say(client, talk, "hello")
+    assert answer.status_code == 429 and "try again" in answer.json()["error"]
+    assert say(client, talk, "hello").status_code == 200  # given back, whatever came of it
 
 
 def test_another_raters_conversation_is_not_there(place: Place, heard: list[Any]) -> None:

@@ -6,7 +6,9 @@ So it is judged, changed, exported and trained on as all items are, with the con
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
 
@@ -29,6 +31,8 @@ from heedful.studio.tasks import read_tasks
 
 router = APIRouter(tags=["chat"])
 TURNS = 40
+AT_ONCE = 8  # requests that wait for models at one time, so that labelling never waits for a thread
+_waiting = threading.BoundedSemaphore(AT_ONCE)
 
 
 class Begin(Body):
@@ -79,9 +83,20 @@ class Spoken(BaseModel):
     tree: list[Any]
 
 
+@contextmanager
+def _one_of_few() -> Iterator[None]:
+    """Refused with 429: as many as may already wait for the models."""
+    if not _waiting.acquire(blocking=False):
+        raise Refused(429, "the models are busy with others; try again in a moment")
+    try:
+        yield
+    finally:
+        _waiting.release()
+
+
 def _own(connection: Connection, conversation_id: int, rater_id: int) -> AnyRow:
     where = (conversation.c.id == conversation_id, conversation.c.rater_id == rater_id)
-    row = connection.execute(select(conversation).where(*where)).first()
+    row = connection.execute(select(conversation).where(*where).with_for_update()).first()
     if row is None:
         raise Refused(404, "there is no such conversation of yours")
     return row
@@ -98,7 +113,8 @@ def playground(body: Ask, studio: House, who: Manager) -> list[Spoken]:
     """Answers of several models, not blind, and not kept."""
     chosen = [model_named(studio.settings, name) for name in body.models]
     messages = [{"role": m.role, "content": m.content} for m in body.messages]
-    texts = [ask(model, messages, temperature=body.temperature) for model in chosen]
+    with _one_of_few():
+        texts = [ask(model, messages, temperature=body.temperature) for model in chosen]
     return [Spoken(model=model.name, text=text, tree=tree(text)) for model, text in zip(chosen, texts, strict=True)]
 
 
@@ -150,24 +166,46 @@ def say(conversation_id: int, body: Say, studio: House, who: Labeller) -> Talk:
     with studio.store.read() as connection:
         row = _own(connection, conversation_id, rater_id)
         of = project_for(connection, who, row.project_id)
-        there = connection.execute(select(turn.c.id).where(turn.c.client_uuid == str(body.client_uuid))).first()
-        if there:
+        if _was_said(connection, row, body):
             return _talk(connection, of, row, studio.clock())
-        messages = _so_far(connection, row)
-    if not row.open or len(messages) >= 2 * TURNS:
-        raise Refused(409, "this conversation has ended; begin another")
-    messages += [Message("user", body.text)]
-    answers = _answers(studio, row.models, messages)
-    with studio.store.write() as connection:
+        earlier = _going_on(connection, row)
+    messages = [*earlier, Message("user", body.text)]
+    with _one_of_few():
+        answers = _answers(studio, row.models, messages)
+    with studio.store.write() as connection:  # the models took their time: another tab may have gone on meanwhile
+        row = _own(connection, conversation_id, rater_id)
+        if _was_said(connection, row, body):
+            return _talk(connection, of, row, studio.clock())
+        if _going_on(connection, row) != earlier:
+            raise Refused(409, "this conversation went on in another tab; open it again to see it")
         found = Prompt(id=prompt_id(messages), messages=tuple(messages), meta={"conversation": conversation_id})
         new = NewItem(prompt=found, answers=answers, sources=tuple(row.models), part="chat", salt=str(body.client_uuid))
         add_turn(connection, of, conversation_id, rater_id, new, body.text, str(body.client_uuid), studio.clock())
         return _talk(connection, of, row, studio.clock())
 
 
+def _was_said(connection: Connection, row: AnyRow, body: Say) -> bool:
+    """Whether this very turn is in the conversation. Refused: its id is another conversation's."""
+    query = select(turn.c.conversation_id).where(turn.c.client_uuid == str(body.client_uuid))
+    found = connection.execute(query).scalar()
+    if found not in (None, row.id):
+        raise Refused(409, "this turn's id was used in another conversation; nothing was changed")
+    return found is not None
+
+
+def _going_on(connection: Connection, row: AnyRow) -> list[Message]:
+    """What was said so far. Refused: the conversation has ended, or its last answers are not judged."""
+    messages = _so_far(connection, row)
+    if not row.open or len(messages) >= 2 * TURNS:
+        raise Refused(409, "this conversation has ended; begin another")
+    return messages
+
+
 def _answers(studio: Studio, names: Sequence[str], messages: Sequence[Message]) -> tuple[str, ...]:
     """Two different answers: a model that says the same as the other is asked once more."""
     rows = [{"role": m.role, "content": m.content} for m in messages]
+    if not set(names) <= {model.name for model in studio.settings.models}:  # a rater is told no names
+        raise Refused(409, "a model of this conversation is not served any more; begin another")
     first, second = (model_named(studio.settings, name) for name in names)
     texts = ask(first, rows), ask(second, rows)
     if texts[0] == texts[1]:
