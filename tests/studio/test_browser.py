@@ -230,6 +230,27 @@ def test_a_lost_connection_loses_nothing(seen: Seen) -> None:
     seen.wrong[:] = [text for text in seen.wrong if "ERR_INTERNET_DISCONNECTED" not in text]
 
 
+def test_an_answer_waits_while_somebody_else_is_signed_in(seen: Seen) -> None:
+    page, place = seen.open(seen.place.project), seen.place
+    secrets = {}
+    with place.store.write() as connection:
+        for role in ("reviewer", "rater"):
+            secrets[role] = begin_session(connection, place.accounts[role], time.time())
+
+    def sign_in(role: str) -> None:
+        page.context.add_cookies([{"name": "heedful_session", "value": secrets[role], "url": seen.url}])
+
+    sign_in("reviewer")
+    page.keyboard.press("1")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#saved[data-state=waiting]")
+    assert "Somebody else" in page.locator("#saved").inner_text()
+    assert seen.judgements(place.project, 0) == []
+    sign_in("rater")
+    assert len(seen.judgements(place.project, 1)) == 1
+    seen.wrong[:] = [text for text in seen.wrong if "status of 400" not in text]
+
+
 def test_a_draft_outlives_a_reload(seen: Seen) -> None:
     page = seen.open(seen.place.project)
     page.fill(".reason", "half a thou")

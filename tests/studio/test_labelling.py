@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import uuid
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,10 @@ from tests.studio.conftest import Place
 from heedful.data.sources import read_rankings
 from heedful.feedback.intake import Imported, import_items
 from heedful.feedback.presets import PRESETS
-from heedful.feedback.projects import change_project
+from heedful.feedback.projects import change_project, rater_for
 from heedful.feedback.sheet import Answered
-from heedful.feedback.tables import assignment
+from heedful.feedback.submit import add_machine_label
+from heedful.feedback.tables import assignment, item
 
 PREFER = {"verdict": "prefer", "preferred": 0, "strength": 3}
 
@@ -133,6 +135,32 @@ def test_a_whole_way_through_the_api(place: Place, tmp_path: Path) -> None:
     assert figures["side"] == {"n": 6, "first": 6, "share": 1.0, "p": pytest.approx(0.0412, abs=1e-3)}
     assert figures["raters"][0]["name"] == "" and figures["verdicts"] == {"prefer": 6}
     assert place.client("owner").get(f"/api/projects/{place.project.id}/figures").json()["raters"][0]["name"] == "rater"
+
+
+def test_an_answer_under_way_is_kept_though_its_rater_left_the_project(place: Place) -> None:
+    client = place.client("rater")
+    number = desk(client, place.project.id)["tasks"][0]["assignment"]
+    place.client("owner").delete(f"/api/projects/{place.project.id}/members/{place.accounts['rater']}")
+    assert client.post(f"/api/projects/{place.project.id}/desk").status_code == 404
+    assert client.post(f"/api/assignments/{number}/judgements", json=submission()).status_code == 200
+
+
+def test_a_label_that_was_imported_under_ones_own_name_can_be_changed(place: Place) -> None:
+    project = place.add_project("ranks", PRESETS["rank"].sheet, items=1, answers=3)
+    with place.store.write() as connection:
+        mine = rater_for(connection, place.accounts["rater"])
+        number = connection.execute(select(item.c.id).where(item.c.project_id == project.id)).scalar_one()
+        said = Answered(ranks=(2, 0, 1))
+        add_machine_label(connection, project, number, mine, said, str(uuid.uuid4()), time.time())
+    client = place.client("rater")
+    [past] = client.get(f"/api/projects/{project.id}/mine").json()
+    task = client.get(f"/api/assignments/{past['id']}").json()
+    assert [one["text"] for one in task["answers"]] == [f"answer 0.{i}" for i in range(3)]
+    assert task["filled_in"] == {"ranks": [2, 0, 1]}
+    changed = client.post(f"/api/assignments/{past['id']}/judgements", json=submission({"ranks": [0, 1, 2]}))
+    assert changed.status_code == 200
+    row = place.client("owner").get(f"/api/projects/{project.id}/export?kind=raw").json()
+    assert row["shown"] == [0, 1, 2] and row["value"] == {"ranks": [0, 1, 2]}
 
 
 def test_a_retry_is_answered_alike_and_another_answer_is_not(place: Place) -> None:

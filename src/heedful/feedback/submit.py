@@ -60,7 +60,7 @@ def submit(
     if earlier := _earlier(connection, client_uuid, digest):
         return Submitted(earlier.id, earlier.revision, True, held.late, _feedback(connection, held, of))
     row = connection.execute(select(item).where(item.c.id == held.item_id).with_for_update()).one()
-    shown = tuple(held.shown)
+    shown = order_seen(held.shown, len(row.completions))
     answered = read_answered(value)
     check(answered, of.sheet, len(shown), _steps(connection, of, row))
     stored = in_stored_order(answered, shown)
@@ -76,7 +76,7 @@ def submit(
         seconds=seconds,
         created_at=now,
     )
-    late = _close(connection, held, row, key, answered, now)
+    late = _close(connection, held, row, key, answered, shown, now)
     connection.execute(delete(draft).where(draft.c.assignment_id == assignment_id))
     if held.part == "main":
         ask_more(connection, of, held.item_id)
@@ -117,7 +117,20 @@ def _compact(answered: Answered) -> dict[str, Any]:
     return answered.model_dump(mode="json", exclude_defaults=True)
 
 
-def _close(connection: Connection, held: AnyRow, row: AnyRow, key: int, answered: Answered, now: float) -> bool:
+def order_seen(shown: Sequence[int], answers: int) -> tuple[int, ...]:
+    """Stored places in the order shown. Whoever opens a label of theirs that was imported sees the stored order."""
+    return tuple(shown) or tuple(range(answers))
+
+
+def _close(
+    connection: Connection,
+    held: AnyRow,
+    row: AnyRow,
+    key: int,
+    answered: Answered,
+    shown: tuple[int, ...],
+    now: float,
+) -> bool:
     """Point the assignment to its newest judgement; an answer after the lease ran out takes a place if one is free."""
     again = held.state == "done"
     late = held.late if again else held.state == "expired" or (held.state == "leased" and held.expires_at < now)
@@ -128,12 +141,13 @@ def _close(connection: Connection, held: AnyRow, row: AnyRow, key: int, answered
         .values(
             state="done",
             slot=slot,
+            shown=list(shown),
             late=late,
             judgement_id=key,
             closed_at=held.closed_at if again else now,
             verdict=verdict_of(answered),
             choice=_choice(answered),
-            agrees=_agrees(row, in_stored_order(answered, tuple(held.shown))),
+            agrees=_agrees(row, in_stored_order(answered, shown)),
         )
     )
     if not again:

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, select
 from heedful.feedback.projects import Project
 from heedful.feedback.sheet import in_shown_order, read_answered, steps_of
 from heedful.feedback.store import AnyRow
+from heedful.feedback.submit import order_seen
 from heedful.feedback.tables import assignment, completion, draft, item, judgement, prompt, rater
 from heedful.studio.render import direction, tree
 from heedful.studio.routes.shapes import Answer, Task, Turn
@@ -44,7 +45,8 @@ def read_tasks(connection: Connection, of: Project, keys: Sequence[int], now: fl
 
 
 def _task(row: AnyRow, texts: dict[int, str], of: Project, suggestions: list[dict[str, Any]], now: float) -> Task:
-    answers = [texts[row.completions[place]] for place in row.shown]
+    shown = order_seen(row.shown, len(row.completions))
+    answers = [texts[row.completions[place]] for place in shown]
     return Task(
         assignment=row.id,
         state=row.state,
@@ -74,8 +76,8 @@ def _filled_in(row: AnyRow) -> dict[str, Any]:
         return dict(row.draft)
     if not row.judged:
         return {}
-    shown = in_shown_order(read_answered(row.judged), tuple(row.shown))
-    return shown.model_dump(mode="json", exclude_defaults=True)
+    seen = in_shown_order(read_answered(row.judged), order_seen(row.shown, len(row.completions)))
+    return seen.model_dump(mode="json", exclude_defaults=True)
 
 
 def _suggestions(connection: Connection, row: AnyRow) -> list[dict[str, Any]]:
@@ -87,8 +89,8 @@ def _suggestions(connection: Connection, row: AnyRow) -> list[dict[str, Any]]:
         .where(assignment.c.item_id == row.item_id, rater.c.kind == "ai")
         .order_by(judgement.c.id)
     )
+    seen = order_seen(row.shown, len(row.completions))
     found = [read_answered(value) for value in connection.execute(query).scalars()]
     return [
-        in_shown_order(one, tuple(row.shown)).model_dump(mode="json", exclude_defaults=True, exclude={"reason"})
-        for one in found
+        in_shown_order(one, seen).model_dump(mode="json", exclude_defaults=True, exclude={"reason"}) for one in found
     ]

@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from heedful.feedback import queue
-from heedful.feedback.projects import judged_by, rater_for
+from heedful.feedback.projects import judged_by, rater_for, read_project
 from heedful.feedback.sheet import Sheet
 from heedful.feedback.submit import save_draft, submit
 from heedful.studio.access import House, Labeller, Refused, project_for, rater_of
@@ -140,7 +140,7 @@ def answer(assignment_id: int, body: Submission, studio: House, who: Labeller) -
     with studio.store.write() as connection:
         rater_id = rater_for(connection, who.account.id)
         held = queue.own(connection, assignment_id, rater_id)
-        of = project_for(connection, who, held.project_id)
+        of = read_project(connection, held.project_id)  # an item once held is answered, by one who left the project too
         saved = submit(
             connection,
             of,

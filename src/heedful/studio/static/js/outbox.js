@@ -1,5 +1,5 @@
 // Answers on their way. Each is kept in this browser until the server says that it is on its disk.
-import { post, put } from "./api.js";
+import { get, post, put } from "./api.js";
 
 const account = document.body.dataset.account;
 const BOX = `heedful.outbox.${account}`;
@@ -21,6 +21,12 @@ export function uuid() {
   bytes[8] = (bytes[8] & 0x3f) | 0x80;
   const hex = [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
   return hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
+}
+
+/** Whether this page's account is not, or not surely, the one that is signed in: what is refused then may be sent later. */
+async function someoneElse() {
+  const me = await get("/me").catch(() => null);
+  return String(me?.id) !== account;
 }
 
 export class Outbox {
@@ -66,11 +72,11 @@ export class Outbox {
       }
       this.onState("saved", "Saved");
     } catch (error) {
-      this.fail(error);
+      await this.fail(error);
     }
   }
 
-  fail(error) {
+  async fail(error) {
     const [first] = this.entries;
     if (error.status === 0 || error.status >= 500 || error.status === 429) {
       this.say();
@@ -78,6 +84,9 @@ export class Outbox {
       this.wait = Math.min(30000, 2 * this.wait);
     } else if (error.status === 401) {
       this.onState("waiting", "Signed out: sign in again in another tab, your answers wait here");
+      this.timer = setTimeout(() => this.flush(), 5000);
+    } else if (await someoneElse()) {
+      this.onState("waiting", "Somebody else is signed in here: sign in again in another tab, your answers wait here");
       this.timer = setTimeout(() => this.flush(), 5000);
     } else {
       this.drop(first);
