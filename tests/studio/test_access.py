@@ -75,6 +75,7 @@ ROUTES = {
     "PATCH /api/accounts/{account_id}": OWN,
     "POST /api/accounts/{account_id}/erase": OWN,
     "POST /api/services": OWN,
+    "POST /api/services/{account_id}/token": OWN,
     "GET /api/events": OWN,
     "GET /api/selfcheck": OWN,
     "GET /selfcheck": OWN,
@@ -164,7 +165,7 @@ def test_another_project_is_not_there_for_whoever_is_not_in_it(place: Place, rol
     [
         (["read"], [("GET", "/api/projects")], [("POST", "desk"), ("POST", "/api/tokens")]),
         (["label"], [("POST", "desk")], [("GET", "/api/projects"), ("POST", "/api/projects")]),
-        (["manage"], [("POST", "/api/tokens")], [("GET", "/api/me"), ("POST", "desk")]),
+        (["manage"], [("POST", "/api/invitations")], [("GET", "/api/me"), ("POST", "desk")]),
     ],
 )
 def test_a_token_may_do_no_more_than_its_scopes(
@@ -181,6 +182,15 @@ def test_a_token_may_do_no_more_than_its_scopes(
             assert answer.status_code == 200, (path, answer.text)
         else:
             assert answer.status_code == 403 and "scope" in answer.json()["error"], (path, answer.text)
+
+
+def test_a_token_makes_no_token_that_would_outlive_it(place: Place) -> None:
+    with place.store.write() as connection:
+        every: Any = ["read", "label", "manage"]
+        token = create_token(connection, place.accounts["owner"], "t", every, 1, place.app.state.studio.clock())
+    client = place.client(authorization=f"Bearer {token}")
+    answer = client.post("/api/tokens", json={"name": "longer", "scopes": ["read"], "days": 366})
+    assert answer.status_code == 403 and "sign in" in answer.json()["error"]
 
 
 def test_the_openapi_document_describes_every_answer(place: Place) -> None:

@@ -22,11 +22,24 @@ SIGN_IN = {"login": "rater", "password": PASSWORD}
 
 
 @pytest.mark.parametrize(
-    "host", ["evil.example", "127.0.0.1.evil.example", "169.254.169.254", "", "localhost.evil.com:8100"]
+    "host", ["evil.example", "127.0.0.1.evil.example", "169.254.169.254", "", "localhost.evil.com:8100", "[::1", "[x]"]
 )
 def test_a_foreign_host_name_is_refused(place: Place, host: str) -> None:
     answer = place.client().get("/api/health", headers={"host": host})
     assert answer.status_code == 400 and "--public-url" in answer.json()["error"]
+
+
+def test_a_studio_in_a_local_network_is_told_the_address_that_works(place: Place) -> None:
+    answer = place.client().get("/api/health", headers={"host": "192.168.1.5:8100"})
+    assert "--public-url http://192.168.1.5:8100 " in answer.json()["error"] and "proxy" in answer.json()["error"]
+    assert "192.168.1.5" in Settings(host="0.0.0.0", public_url="http://192.168.1.5:8100").hosts
+
+
+def test_an_origin_that_cannot_be_read_is_foreign(place: Place) -> None:
+    client = place.client("rater")
+    del client.headers["sec-fetch-site"]
+    answer = client.post(f"/api/projects/{place.project.id}/desk", json={}, headers={"origin": "http://[::1"})
+    assert answer.status_code == 403
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:8100", "localhost:9", "[::1]:8100"])
@@ -180,11 +193,36 @@ def test_an_invitation_and_a_reset(place: Place) -> None:
     newcomer.post(path, json={"login": "New", "name": "New One", "password": PASSWORD})
     assert [one["id"] for one in newcomer.get("/api/projects").json()] == [place.project.id]
     number = newcomer.get("/api/me").json()["id"]
+    same = {"sec-fetch-site": "same-origin"}
+    token = newcomer.post("/api/tokens", json={"name": "t", "scopes": ["read"]}, headers=same).json()["token"]
     reset = owner.post(f"/api/accounts/{number}/reset").json()["link"]
     place.client().post("/api/links/" + reset.rsplit("/", 1)[1], json={"password": "another pass phrase"})
     assert newcomer.get("/api/me").status_code == 401  # a new password ends the sessions
+    told = place.client(authorization=f"Bearer {token}").get("/api/me")
+    assert told.status_code == 401 and "revoked" in told.json()["error"]  # and the tokens
     for password, status in ((PASSWORD, 401), ("another pass phrase", 200)):
         assert place.client().post("/api/session", json={"login": "new", "password": password}).status_code == status
+
+
+def test_a_reset_link_ends_when_the_account_rises(place: Place) -> None:
+    number = place.accounts["rater"]
+    made = place.client("manager").post(f"/api/accounts/{number}/reset").json()["link"]
+    owner = place.client("owner")
+    owner.patch(f"/api/accounts/{number}", json={"role": "owner"})
+    path = "/api/links/" + made.rsplit("/", 1)[1]
+    answer = place.client().post(path, json={"password": "another pass phrase"})
+    assert answer.status_code == 400 and "another role" in answer.json()["error"]
+    assert place.client().post("/api/session", json=SIGN_IN).status_code == 200  # the old one still fits
+
+
+def test_a_programs_token_is_renewed_alone(place: Place) -> None:
+    owner = place.client("owner")
+    made = owner.post("/api/services", json={"login": "judge"}).json()
+    renewed = owner.post(f"/api/services/{made['id']}/token", json={"days": 7}).json()
+    for given, status in ((made["token"], 401), (renewed["token"], 200)):
+        assert place.client(authorization=f"Bearer {given}").get("/api/me").status_code == status
+    refused = owner.post(f"/api/services/{place.accounts['rater']}/token", json={})
+    assert refused.status_code == 422 and "no program" in refused.json()["error"]
 
 
 def test_managers_make_no_managers_and_the_last_owner_stays(place: Place) -> None:

@@ -190,12 +190,13 @@ def end_sessions(connection: Connection, account_id: int) -> None:
 
 
 def set_password(connection: Connection, account_id: int, password: str) -> None:
-    """A new password ends every session of the account."""
+    """A new password ends every session of the account, and every token."""
     row = read_row(connection, account_id)
     check_password(password, row.login)
     digest = _digest_password(password)
     connection.execute(update(account).where(account.c.id == account_id).values(password=digest))
     end_sessions(connection, account_id)
+    revoke_tokens(connection, account_id)
     connection.execute(delete(attempt).where(attempt.c.key == f"login:{row.login}"))
 
 
@@ -218,7 +219,6 @@ def create_token(
         scopes=sorted(set(scopes)),
         created_at=now,
         expires_at=now + days * DAY,
-        used_at=0.0,
         revoked=False,
     )
     return secret
@@ -240,6 +240,10 @@ def account_of_token(connection: Connection, secret: str, now: float) -> tuple[A
 def tokens_of(connection: Connection, account_id: int) -> Sequence[AnyRow]:
     columns = (token.c.id, token.c.name, token.c.scopes, token.c.created_at, token.c.expires_at, token.c.revoked)
     return connection.execute(select(*columns).where(token.c.account_id == account_id).order_by(token.c.id)).all()
+
+
+def revoke_tokens(connection: Connection, account_id: int) -> None:
+    connection.execute(update(token).where(token.c.account_id == account_id).values(revoked=True))
 
 
 def revoke_token(connection: Connection, account_id: int, token_id: int) -> None:
@@ -290,10 +294,16 @@ def read_link(connection: Connection, secret: str, now: float) -> Link:
 
 
 def use_link(connection: Connection, secret: str, login: str, name: str, password: str, now: float) -> int:
-    """Make the invited account, or set the new password; returns the account's id."""
+    """Make the invited account, or set the new password; returns the account's id.
+
+    InputError: the link is no good, or the account has got another role since: whoever made the link might not have
+    been let to make one for that role.
+    """
     found = read_link(connection, secret, now)
     connection.execute(update(link).where(link.c.hash == hashed(secret)).values(used=True))
     if found.account_id is not None:
+        if read_row(connection, found.account_id).role != found.role:
+            raise InputError("this account has another role since the link was made; ask for a new link")
         set_password(connection, found.account_id, password)
         return found.account_id
     made = create_account(connection, login, name, found.role, password, now)

@@ -71,7 +71,6 @@ token = Table(
     Column("scopes", JSON, nullable=False),
     Column("created_at", Float, nullable=False),
     Column("expires_at", Float, nullable=False),
-    Column("used_at", Float, nullable=False),
     Column("revoked", Boolean, nullable=False),
 )
 link = Table(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from fastapi import HTTPException
 from starlette.datastructures import Headers, MutableHeaders
@@ -56,12 +56,13 @@ class Guard:
             await self._within_size(scope, headers, receive, with_headers)
 
     def _host_fault(self, headers: Headers) -> str:
-        host = urlsplit(f"//{headers.get('host', '')}").hostname or ""
-        if host in self.settings.hosts:
+        given = headers.get("host", "")
+        if _parts(f"//{given}").hostname in self.settings.hosts:
             return ""
         return (
-            f"this studio does not answer to the host name '{host[:80]}'; "
-            f"start it with --public-url https://{host[:80]} if that is its address"
+            f"this studio does not answer to the host name '{given[:80]}'; "
+            f"start it with --public-url http://{given[:80]} if that is its address, "
+            "or with https:// where a proxy with TLS stands before it"
         )
 
     def _origin_fault(self, headers: Headers) -> str:
@@ -74,7 +75,7 @@ class Guard:
             return said
         if origin:
             own = {urlsplit(self.settings.url).netloc, headers.get("host", "")}
-            return "" if urlsplit(origin).netloc in own else said
+            return "" if _parts(origin).netloc in own else said
         return said if "cookie" in headers and not site else ""
 
     async def _within_size(self, scope: Scope, headers: Headers, receive: Receive, send: Send) -> None:
@@ -103,6 +104,14 @@ class Guard:
             headers.setdefault("Cache-Control", "no-store")
         if self.settings.secure:
             headers.setdefault("Strict-Transport-Security", "max-age=31536000")
+
+
+def _parts(url: str) -> SplitResult:
+    """The parts of an address that came from outside; of one that can't be read, none."""
+    try:
+        return urlsplit(url)
+    except ValueError:
+        return urlsplit("")
 
 
 async def _refuse(status: int, said: str, send: Send) -> None:

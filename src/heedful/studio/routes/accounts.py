@@ -58,6 +58,12 @@ class NewService(Body):
     days: float = 90
 
 
+class Renewal(Body):
+    """How long a program's new token lasts."""
+
+    days: float = 90
+
+
 class ServiceMade(BaseModel):
     """The account and its token, told this once."""
 
@@ -131,6 +137,19 @@ def new_service(body: NewService, studio: House, who: Owner) -> ServiceMade:
         secret = accounts.create_token(connection, made, "first token", ["read", "label"], body.days, now)
         note(connection, now, who.account.id, "service made", f"account {made}")
     return ServiceMade(id=made, token=secret)
+
+
+@router.post("/services/{account_id}/token")
+def renew_token(account_id: int, body: Renewal, studio: House, who: Owner) -> ServiceMade:
+    """A new token for a program; those that it had are worthless at once."""
+    now = studio.clock()
+    with studio.store.write() as connection:
+        if accounts.read_account(connection, account_id).role != "service":
+            raise Refused(422, "this account is no program's: whoever has it signs in and makes tokens")
+        accounts.revoke_tokens(connection, account_id)
+        secret = accounts.create_token(connection, account_id, "renewed", ["read", "label"], body.days, now)
+        note(connection, now, who.account.id, "service's token renewed", f"account {account_id}")
+    return ServiceMade(id=account_id, token=secret)
 
 
 @router.patch("/accounts/{account_id}")

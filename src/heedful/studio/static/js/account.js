@@ -7,7 +7,8 @@ by("sign-out").addEventListener("click", () => remove("/session").then(() => loc
 onSubmit(by("password"), async (data) => {
   await post("/me/password", { old: data.get("old"), new: data.get("new") });
   by("password").reset();
-  tell("The password is changed; other sessions have ended.");
+  tell("The password is changed; other sessions and all tokens have ended.");
+  await draw();
 });
 
 async function draw() {

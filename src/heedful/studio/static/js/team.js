@@ -29,9 +29,11 @@ function invitation(projects) {
 function row(one) {
   const reset = () => post(`/accounts/${one.id}/reset`).then((made) => secret("Send them this link", "By it they set a new password, once.", made.link)).catch((error) => tell(error.message));
   const role = owns ? h("select", { "aria-label": `Role of ${one.name}`, onchange: (event) => act(patch(`/accounts/${one.id}`, { role: event.target.value })) }, ["rater", "reviewer", "manager", "owner", "service"].map((name) => h("option", { selected: name === one.role }, name))) : one.role;
+  const renew = () => post(`/services/${one.id}/token`).then((made) => secret("Its new token", "Not shown again. Those that it had are worthless now.", made.token)).catch((error) => tell(error.message));
   const gone = one.login.startsWith("erased-");
   return h("tr", {}, h("td", {}, one.name), h("td", {}, one.login), h("td", {}, role), h("td", {}, when(one.created_at)),
     h("td", {}, h("div.row", {}, !gone && h("button", { type: "button", onclick: reset }, "Reset link"),
+      owns && !gone && one.role === "service" && h("button", { type: "button", onclick: renew }, "New token"),
       owns && !gone && h("button", { type: "button", onclick: () => act(patch(`/accounts/${one.id}`, { active: !one.active })) }, one.active ? "Shut out" : "Let in again"),
       owns && !gone && h("button", { type: "button", onclick: () => { if (confirm(`Forget who ${one.name} was? The judgements stay, under a pseudonym.`)) act(post(`/accounts/${one.id}/erase`)); } }, "Erase"))));
 }
