@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -142,6 +143,7 @@ def export_command(
     database: Database = DATABASE,
 ) -> None:
     """Write a project's judgements: rankings to train on, demonstrations, or the raw log."""
+    from heedful.feedback.exports.rows import LeftOut
     from heedful.feedback.labels import rows_of
     from heedful.feedback.projects import find_project
     from heedful.run.atomic import atomic_text
@@ -150,9 +152,12 @@ def export_command(
         found = find_project(connection, project)
         if found is None:
             raise InputError(f"{database}: holds no project '{project}'")
-        lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows_of(connection, found, kind)]
+        rows = list(rows_of(connection, found, kind))
+    lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows if not isinstance(row, LeftOut)]
     atomic_text(to, "".join(lines))
     console.print(f"{to}: {len(lines):,} rows", markup=False)
+    for reason, number in Counter(str(row) for row in rows if isinstance(row, LeftOut)).items():
+        console.print(f"  {number:,} left out: {reason}", markup=False)
 
 
 def _there(database: str) -> Store:

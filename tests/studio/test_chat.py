@@ -141,25 +141,34 @@ def test_an_endpoint_that_is_away_is_told_in_a_sentence(place: Place) -> None:
 
 
 @pytest.mark.parametrize(
-    "answer", [httpx.Response(500), httpx.Response(200, json={"x": 1}), httpx.Response(200, text="<p>")]
+    "answer",
+    [
+        httpx.Response(500),
+        httpx.Response(200, json={"x": 1}),
+        httpx.Response(200, text="<p>"),
+        httpx.Response(200, json={"choices": [{"message": {"content": " "}}]}),
+        httpx.Response(200, json={"choices": [{"message": {"content": None}}]}),
+    ],
 )
 def test_a_strange_answer_of_an_endpoint(monkeypatch: pytest.MonkeyPatch, answer: httpx.Response) -> None:
     answer.request = httpx.Request("POST", "http://h")
     monkeypatch.setattr(httpx, "post", lambda *_, **__: answer)
-    with pytest.raises(ResourceError, match="endpoint"):
+    with pytest.raises(ResourceError, match="endpoint|with nothing"):
         speak.ask(Model("m", "http://h"), [])
 
 
 def test_a_key_is_sent_and_an_answer_read(monkeypatch: pytest.MonkeyPatch) -> None:
     sent: dict[str, Any] = {}
 
+    long = "hi" * 20_000  # kept whole
+
     def post(url: str, **more: Any) -> httpx.Response:
         sent.update(more, url=url)
-        body = {"choices": [{"message": {"content": "hi"}}]}
+        body = {"choices": [{"message": {"content": long}}]}
         return httpx.Response(200, json=body, request=httpx.Request("POST", url))
 
     monkeypatch.setattr(httpx, "post", post)
     monkeypatch.setenv("THE_KEY", "k")
-    assert speak.ask(Model("m", "http://h/v1", "org/m", "THE_KEY"), [{"role": "user", "content": "x"}]) == "hi"
+    assert speak.ask(Model("m", "http://h/v1", "org/m", "THE_KEY"), [{"role": "user", "content": "x"}]) == long
     assert sent["url"] == "http://h/v1/chat/completions" and sent["headers"] == {"Authorization": "Bearer k"}
     assert sent["json"]["model"] == "org/m"

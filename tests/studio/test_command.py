@@ -47,6 +47,11 @@ def test_rows_in_and_labels_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         out = tmp_path / f"{kind}.jsonl"
         run("export", "mine", str(out), "--kind", kind, "--database", database)
         assert word in json.loads(out.read_text())
+    tie = {"prompt": "q2", "chosen": "a", "rejected": "b", "tie": True, "rater": "x", "rater_kind": "ai"}
+    (tmp_path / "tie.jsonl").write_text(json.dumps(tie) + "\n")
+    run("import", "mine", str(tmp_path / "tie.jsonl"), "--database", database)
+    run("export", "mine", str(tmp_path / "left.jsonl"), "--kind", "trl", "--database", database)
+    assert "1 rows" in screen.getvalue() and "1 left out: a tie has no better answer" in screen.getvalue()
     with pytest.raises(InputError, match="can't be exported"):
         run("export", "mine", str(tmp_path / "x"), "--kind", "xml", "--database", database)
     with pytest.raises(InputError, match="no project"):

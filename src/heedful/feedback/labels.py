@@ -119,8 +119,8 @@ def newest(connection: Connection, of: Project, most: int) -> list[Judgement]:
 
 def rows_of(
     connection: Connection, of: Project, kind: str, *, raters: str = "all", parts: tuple[str, ...] = ("main", "chat")
-) -> Iterator[Row]:
-    """Rows to write as JSON lines; what has no row in a format (a tie, say, where it knows none) is left out.
+) -> Iterator[Row | LeftOut]:
+    """Rows to write as JSON lines, with a LeftOut in the place of what has none in a format (a tie, say).
 
     kind: demonstrations, or one of the ExportFormats. raters: all, or one kind of them. InputError: no such kind.
     """
@@ -133,5 +133,4 @@ def rows_of(
             yield from map(to_row, demonstration_of(judgement))
             continue
         exact = judgement if kind == ExportFormat.RAW else with_edit(judgement)
-        rows = export_rows(exact, ExportFormat(kind))
-        yield from (row for row in rows if not isinstance(row, LeftOut))
+        yield from export_rows(exact, ExportFormat(kind))

@@ -11,7 +11,6 @@ from heedful.errors import InputError, ResourceError
 from heedful.studio.settings import Model, Settings
 
 PATIENCE = httpx.Timeout(180.0, connect=5.0)
-LONGEST = 20_000  # characters of an answer that are kept
 
 
 def model_named(settings: Settings, name: str) -> Model:
@@ -24,7 +23,10 @@ def model_named(settings: Settings, name: str) -> Model:
 
 
 def ask(model: Model, messages: Sequence[dict[str, str]], *, temperature: float = 0.7, max_tokens: int = 512) -> str:
-    """One answer. ResourceError: the endpoint is away, refuses, or answers with something else."""
+    """One answer, whole as the model gave it; one that reached `max_tokens` ends there, as its raters see it.
+
+    ResourceError: the endpoint is away, refuses, or answers with nothing or something else.
+    """
     body = {"model": model.model, "messages": list(messages), "temperature": temperature, "max_tokens": max_tokens}
     body["seed"] = random.SystemRandom().randrange(1 << 31)
     headers = {"Authorization": f"Bearer {model.key}"} if model.key else {}
@@ -40,4 +42,6 @@ def ask(model: Model, messages: Sequence[dict[str, str]], *, temperature: float 
         raise ResourceError("a model's endpoint does not answer; nothing was lost, try again when it runs") from None
     except (KeyError, IndexError, TypeError, ValueError):
         raise ResourceError("a model's endpoint answered with something that is no chat completion") from None
-    return str(text or "")[:LONGEST]
+    if not isinstance(text, str) or not text.strip():
+        raise ResourceError("a model answered with nothing; nothing was lost, say it again or in other words")
+    return text

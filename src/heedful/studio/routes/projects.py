@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 
 from heedful.feedback.audit import note
-from heedful.feedback.exports.rows import ExportFormat
+from heedful.feedback.exports.rows import ExportFormat, LeftOut
 from heedful.feedback.figures import Figures, figures
 from heedful.feedback.intake import import_file
 from heedful.feedback.labels import newest, rows_of
@@ -219,6 +219,7 @@ def export(
 ) -> StreamingResponse:
     """Judgements as JSON lines: `rankings` to train on, `demonstrations`, the `raw` log, or a tool's own format.
 
+    What a format can't say, as a tie where it knows none, has no row; the raw log holds everything.
     checks: gold and training items too.
     """
     with studio.store.write() as connection:
@@ -237,7 +238,8 @@ def export(
 def _lines(store: Store, of: Project, kind: Wanted, raters: str, parts: tuple[str, ...]) -> Iterator[str]:
     with store.read() as connection:
         for row in rows_of(connection, of, kind, raters=raters, parts=parts):
-            yield json.dumps(row, ensure_ascii=False) + "\n"
+            if not isinstance(row, LeftOut):
+                yield json.dumps(row, ensure_ascii=False) + "\n"
 
 
 @router.get("/projects/{project_id}/agreement")
