@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, func, select
 
-from heedful.feedback.fitting import NewItem, item_key
+from heedful.feedback.fitting import NewItem
+from heedful.feedback.intake import item_key
 from heedful.feedback.projects import Project, read_project
 from heedful.feedback.tables import assignment, item, seat
 
