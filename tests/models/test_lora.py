@@ -252,7 +252,16 @@ def test_adapters_find_their_base_after_the_run_moved(base: Path, tmp_path: Path
     torch.testing.assert_close(moved(BATCH), before, atol=1e-5, rtol=1e-5)
 
 
-def test_unknown_layers_are_told_with_those_that_are(base: Path) -> None:
+@pytest.mark.parametrize("layer", ["query", "lm_head"])
+def test_unknown_layers_are_told_with_those_that_are(base: Path, layer: str) -> None:
+    """The output head is none: the reference has the adapters off in its hidden states alone."""
     policy, _ = load_policy(base, device="cpu")
-    with pytest.raises(InputError, match="names query, but the linear layers of LlamaForCausalLM are down_proj, gate"):
-        add_lora(policy.lm, Lora(rank=2, layers=["query"]), base, 0)
+    told = f"names {layer}, but the linear layers of LlamaForCausalLM that take adapters are down_proj, gate"
+    with pytest.raises(InputError, match=told):
+        add_lora(policy.lm, Lora(rank=2, layers=["q_proj", layer]), base, 0)
+
+
+def test_a_score_head_takes_no_adapters(base: Path) -> None:
+    model, _ = reward_from_policy(base, seed=0)
+    with pytest.raises(InputError, match="names score, but the linear layers"):
+        add_lora(model.classifier, Lora(rank=2, layers=["score"]), base, 0)

@@ -44,11 +44,11 @@ def add_lora(model: PreTrainedModel, lora: Lora, base: str | Path, seed: int) ->
     from peft import LoraConfig, TaskType, inject_adapter_in_model
 
     head = getattr(model, "score", None)
-    linear = {name.rpartition(".")[2] for name, part in model.named_modules() if isinstance(part, nn.Linear | Conv1D)}
-    if unknown := set(lora.layers) - linear:
+    layers = _layers(model)
+    if unknown := set(lora.layers) - layers:
         raise InputError(
-            f"lora.layers names {', '.join(sorted(unknown))}, but the linear layers of {type(model).__name__} are "
-            f"{', '.join(sorted(linear - {'score', 'lm_head'}))}"
+            f"lora.layers names {', '.join(sorted(unknown))}, but the linear layers of {type(model).__name__} that "
+            f"take adapters are {', '.join(sorted(layers))}"
         )
     config = LoraConfig(
         r=lora.rank,
@@ -65,11 +65,22 @@ def add_lora(model: PreTrainedModel, lora: Lora, base: str | Path, seed: int) ->
         head.requires_grad_(True)
     learning = sum(p.numel() for p in model.parameters() if p.requires_grad)
     total = sum(p.numel() for p in model.parameters())
-    layers = sum(1 for part in model.modules() if is_adapted(part))
+    adapted = sum(1 for part in model.modules() if is_adapted(part))
     return (
-        f"LoRA of rank {lora.rank} on {layers} layers: {learning:,} parameters learn beside {total - learning:,} "
+        f"LoRA of rank {lora.rank} on {adapted} layers: {learning:,} parameters learn beside {total - learning:,} "
         f"frozen ones ({learning / (total - learning):.1%})"
     )
+
+
+def _layers(model: PreTrainedModel) -> set[str]:
+    """Names of the linear layers below the head. A score head learns whole, and what the output head says belongs to
+    the reference too, which has the adapters off in its hidden states alone."""
+    heads = (getattr(model, "score", None), model.get_output_embeddings())
+    return {
+        name.rpartition(".")[2]
+        for name, part in model.named_modules()
+        if isinstance(part, nn.Linear | Conv1D) and not any(part is head for head in heads)
+    }
 
 
 def is_adapted(layer: nn.Module) -> bool:
