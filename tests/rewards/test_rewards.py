@@ -79,6 +79,42 @@ def test_within_a_prompt_parts_of_any_scale_weigh_alike() -> None:
     assert found[2].parts == {"a": 100.0, "b": 0.1}
 
 
+class Inner:
+    """A score with parts of its own."""
+
+    def score(self, prompts: Sequence[Prompt], completions: Sequence[str]) -> list[Score]:
+        return [Score(4.0, {"spread": 0.5})]
+
+
+def test_what_a_part_is_made_of_is_kept() -> None:
+    reward = CombinedReward({"a": Part(Inner(), weight=0.5), "b": Part(Given(1.0))})
+    assert reward.score([prompt("x")], [""]) == [Score(3.0, {"a": 4.0, "b": 1.0, "a/spread": 0.5})]
+
+
+@pytest.mark.parametrize("name", ["mean", "std", "total", "clipped", "length_correlation"])
+def test_a_part_hides_no_figure_of_the_rollout(name: str) -> None:
+    with pytest.raises(ValueError, match=f"would be logged as reward/{name}"):
+        Rewards.model_validate({"parts": {name: {"type": "model", "model": "m"}}})
+
+
+@pytest.mark.parametrize(
+    ("combine", "penalty", "fits"),
+    [("penalised", 0.5, True), ("penalised", 0.0, False), ("mean", 0.5, False), ("worst", 0.5, False)],
+)
+def test_a_penalty_belongs_to_penalised(combine: str, penalty: float, fits: bool) -> None:
+    part = {"type": "ensemble", "members": "m", "combine": combine, "penalty": penalty}
+    if fits:
+        Rewards.model_validate({"parts": {"e": part}})
+    else:
+        with pytest.raises(ValueError, match="needs a penalty above 0"):
+            Rewards.model_validate({"parts": {"e": part}})
+
+
+def test_overlong_needs_a_price() -> None:
+    with pytest.raises(ValueError, match="set it above 0, or drop overlong"):
+        Rewards(model="m", overlong=0.2, missing_eos_penalty=0.0)
+
+
 def test_what_an_answer_is_paid() -> None:
     scores, lengths, cut = [Score(3.0), Score(3.0), Score(-3.0)], [2, 8, 8], [False, True, True]
     rewards = Rewards(model="m", missing_eos_penalty=0.25)

@@ -243,6 +243,9 @@ def test_settings_that_make_no_sense_are_refused(house: Path) -> None:
     assert rl_config(house, "grpo", kl=steered | {"horizon": 32}, practice=practice).kl.horizon == 32
     with pytest.raises(ValueError, match="horizon = 7 is shorter than a rollout of 8"):
         ppo_config(house, kl=steered | {"horizon": 7})
+    for kind in ("nash_md", "xpo"):
+        one = paid_by(house, "even", within_prompt=True)
+        assert f"{kind} compares" in refused(house, kind, rewards=one, practice={"completions": 4})
     with pytest.raises(ValueError, match="critic starts from a reward model"):
         ppo_config(house, rewards=paid_by(house, "even"))
     with pytest.raises(ValueError, match="within_prompt"):
@@ -260,6 +263,8 @@ def test_what_a_paper_sets_gives_way_to_what_is_given(house: Path) -> None:
     assert made("grpo", kl={"stop": 5.0}).kl.coefficient == 0.04
     assert made("grpo", kl={"coefficient": 0.2}).kl.coefficient == 0.2
     assert (made("dapo").rewards.overlong, made("rloo").rewards.overlong) == (0.2, 0.0)
+    assert made("dapo", rewards={"model": "r", "missing_eos_penalty": 0}).rewards.overlong == 0.0
+    assert made("dapo", rewards={"model": "r", "overlong": 0.3}).rewards.overlong == 0.3
     assert (made("rloo").practice.completions, made("xpo").practice.completions) == (4, 1)
     again = made("dapo", kl={"coefficient": 0.3})
     assert RLConfig.model_validate(again.model_dump()) == again

@@ -15,8 +15,10 @@ from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM, LlamaModel
 
 from heedful.algorithms.on_policy.ppo import ppo_objective
-from heedful.config import KLControl, PPOConfig
-from heedful.data.packing import Example
+from heedful.batches import TextBatch
+from heedful.config import KLControl, PPOConfig, RLConfig
+from heedful.config.rl import XPO
+from heedful.data.packing import Example, pack
 from heedful.errors import DivergedError, InputError, ResumeError
 from heedful.models.heads import ActorCritic, Policy, ValueModel
 from heedful.ops.logprobs import sequence_sums
@@ -25,6 +27,7 @@ from heedful.rewards import Score
 from heedful.run import Run
 from heedful.sampling import Sampled, SamplingParams, make_sampler
 from heedful.stages.ppo import practice_of
+from heedful.train.duel_method import DuelMethod
 from heedful.train.kl_control import next_coefficient
 from heedful.train.minibatches import Experience, micro_batches
 from heedful.train.on_policy import OnPolicySource
@@ -240,6 +243,35 @@ def test_text_is_drawn_by_the_step_and_cut_to_fit() -> None:
     assert sum(len(example.ids) for example in drawn) >= 40
     assert max(len(example.ids) for example in drawn) <= 40
     assert TextMix([], Letters(), 40, 48).draw(np.random.default_rng(5)) == []  # type: ignore[arg-type]
+
+
+def test_xpo_compares_every_answer_with_every_one_of_the_references(run: Run) -> None:
+    """Both sides lie in order of length: by place, the shortest would meet the shortest alone."""
+    found = source(run, config()).collect(0)
+    groups = torch.arange(12) % 4
+    found = replace(found, rollout=replace(found.rollout, groups=groups))
+
+    class Echo:
+        def collected(self, iteration: int, collected: Collected) -> Collected:
+            return collected
+
+    wanted = RLConfig.model_validate({"model": "m", "prompts": "p", "rewards": {"model": "r"}, "algorithm": XPO()})
+    method = DuelMethod(XPO(), wanted, Accelerator(cpu=True), Echo())  # type: ignore[arg-type]
+    made, _ = method.experience(0, found, 0.1)
+    pairs = made.batch(made.units, TextBatch(pack([]), torch.tensor(0.0))).pairs  # type: ignore[union-attr]
+    answers = [i for unit in made.units for i in unit]
+    met = {(answers[i], answers[j]) for i, j in zip(pairs.chosen.tolist(), pairs.rejected.tolist(), strict=True)}
+    assert met == {(i, 12 + j) for i in range(12) for j in range(12) if groups[i] == groups[j]}
+    assert pairs.weight.tolist() == pytest.approx([1 / 9] * 36)
+
+
+def test_a_criterion_called_mean_hides_no_figure(run: Run) -> None:
+    made = source(run, config())
+    found = made.collect(0)
+    found = replace(found, scores=[Score(score.value, {"mean": 7.0}) for score in found.scores])
+    _, metrics = learned(made, found)
+    assert metrics["reward/mean"] == pytest.approx(sum(score.value for score in found.scores) / 12)
+    assert metrics["reward/model/mean"] == 7.0
 
 
 def test_metrics_by_hand(run: Run) -> None:

@@ -54,11 +54,21 @@ class EnsemblePart(Section):
     combine: Literal["mean", "worst", "penalised"] = "mean"
     """The members' mean, their worst, or mean − penalty · variance."""
     penalty: float = Field(0.0, ge=0)
-    """λ of `penalised`."""
+    """λ of `penalised`; 0.5 is usual."""
     weight: Weight = 1.0
     within_prompt: WithinPrompt = False
 
+    @model_validator(mode="after")
+    def _penalised_has_a_penalty(self) -> Self:
+        if (self.combine == "penalised") != (self.penalty > 0):
+            raise ValueError(
+                f'combine = "{self.combine}" with penalty = {self.penalty:g}: "penalised" needs a penalty above 0 '
+                "(0.5 is usual), and only it reads one"
+            )
+        return self
 
+
+LOGGED = {"mean", "std", "total", "clipped", "length_correlation"}  # reward/… figures of a whole rollout
 RewardPart = Annotated[ModelPart | EnsemblePart | FunctionPart, Field(discriminator="type")]
 
 
@@ -85,4 +95,14 @@ class Rewards(Section):
             raise ValueError("nothing is paid for: set rewards.model to a reward model, or name parts in rewards.parts")
         if "model" in self.parts and self.model:
             raise ValueError("rewards.model and rewards.parts.model would be logged under one name: rename the part")
+        if taken := sorted(LOGGED & set(self.parts)):
+            raise ValueError(
+                f"rewards.parts.{taken[0]} would be logged as reward/{taken[0]}, which is a figure of its own: "
+                "rename the part"
+            )
+        if self.overlong and not self.missing_eos_penalty:
+            raise ValueError(
+                "overlong lets missing_eos_penalty set in little by little, and that is 0: set it above 0, or drop "
+                "overlong"
+            )
         return self

@@ -187,7 +187,7 @@ class RLConfig(Section):
     prompts: InputPath
     """Prompts to practise on."""
     rewards: Rewards
-    """DAPO sets `overlong` to 0.2."""
+    """DAPO sets `overlong` to 0.2, unless `missing_eos_penalty` is 0."""
     algorithm: RLAlgorithm = Field(RLOO(), discriminator="type")
     """Which, by its `type`: rloo, grpo, dr_grpo, reinforce_pp, dapo, gspo, cispo, sapo, online_dpo, xpo or nash_md;
     each has its own knobs, and its paper's `kl.coefficient` and number of answers where you set none."""
@@ -216,6 +216,8 @@ class RLConfig(Section):
         for section, settings in PAPER.get(kind, {}).items():
             if isinstance(part := given.get(section, {}), dict):
                 filled[section] = settings | part
+        if isinstance(rewards := filled.get("rewards"), dict) and rewards.get("missing_eos_penalty") == 0:
+            filled["rewards"] = {"overlong": 0.0} | given["rewards"]  # without a price there is nothing to set in
         return filled
 
     @field_validator("training")
@@ -233,6 +235,11 @@ class RLConfig(Section):
             )
         if completions < 2 and any(part.within_prompt for part in self.rewards.parts.values()):
             raise ValueError("a reward can't be standardised within_prompt where practice.completions is 1")
+        if kind in ("nash_md", "xpo") and any(part.within_prompt for part in self.rewards.parts.values()):
+            raise ValueError(
+                f"{kind} compares the policy's answers with another's, and within_prompt would set each side to a "
+                "mean of 0: set within_prompt = false"
+            )
         check_leash(self.kl, self.lora, self.practice.prompts * completions)
         if isinstance(self.algorithm, NashMD) and self.lora.rank:
             raise ValueError("nash_md mixes the weights of policy and reference, so it trains all of them: drop lora")

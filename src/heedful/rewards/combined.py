@@ -22,24 +22,27 @@ class Part:
 
 
 class CombinedReward:
-    """Σ_k w_k r_k. The Score's parts are the r_k as they were given, before mean, deviation and weight."""
+    """Σ_k w_k r_k. The Score's parts are the r_k as they were given, before mean, deviation and weight; what each is
+    made of in its turn stands there as `part/what`."""
 
     def __init__(self, parts: Mapping[str, Part]) -> None:
         self.parts = dict(parts)
 
     def score(self, prompts: Sequence[Prompt], completions: Sequence[str]) -> list[Score]:
         """One score for each answer, in order. The answers to one prompt must come in one call."""
-        given = {
-            name: [score.value for score in part.reward.score(prompts, completions)]
-            for name, part in self.parts.items()
-        }
+        given = {name: part.reward.score(prompts, completions) for name, part in self.parts.items()}
         totals = [0.0] * len(prompts)
         for name, part in self.parts.items():
-            scaled = [(value - part.mean) / part.std for value in given[name]]
+            scaled = [(score.value - part.mean) / part.std for score in given[name]]
             if part.within_prompt:
                 scaled = _within([prompt.id for prompt in prompts], scaled)
             totals = [total + part.weight * value for total, value in zip(totals, scaled, strict=True)]
-        return [Score(total, {name: given[name][i] for name in given}) for i, total in enumerate(totals)]
+        return [Score(total, _named({n: scores[i] for n, scores in given.items()})) for i, total in enumerate(totals)]
+
+
+def _named(scores: Mapping[str, Score]) -> dict[str, float]:
+    inner = {f"{name}/{key}": value for name, score in scores.items() for key, value in score.parts.items()}
+    return {name: score.value for name, score in scores.items()} | inner
 
 
 def _within(ids: Sequence[str], values: Sequence[float]) -> list[float]:

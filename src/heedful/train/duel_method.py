@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import combinations
+from itertools import combinations, product
 
 import torch
 from accelerate import Accelerator
@@ -25,8 +25,8 @@ Duels = list[tuple[int, int]]
 
 
 class DuelMethod:
-    """Online DPO, without opponents: every two of the policy's answers to a prompt. XPO: each of them against one of
-    the reference's."""
+    """Online DPO, without opponents: every two of the policy's answers to a prompt. XPO: each of them against each of
+    the reference's, since both lie in order of length and pairs by place would compare like lengths."""
 
     rounds = 1
     together = True
@@ -50,7 +50,7 @@ class DuelMethod:
 
         def duels(unit: Sequence[int]) -> Duels:
             mine, theirs = [i for i in unit if i < own], [i for i in unit if i >= own]
-            return list(zip(mine, theirs, strict=True)) if theirs else list(combinations(unit, 2))
+            return list(product(mine, theirs)) if theirs else list(combinations(unit, 2))
 
         def batch(chosen: Sequence[Sequence[int]], text: TextBatch) -> DuelBatch:
             answers = flat(chosen)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from heedful.config import Rewards
+from heedful.config.rewards import LOGGED
 from heedful.ops.advantages import centred, differs
 from heedful.ops.kl import k1, k3
 from heedful.ops.logprobs import sequence_sums
@@ -52,7 +53,8 @@ def _reward_metrics(collected: Collected, rewards: Rewards, beta: float, reduce:
         metrics["reward/clipped"] = float(global_mean((values.abs() > rewards.clip).float(), reduce))
     for name in collected.scores[0].parts:
         part = torch.tensor([score.parts[name] for score in collected.scores], dtype=torch.float32)
-        metrics[f"reward/{name}"] = float(global_mean(part, reduce))
+        place = f"model/{name}" if name in LOGGED else name  # a criterion of a single model may be called anything
+        metrics[f"reward/{place}"] = float(global_mean(part, reduce))
     return metrics
 
 
