@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from math import log
 from pathlib import Path
 
@@ -13,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from rl_house import prompts, write
 
 from heedful.config import SelectConfig
-from heedful.data.sources import read_demonstrations
+from heedful.data.sources import read_completions, read_demonstrations
 from heedful.errors import InputError
 from heedful.records import Completion
 from heedful.run import Run
@@ -33,10 +34,13 @@ def answered(tmp_path: Path) -> str:
     return write(tmp_path / "completions.jsonl", rows)
 
 
+def rewards_of(answered: str) -> dict[str, object]:
+    return {"parts": {"length": {"type": "function", "function": f"{Path(answered).parent / 'rules.py'}:length"}}}
+
+
 def chosen(answered: str, **settings: object) -> tuple[Run, list[tuple[str, str]]]:
     folder = Path(answered).parent
-    rewards = {"parts": {"length": {"type": "function", "function": f"{folder / 'rules.py'}:length"}}}
-    config = SelectConfig.model_validate({"completions": [answered], "rewards": rewards} | settings)
+    config = SelectConfig.model_validate({"completions": [answered], "rewards": rewards_of(answered)} | settings)
     run = Run(folder / "select", "select", seed=0)
     select(config, run)
     found = read_demonstrations(run.path / "demonstrations.jsonl")
@@ -57,8 +61,35 @@ def test_more_a_prompt_and_fewer_prompts(answered: str) -> None:
 def test_what_is_not_worth_enough_is_left_out(answered: str) -> None:
     _, found = chosen(answered, keep=2, at_least=7.0)
     assert found == [("4", "aaa"), ("5", "aaa"), ("5", "aa")]
-    with pytest.raises(InputError, match="keeps nothing: the best answer is worth 8"):
+    with pytest.raises(InputError, match="keeps nothing: the best whole answer is worth 8"):
         chosen(answered, at_least=9.0)
+
+
+def cut_short(answered: str, texts: tuple[str, ...]) -> None:
+    """Says of some of the answers that they were cut at their length limit."""
+    given = read_completions(answered)
+    write(Path(answered), [replace(one, finish="length" if one.text in texts else "eos") for one in given])
+
+
+def test_an_answer_that_was_cut_is_never_a_demonstration(answered: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(Run, "say", lambda self, text: said.append(text))
+    cut_short(answered, ("aaa",))
+    free = {"rewards": {"missing_eos_penalty": 0.0} | rewards_of(answered)}
+    run, found = chosen(answered, **free, keep=3)
+    assert found == [(str(i), text) for i in range(6) for text in ("aa", "a")]
+    assert run.summary["cut"] == 6 and "6 of 24 answers were cut" in said[0]
+    assert run.summary["worth_best"] == pytest.approx(3 + 2.5)  # it still is what the policy can say
+    with pytest.raises(InputError, match="keeps nothing: the best whole answer is worth 7"):
+        chosen(answered, **free, at_least=7.5)
+    cut_short(answered, ANSWERS)
+    with pytest.raises(InputError, match="every answer was cut at its length limit"):
+        chosen(answered, **free)
+
+
+def test_overlong_has_no_limit_to_be_a_share_of(answered: str) -> None:
+    with pytest.raises(ValueError, match="leave it out"):
+        chosen(answered, rewards={"overlong": 0.2} | rewards_of(answered))
 
 
 def test_the_curve_by_hand(answered: str) -> None:

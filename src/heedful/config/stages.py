@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from heedful.config.rewards import Rewards
 from heedful.config.sampler import SamplerConfig
@@ -105,7 +105,10 @@ class SampleConfig(Section):
 
 
 class SelectConfig(Section):
-    """Keep the best of several answers to each prompt as demonstrations for `sft` (best-of-n, rejection sampling)."""
+    """Keep the best of several answers to each prompt as demonstrations for `sft` (best-of-n, rejection sampling).
+
+    An answer that was cut at its length limit counts for what it is worth, but is never kept: it would teach to stop in
+    mid-sentence."""
 
     type: Literal["select"] = "select"
     name: Name = "select"
@@ -116,9 +119,18 @@ class SelectConfig(Section):
     keep: int = Field(1, ge=1)
     """Most answers to keep of each prompt, the best first; equal texts once."""
     share: float = Field(1.0, gt=0, le=1)
-    """Share of prompts to keep: those whose best answer is worth most."""
+    """Share of prompts to keep: those whose best whole answer is worth most."""
     at_least: float | None = None
     """Least worth of an answer that is kept; left out: any."""
+
+    @model_validator(mode="after")
+    def _there_is_no_length_limit(self) -> Self:
+        if self.rewards.overlong:
+            raise ValueError(
+                "rewards.overlong is a share of the limit that answers were sampled under, which completions don't "
+                "tell: leave it out (a cut answer pays missing_eos_penalty)"
+            )
+        return self
 
 
 class SimulatedLabels(Section):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
 
 import torch
 from torch import Tensor
@@ -29,12 +30,18 @@ class Candidates:
     worth: Tensor  # (G,)
 
     @property
+    def whole(self) -> list[int]:
+        """Which answers were not cut at their length limit: the others would teach to stop in mid-sentence."""
+        return [i for i, one in enumerate(self.completions) if one.finish != "length"]
+
+    @property
     def best(self) -> float:
-        return float(self.worth.max())
+        """What the best whole answer is worth; −∞ where there is none."""
+        return max((float(self.worth[i]) for i in self.whole), default=-inf)
 
     def demonstrations(self, keep: int, at_least: float | None) -> list[Demonstration]:
-        """At most `keep` different texts, the best first."""
-        order = self.worth.argsort(descending=True, stable=True).tolist()
+        """At most `keep` different texts of whole answers, the best first."""
+        order = sorted(self.whole, key=lambda i: -float(self.worth[i]))
         best = {self.completions[i].text: i for i in reversed(order)}  # of equal texts the best one
         kept = sorted(best.values(), key=order.index)[:keep]
         return [
@@ -59,13 +66,15 @@ def select(config: SelectConfig, run: Run) -> None:
         for demonstration in one.demonstrations(config.keep, config.at_least)
     ]
     if not demonstrations:
-        best = max(one.best for one in candidates)
-        raise InputError(f"select.at_least = {config.at_least} keeps nothing: the best answer is worth {best:.3g}")
+        raise InputError(_nothing_kept(config, max(one.best for one in candidates)))
     run.write_records("demonstrations.jsonl", demonstrations)
     curve = best_of_n_curve(candidates)
     run.write_rows("best_of_n.jsonl", curve)
+    cut = len(completions) - sum(len(one.whole) for one in candidates)
+    run.note(f"{cut:,} of {len(completions):,} answers were cut at their length limit: none is kept" if cut else "")
     run.summary |= {
         "answers": len(completions),
+        "cut": cut,
         "prompts": len(candidates),
         "demonstrations": len(demonstrations),
         "worth": curve[0]["worth"],
@@ -79,13 +88,21 @@ def select(config: SelectConfig, run: Run) -> None:
     )
 
 
+def _nothing_kept(config: SelectConfig, best: float) -> str:
+    if best == -inf:
+        return (
+            f"{', '.join(config.completions)}: every answer was cut at its length limit, so none can be a "
+            "demonstration: sample with a larger generation.max_new_tokens"
+        )
+    return f"select.at_least = {config.at_least} keeps nothing: the best whole answer is worth {best:.3g}"
+
+
 def worth(completions: Sequence[Completion], rewards: Rewards) -> Tensor:
-    """What each answer would be paid in training; the length limit is the longest answer's. (B,)"""
+    """What each answer would be paid in training. (B,)"""
     reward = build_reward(rewards, "cuda" if torch.cuda.is_available() else "cpu")
     scores = reward.score([one.prompt for one in completions], [one.text for one in completions])
-    lengths = [len(one.token_ids) for one in completions]
     cut = [one.finish == "length" for one in completions]
-    return paid(scores, lengths, cut, rewards, limit=max(1, *lengths))
+    return paid(scores, [0] * len(cut), cut, rewards, limit=1)  # lengths matter to `overlong` alone, refused here
 
 
 def best_of_n_curve(candidates: Sequence[Candidates]) -> list[dict[str, float]]:
