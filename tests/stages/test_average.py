@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -14,7 +16,9 @@ from rl_house import BAD, GOOD, build, prompts, write
 
 from heedful.config import Architecture, AverageConfig
 from heedful.data.chat import Chat
+from heedful.data.ratings import Criterion
 from heedful.errors import InputError
+from heedful.models.classifiers import STEP_LABELS, criteria_row, draw_heads, new_heads, save_heads
 from heedful.models.loading import (
     Affine,
     load_reward_model,
@@ -75,6 +79,41 @@ def test_reward_models_get_a_scale_of_their_own(house: Path, tmp_path: Path) -> 
     assert affine not in (Affine(0.2, 0.5), Affine(1.0, 3.0), Affine(0.0, 1.0))
     made(house, tmp_path / "raw", "reward", "reward-9")
     assert load_reward_model(tmp_path / "raw" / "model", device="cpu")[2] == Affine(0.0, 1.0)
+
+
+def test_calibration_samples_that_do_not_fit_are_left_out(
+    house: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(Run, "say", lambda self, text: said.append(text))
+    samples = [Completion(prompt=prompt, text=text, policy="sft") for prompt in prompts() for text in (GOOD, BAD)] * 9
+    data = [write(tmp_path / "fitting.jsonl", samples)]
+    long = Completion(prompt=prompts()[0], text="zq" * 200, policy="sft")
+    more = [write(tmp_path / "more.jsonl", [*samples, long])]
+    scales = []
+    for name, paths in (("fitting", data), ("more", more)):
+        made(house, tmp_path / name, "reward", "reward-9", calibration=paths)
+        scales.append(load_reward_model(tmp_path / name / "model", device="cpu")[2])
+    assert scales[0] == scales[1] and "1 of 109 calibration samples" in " ".join(said)
+
+
+def test_reward_models_of_another_kind_are_refused(house: Path, tmp_path: Path) -> None:
+    for name, labels, tokens in (("process", STEP_LABELS, True), ("criteria", ("help", "brief"), False)):
+        heads, chat = new_heads(house / "sft", labels, tokens=tokens)
+        draw_heads(heads, 0)
+        rows = criteria_row([Criterion(label, 0.0, 1.0, 1.0) for label in labels])
+        save_heads(heads, chat, Affine(0.0, 1.0), tmp_path / name, **({} if tokens else {"criteria": rows}))
+    shutil.copytree(house / "reward", tmp_path / "pairs")
+    config = json.loads((tmp_path / "pairs" / "config.json").read_text())
+    (tmp_path / "pairs" / "config.json").write_text(json.dumps(config | {"heedful_pairwise": True}))
+    told = {
+        "process": "judges an answer's steps",
+        "criteria": "rates several criteria",
+        "pairs": "compares two answers",
+    }
+    for name, words in told.items():
+        with pytest.raises(InputError, match=f"{name}: {words}, so it can't be averaged"):
+            made(house, tmp_path / "average", "reward", str(tmp_path / name))
 
 
 @pytest.mark.parametrize(

@@ -19,14 +19,14 @@ from transformers import PreTrainedModel
 from heedful.config import AverageConfig
 from heedful.data.chat import Chat
 from heedful.data.packing import Example, pack
-from heedful.data.sources import read_completions
 from heedful.errors import InputError
+from heedful.models.classifiers import kind_of
 from heedful.models.folders import is_reward_model
 from heedful.models.heads import Policy, RewardModel
 from heedful.models.loading import Affine, load_policy, load_reward_model, save_policy, save_reward_model
-from heedful.rewards.model import RAW, ModelReward
+from heedful.rewards.model import ModelReward
 from heedful.run import Run
-from heedful.stages.reward import CALIBRATION, sample_affine
+from heedful.stages.reward import read_samples, scale_of
 
 PROBE = 48  # tokens on which the average is compared with its members
 
@@ -85,10 +85,25 @@ def _weights(config: AverageConfig) -> Sequence[float]:
 
 def _load(folder: str) -> Member:
     if is_reward_model(Path(folder)):
+        _refuse_other_kinds(folder)
         model, chat, _ = load_reward_model(folder, device="cpu")
         return Member(folder, model, chat)
     policy, chat = load_policy(folder, device="cpu")
     return Member(folder, policy, chat)
+
+
+def _refuse_other_kinds(folder: str) -> None:
+    """Several heads, steps and pairs have scales and settings of their own, which a mean of weights does not keep."""
+    said = {
+        "criteria": "rates several criteria",
+        "process": "judges an answer's steps",
+        "pairwise": "compares two answers",
+    }.get(kind_of(folder))
+    if said:
+        raise InputError(
+            f"{folder}: {said}, so it can't be averaged: average policies, or reward models "
+            "that give an answer one score"
+        )
 
 
 def _refuse_strangers(first: Member, other: Member) -> None:
@@ -124,9 +139,5 @@ def _tell(result: Member, said: Sequence[Tensor], weights: Sequence[float], run:
 
 def _affine(model: RewardModel, chat: Chat, config: AverageConfig, run: Run) -> Affine:
     """The average's own scale: its members' are of no use to it."""
-    if not config.calibration:
-        run.say("no calibration samples: scores stay in log-odds")
-        return RAW
-    samples = [sample for path in config.calibration for sample in read_completions(path)[:CALIBRATION]]
-    scores = ModelReward(model, chat).score([sample.prompt for sample in samples], [s.text for s in samples])
-    return sample_affine(samples, [score.value for score in scores])
+    samples = read_samples(config.calibration, chat, model.context, run)
+    return scale_of(samples, ModelReward(model, chat).score_examples(samples.examples), run)

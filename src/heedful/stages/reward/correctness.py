@@ -108,7 +108,7 @@ def outcome_lesson(config: RewardConfig, loss: Outcome, run: Run, head: int) -> 
     heldout, also_left_out = _outcomes(chat, held_all, loss, model.context, "held-out labels")
     for note in (overlap, left_out, also_left_out):
         run.note(note)
-    samples = read_samples(config, chat, model.context, run)
+    samples = read_samples(config.calibration, chat, model.context, run)
     return Lesson(
         model,
         [len(item.example.ids) for item in items],
@@ -150,7 +150,7 @@ def process_lesson(config: RewardConfig, loss: Process, run: Run, head: int) -> 
     held, also_left_out = fitting_groups([[i.example] for i in held_texts], model.context, "held-out answers in steps")
     for note in (overlap, left_out, also_left_out):
         run.note(note)
-    samples = read_samples(config, chat, model.context, run)
+    samples = read_samples(config.calibration, chat, model.context, run)
     trained_on = {"answers": len(items), "steps": sum(len(item.at) for item in items)}
 
     held_items = [_labelled(held_texts[i], held_all[i], loss) for i in held]

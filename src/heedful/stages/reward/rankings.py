@@ -77,7 +77,7 @@ def read_material(config: RewardConfig, chat: Chat, context: int, run: Run) -> M
         ranked=[ranked[several[i]] for i in kept],
         heldout=[heldout[i] for i in held],
         heldout_examples=[example for i in held for example in answers[i]],
-        samples=read_samples(config, chat, context, run),
+        samples=read_samples(config.calibration, chat, context, run),
     )
 
 

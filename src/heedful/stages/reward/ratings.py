@@ -78,7 +78,7 @@ def regression_lesson(config: RewardConfig, loss: Regression, run: Run, head: in
     held, also_left_out = fitting_groups(held_texts, model.context, "held-out ratings")
     for note in (overlap, left_out, also_left_out):
         run.note(note)
-    samples = read_samples(config, chat, model.context, run)
+    samples = read_samples(config.calibration, chat, model.context, run)
 
     known = [i for i in held if any(c.name in held_all[i].ratings for c in criteria)]
     held_items = [RatedExample(held_texts[i][0], standardised(held_all[i], criteria)) for i in known]

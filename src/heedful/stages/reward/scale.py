@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import sqrt
 
-from heedful.config import RewardConfig
 from heedful.data.chat import Chat
 from heedful.data.lengths import fitting_groups
 from heedful.data.packing import Example
@@ -33,9 +32,9 @@ class Samples:
         return [sample.prompt for sample in self.completions], [sample.text for sample in self.completions]
 
 
-def read_samples(config: RewardConfig, chat: Chat, context: int, run: Run) -> Samples:
+def read_samples(paths: Sequence[str], chat: Chat, context: int, run: Run) -> Samples:
     """The first samples of each calibration file; the few that don't fit the context are left out, and said."""
-    samples = [sample for path in config.calibration for sample in read_completions(path)[:CALIBRATION]]
+    samples = [sample for path in paths for sample in read_completions(path)[:CALIBRATION]]
     texts = [[chat.example(sample.prompt.messages, sample.text)] for sample in samples]
     kept, left_out = fitting_groups(texts, context, "calibration samples")
     run.note(left_out)
