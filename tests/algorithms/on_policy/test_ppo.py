@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from bandit import BETA, GOAL, NOTHING, REFERENCE, REWARDS, apart, single_tokens
 
 from heedful.algorithms.on_policy.ppo import (
-    policy_loss,
+    clipped,
     ppo_advantages,
     ppo_loss,
     ppo_objective,
@@ -75,7 +75,7 @@ def test_returns_are_advantages_plus_values() -> None:
 )
 def test_clipped_policy_loss(ratio: float, advantage: float, loss: float, slope: float) -> None:
     r = torch.tensor([ratio], requires_grad=True)
-    found = policy_loss(r, torch.tensor([advantage]), clip=0.2)
+    found = clipped(r, torch.tensor([advantage]), 0.8, 1.2)
     assert found.item() == pytest.approx(loss)
     assert torch.autograd.grad(found, r)[0].item() == pytest.approx(slope)
 

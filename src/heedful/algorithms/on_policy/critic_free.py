@@ -12,6 +12,7 @@ from math import inf
 import torch
 from torch import Tensor, nn
 
+from heedful.algorithms.on_policy.ppo import clipped
 from heedful.batches import GroupBatch, LossOutput
 from heedful.config.rl import CISPO, DAPO, GRPO, GSPO, RLOO, SAPO, DrGRPO, NashMD, PolicyGradient, ReinforcePP
 from heedful.ops.kl import k2, k3
@@ -41,11 +42,6 @@ def bounds(algorithm: PolicyGradient) -> tuple[float, float]:
             return 0.0, inf
         case RLOO() | GRPO() | DrGRPO() | ReinforcePP() | NashMD():
             return 1.0 - algorithm.clip, 1.0 + algorithm.clip
-
-
-def clipped(ratio: Tensor, advantages: Tensor, low: float, high: float) -> Tensor:
-    """max(−A ρ, −A clip(ρ, low, high)) (Schulman 2017, eq. 7, negated). (N,), (N,) -> (N,)"""
-    return torch.maximum(-advantages * ratio, -advantages * ratio.clamp(low, high))
 
 
 def clipped_weight(ratio: Tensor, advantages: Tensor, logprobs: Tensor, high: float) -> Tensor:

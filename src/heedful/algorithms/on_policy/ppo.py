@@ -41,15 +41,15 @@ def ppo_advantages(rollout: Rollout, values: Tensor, *, beta: float, gamma: floa
     return Advantages(advantages, advantages + values)
 
 
-def policy_loss(ratio: Tensor, advantages: Tensor, *, clip: float) -> Tensor:
-    """max(−A ρ, −A clip(ρ, 1−ε, 1+ε)) at each token (Schulman 2017, eq. 7, negated). (N,), (N,) -> (N,)"""
-    return torch.maximum(-advantages * ratio, -advantages * ratio.clamp(1.0 - clip, 1.0 + clip))
+def clipped(ratio: Tensor, advantages: Tensor, low: float, high: float) -> Tensor:
+    """max(−A ρ, −A clip(ρ, low, high)), from 1−ε to 1+ε in PPO (Schulman 2017, eq. 7, negated). (N,), (N,) -> (N,)"""
+    return torch.maximum(-advantages * ratio, -advantages * ratio.clamp(low, high))
 
 
 def value_loss(values: Tensor, old_values: Tensor, returns: Tensor, *, clip: float) -> Tensor:
     """½ max((V − R)², (clip(V, V_old ± c) − R)²) at each token. (N,) each -> (N,)"""
-    clipped = old_values + (values - old_values).clamp(-clip, clip)
-    return 0.5 * torch.maximum((values - returns).square(), (clipped - returns).square())
+    near = old_values + (values - old_values).clamp(-clip, clip)
+    return 0.5 * torch.maximum((values - returns).square(), (near - returns).square())
 
 
 def ppo_loss(
@@ -62,7 +62,7 @@ def ppo_loss(
     """
     log_ratio = logprobs - batch.old_logprobs
     ratio = log_ratio.exp()
-    policy = policy_loss(ratio, batch.advantages, clip=algorithm.clip).sum()
+    policy = clipped(ratio, batch.advantages, 1.0 - algorithm.clip, 1.0 + algorithm.clip).sum()
     value = value_loss(values, batch.old_values, batch.returns, clip=algorithm.value_clip).sum()
     text = -batch.text.weight * text_logprobs.sum()
     with torch.no_grad():
