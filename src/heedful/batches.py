@@ -137,6 +137,7 @@ class RolloutBatch(_OnDevice):
     old_values: Tensor  # (N,)
     advantages: Tensor  # (N,) whitened over the whole rollout
     returns: Tensor  # (N,)
+    importance: Tensor  # (N,) what the policy's loss at a token weighs, for a sampler that is not quite the policy
     text: TextBatch
 
 
@@ -148,6 +149,7 @@ class GroupBatch(_OnDevice):
     old_logprobs: Tensor  # (N,)
     reference_logprobs: Tensor  # (N,)
     advantages: Tensor  # (N,)
+    importance: Tensor  # (N,) as in RolloutBatch
     kl_coefficient: Tensor  # () β, of a penalty in the loss
     text: TextBatch
 

@@ -13,6 +13,10 @@ def test_values_by_hand() -> None:
     torch.testing.assert_close(truncated_importance(trainer, sampler, 2.0), torch.tensor([1.0, 0.5, 2.0]))
 
 
+def test_without_a_cap_every_weight_is_one() -> None:
+    assert truncated_importance(torch.tensor([-1.0, -9.0]), torch.tensor([-2.0, 0.0]), 0.0).tolist() == [1.0, 1.0]
+
+
 def test_samples_of_one_policy_give_the_others_expectation() -> None:
     sampler, trainer = torch.tensor([0.1, 0.2, 0.3, 0.4]), torch.tensor([0.25, 0.25, 0.4, 0.1])
     values = torch.tensor([3.0, -1.0, 0.5, 2.0])

@@ -246,6 +246,10 @@ def test_settings_that_make_no_sense_are_refused(house: Path) -> None:
     for kind in ("nash_md", "xpo"):
         one = paid_by(house, "even", within_prompt=True)
         assert f"{kind} compares" in refused(house, kind, rewards=one, practice={"completions": 4})
+    assert "has no meaning" in refused(house, "xpo", importance_cap=2.0)
+    assert "would shrink tokens" in refused(house, "rloo", importance_cap=0.5)
+    with pytest.raises(ValueError, match="would shrink tokens"):
+        ppo_config(house, algorithm={"importance_cap": 0.5})
     with pytest.raises(ValueError, match="critic starts from a reward model"):
         ppo_config(house, rewards=paid_by(house, "even"))
     with pytest.raises(ValueError, match="within_prompt"):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from math import exp
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, LlamaModel
 from heedful.algorithms.on_policy.ppo import ppo_objective
 from heedful.batches import TextBatch
 from heedful.config import KLControl, PPOConfig, RLConfig
-from heedful.config.rl import XPO
+from heedful.config.rl import GRPO, GSPO, RLOO, XPO, NashMD, PolicyGradient
 from heedful.data.packing import Example, pack
 from heedful.errors import DivergedError, InputError, ResumeError
 from heedful.models.heads import ActorCritic, Policy, ValueModel
@@ -28,6 +29,7 @@ from heedful.run import Run
 from heedful.sampling import Sampled, SamplingParams, make_sampler
 from heedful.stages.ppo import practice_of
 from heedful.train.duel_method import DuelMethod
+from heedful.train.group_method import GroupMethod
 from heedful.train.kl_control import next_coefficient
 from heedful.train.minibatches import Experience, micro_batches
 from heedful.train.on_policy import OnPolicySource
@@ -263,6 +265,44 @@ def test_xpo_compares_every_answer_with_every_one_of_the_references(run: Run) ->
     met = {(answers[i], answers[j]) for i, j in zip(pairs.chosen.tolist(), pairs.rejected.tolist(), strict=True)}
     assert met == {(i, 12 + j) for i in range(12) for j in range(12) if groups[i] == groups[j]}
     assert pairs.weight.tolist() == pytest.approx([1 / 9] * 36)
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "weight"),
+    [(GRPO(), lambda n: 0.1), (RLOO(), lambda n: 0.1 * n), (NashMD(), lambda n: 0.1 * n), (GSPO(), lambda n: 0.1)],
+)
+def test_a_sampler_that_is_not_the_policy_is_corrected_for_by_the_algorithms_own_ratio(
+    run: Run, algorithm: PolicyGradient, weight: Callable[[int], float]
+) -> None:
+    """The sampler's log-probabilities are 0.1 too low everywhere."""
+    found = source(run, config()).collect(0)
+    found = replace(found, sampler_logprobs=found.rollout.policy_logprobs - 0.1)
+    for cap in (1.4, 0.0):
+        wanted = RLConfig.model_validate(
+            {"model": "m", "prompts": "p", "rewards": {"model": "r"}, "algorithm": algorithm, "importance_cap": cap}
+        )
+        made, metrics = GroupMethod(algorithm, wanted, Accelerator(cpu=True)).experience(0, found, 0.1)
+        weights = made.batch(made.units, TextBatch(pack([]), torch.tensor(0.0))).importance  # type: ignore[union-attr]
+        lengths = [n for n in found.rollout.packed.target_lengths.tolist() for _ in range(n)]
+        each = [min(exp(weight(n)), cap) if cap else 1.0 for n in lengths]
+        assert weights.tolist() == pytest.approx(each, rel=1e-4)
+        assert ("sampler/importance" in metrics) == bool(cap)
+        if cap:
+            assert metrics["sampler/importance"] == pytest.approx(sum(each) / len(each), rel=1e-4)
+            assert metrics["sampler/truncated"] == pytest.approx(sum(e == cap for e in each) / len(each))
+
+
+def test_ppo_corrects_token_by_token(run: Run) -> None:
+    made = source(run, config(importance_cap=1.2))
+    found = made.collect(0)
+    shift = torch.where(torch.arange(len(found.sampler_logprobs)) % 2 == 0, 0.1, 0.3)
+    found = replace(found, sampler_logprobs=found.rollout.policy_logprobs - shift)
+    assert found.sampler_gap == pytest.approx(0.3, abs=1e-5)
+    experience, metrics = learned(made, found)
+    batch = experience.batch(experience.units, TextBatch(pack([]), torch.tensor(0.0)))
+    wanted = shift.exp().clamp(max=1.2)
+    torch.testing.assert_close(batch.importance, wanted, rtol=1e-4, atol=0.0)  # type: ignore[union-attr]
+    assert metrics["sampler/truncated"] == pytest.approx(float((shift > 0.2).float().mean()))
 
 
 def test_a_criterion_called_mean_hides_no_figure(run: Run) -> None:

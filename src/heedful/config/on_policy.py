@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from heedful.config.rewards import Rewards
 from heedful.config.sampler import SamplerConfig
 from heedful.config.sections import Generation, InputPath, KLControl, Lora, Name, Optim, Section, Training
+
+ImportanceCap = Annotated[
+    float,
+    Field(
+        ge=0,
+        description="Largest weight π_old(trainer)/π(sampler) that corrects an answer's policy loss where the sampler "
+        "computes a little differently (bfloat16, another engine): at least 1, 2 is common; 0: off.",
+    ),
+]
+
+
+def refuse_shrinking(cap: float) -> float:
+    """A cap below 1 would shrink even what both agree on."""
+    if 0 < cap < 1:
+        raise ValueError(f"importance_cap = {cap:g} would shrink tokens on which both agree: set at least 1, or 0")
+    return cap
 
 
 class PPOAlgorithm(Section):
@@ -38,6 +54,9 @@ class PPOAlgorithm(Section):
     """The reward model that the critic starts as a copy of; empty: `rewards.model`."""
     critic_warmup: int = Field(3, ge=0)
     """Iterations in which only the critic learns."""
+    importance_cap: ImportanceCap = 0.0
+
+    _cap = field_validator("importance_cap")(refuse_shrinking)
 
 
 class PTX(Section):

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from heedful.config.on_policy import PTX, check_leash, refuse_idle
+from heedful.config.on_policy import PTX, ImportanceCap, check_leash, refuse_idle, refuse_shrinking
 from heedful.config.rewards import Rewards
 from heedful.config.sampler import SamplerConfig
 from heedful.config.sections import Generation, InputPath, KLControl, Lora, Name, Optim, Section, Training
@@ -198,6 +198,7 @@ class RLConfig(Section):
     ptx: PTX = PTX()
     generation: Generation = Generation()
     sampler: SamplerConfig = SamplerConfig()
+    importance_cap: ImportanceCap = 0.0
     optim: Optim = Optim(lr=3e-4, warmup=3, betas=(0.9, 0.99))
     lora: Lora = Lora()
     """The policy's adapters; its reference is then the policy with the adapters off, no second copy."""
@@ -219,6 +220,8 @@ class RLConfig(Section):
         if isinstance(rewards := filled.get("rewards"), dict) and rewards.get("missing_eos_penalty") == 0:
             filled["rewards"] = {"overlong": 0.0} | given["rewards"]  # without a price there is nothing to set in
         return filled
+
+    _cap = field_validator("importance_cap")(refuse_shrinking)
 
     @field_validator("training")
     @classmethod
@@ -243,6 +246,10 @@ class RLConfig(Section):
         check_leash(self.kl, self.lora, self.practice.prompts * completions)
         if isinstance(self.algorithm, NashMD) and self.lora.rank:
             raise ValueError("nash_md mixes the weights of policy and reference, so it trains all of them: drop lora")
+        if isinstance(self.algorithm, OnlineDPO | XPO) and self.importance_cap:
+            raise ValueError(
+                f"{kind} learns from pairs, whoever wrote them: importance_cap has no meaning, leave it out"
+            )
         if isinstance(self.algorithm, OnlineDPO | XPO) and not self.kl.coefficient:
             raise ValueError(f"{kind}: β is kl.coefficient, and must be above 0")
         return self

@@ -12,8 +12,10 @@ def truncated_importance(trainer: Tensor, sampler: Tensor, cap: float) -> Tensor
 
     Where a sampler computes in fewer bits, tokens come from its policy and not quite from the trainer's. Multiplying
     each token's loss by this weight corrects for that; the cap trades a little bias for bounded variance (Ionides 2008,
-    equation 2). `cap` is at least 1; 2 is common.
+    equation 2). `cap` is at least 1, 2 is common; at 0 every weight is 1.
     """
+    if cap == 0:
+        return torch.ones_like(trainer)
     if not cap >= 1:
         raise ValueError(f"a cap of {cap} would shrink tokens on which both agree: it must be at least 1")
     return (trainer.float() - sampler.float()).exp().clamp(max=cap)

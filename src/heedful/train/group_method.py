@@ -9,18 +9,19 @@ import torch
 from accelerate import Accelerator
 
 from heedful.algorithms.on_policy.advantages import token_advantages, wins
-from heedful.algorithms.on_policy.critic_free import counts_tokens
+from heedful.algorithms.on_policy.critic_free import counts_tokens, of_actions
 from heedful.batches import GroupBatch, TextBatch
 from heedful.config import RLConfig
 from heedful.config.rl import DAPO, PolicyGradient, ReinforcePP
 from heedful.data.packing import pack
 from heedful.ops.advantages import whiten
+from heedful.ops.importance import truncated_importance
 from heedful.ops.reductions import global_mean, mean_and_variance
 from heedful.train.minibatches import Experience, flat, tokens_of
 from heedful.train.opponents import Opponent
 from heedful.train.processes import reducer
 from heedful.train.rollout import Collected
-from heedful.train.rollout_log import group_metrics, rollout_metrics
+from heedful.train.rollout_log import group_metrics, importance_metrics, rollout_metrics
 
 
 class GroupMethod:
@@ -42,6 +43,10 @@ class GroupMethod:
             mean, variance = mean_and_variance(advantages, reduce)
             advantages = whiten(advantages, mean, variance) if algorithm.whiten else advantages - mean
         lengths, in_loss = rollout.packed.target_lengths, torch.tensor(beta)
+        both = (rollout.policy_logprobs, collected.sampler_logprobs)
+        trainer, sampler = (of_actions(algorithm, logprobs, lengths) for logprobs in both)
+        importance = truncated_importance(trainer, sampler, self.config.importance_cap)
+        metrics |= importance_metrics(importance, self.config.importance_cap, reduce)
 
         def batch(units: Sequence[Sequence[int]], text: TextBatch) -> GroupBatch:
             answers = flat(units)
@@ -51,6 +56,7 @@ class GroupMethod:
                 old_logprobs=rollout.policy_logprobs[places],
                 reference_logprobs=rollout.reference_logprobs[places],
                 advantages=advantages[places],
+                importance=importance[places],
                 kl_coefficient=in_loss,
                 text=text,
             )

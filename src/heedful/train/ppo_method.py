@@ -13,11 +13,12 @@ from heedful.config import PPOConfig
 from heedful.data.packing import pack
 from heedful.models.heads import ValueModel
 from heedful.ops.advantages import whiten
+from heedful.ops.importance import truncated_importance
 from heedful.ops.reductions import mean_and_variance
 from heedful.train.minibatches import Experience, flat, tokens_of
 from heedful.train.processes import reducer
 from heedful.train.rollout import Collected, over_batches
-from heedful.train.rollout_log import critic_metrics, rollout_metrics
+from heedful.train.rollout_log import critic_metrics, importance_metrics, rollout_metrics
 
 
 class PPOMethod:
@@ -42,6 +43,10 @@ class PPOMethod:
         made = ppo_advantages(collected.rollout, values, beta=beta, gamma=algorithm.gamma, lam=algorithm.lam)
         metrics = rollout_metrics(collected, self.config.rewards, beta=beta, reduce=reduce)
         metrics |= critic_metrics(values, made.returns, reduce)
+        importance = truncated_importance(
+            collected.rollout.policy_logprobs, collected.sampler_logprobs, algorithm.importance_cap
+        )
+        metrics |= importance_metrics(importance, algorithm.importance_cap, reduce)
         advantages, warming_up = made.advantages, iteration < algorithm.critic_warmup
         if algorithm.whiten:
             advantages = whiten(advantages, *mean_and_variance(advantages, reduce))
@@ -58,6 +63,7 @@ class PPOMethod:
                 old_values=values[places],
                 advantages=advantages[places],
                 returns=made.returns[places],
+                importance=importance[places],
                 text=text,
             )
 

@@ -112,8 +112,13 @@ class Collected:
     scores: list[Score]
     reading: Reading
     rollout: Rollout
-    sampler_gap: float  # largest |sampler's − trainer's log-probability|
+    sampler_logprobs: Tensor  # (N,) the sampler's own
     clock: Clock
+
+    @property
+    def sampler_gap(self) -> float:
+        """Largest |sampler's − trainer's log-probability|."""
+        return float((self.sampler_logprobs - self.rollout.policy_logprobs).abs().max())
 
 
 def over_batches(
@@ -191,7 +196,7 @@ def measure(
     ]
     with clock.phase("forward"):
         reading = read(players, examples, temperature=temperature, limit=tokens, accelerator=accelerator)
-    sampled_logprobs = torch.tensor([value for sample in answers.samples for value in sample.logprobs])
+    sampled = torch.tensor([value for sample in answers.samples for value in sample.logprobs])
     rollout = Rollout(
         packed=pack(examples),
         policy_logprobs=reading.logprobs,
@@ -199,7 +204,6 @@ def measure(
         scores=answers.paid,
         groups=torch.tensor(answers.groups),
     )
-    gap = float((sampled_logprobs - reading.logprobs).abs().max())
     return Collected(
-        answers.asked, answers.samples, answers.texts, examples, answers.scores, reading, rollout, gap, clock
+        answers.asked, answers.samples, answers.texts, examples, answers.scores, reading, rollout, sampled, clock
     )

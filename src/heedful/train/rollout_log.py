@@ -97,6 +97,16 @@ def critic_metrics(values: Tensor, returns: Tensor, reduce: Reduce) -> dict[str,
     }
 
 
+def importance_metrics(weights: Tensor, cap: float, reduce: Reduce) -> dict[str, float]:
+    """How much the sampler is corrected for; nothing where that is off. (N,)"""
+    if not cap:
+        return {}
+    return {
+        "sampler/importance": float(global_mean(weights, reduce)),
+        "sampler/truncated": float(global_mean((weights >= cap).float(), reduce)),
+    }
+
+
 def group_metrics(collected: Collected, reduce: Reduce) -> dict[str, float]:
     """How far the answers to one prompt are apart in what they are paid; nothing where each stands alone."""
     rollout = collected.rollout

@@ -77,7 +77,9 @@ def ours(algorithm: PolicyGradient, made: dict[str, Tensor], beta: float) -> Ten
     packed = pack([Example(tuple(range(n + 1))) for n in LENGTHS])
     spread = torch.repeat_interleave(made["advantages"], torch.tensor(LENGTHS))
     text = TextBatch(pack([]), torch.tensor(0.0))
-    batch = GroupBatch(packed, made["old"], made["reference"], spread, torch.tensor(beta), text)
+    batch = GroupBatch(
+        packed, made["old"], made["reference"], spread, torch.ones_like(spread), torch.tensor(beta), text
+    )
     output = critic_free_loss(made["new"], torch.zeros(0), torch.zeros(0), batch, algorithm, limit=LIMIT)
     return output.loss / output.count
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -47,7 +48,7 @@ def name(algorithm: object) -> str:
 
 def batch_of(lengths: list[int], old: Tensor, reference: Tensor, advantages: Tensor, beta: float = 0.0) -> GroupBatch:
     packed = pack([Example(tuple(range(n + 1))) for n in lengths])
-    return GroupBatch(packed, old, reference, advantages, torch.tensor(beta), NO_TEXT)
+    return GroupBatch(packed, old, reference, advantages, torch.ones_like(old), torch.tensor(beta), NO_TEXT)
 
 
 def loss_of(algorithm: PolicyGradient, logprobs: Tensor, batch: GroupBatch) -> Tensor:
@@ -237,12 +238,24 @@ def test_a_ratio_within_the_bounds_is_not_called_clipped() -> None:
 def test_text_mixed_in_is_made_likelier_by_its_weight() -> None:
     text = torch.tensor([-1.0, -3.0], requires_grad=True)
     zero = torch.zeros(1)
-    batch = GroupBatch(
-        batch_of([1], zero, zero, zero).packed, zero, zero, zero, zero[0], TextBatch(NOTHING, torch.tensor(0.5))
-    )
+    batch = replace(batch_of([1], zero, zero, zero), text=TextBatch(NOTHING, torch.tensor(0.5)))
     output = critic_free_loss(zero, zero, text, batch, RLOO(), limit=LIMIT)
     assert output.loss.item() == pytest.approx(2.0)
     assert torch.autograd.grad(output.loss, text)[0].tolist() == [-0.5, -0.5]
+
+
+@pytest.mark.parametrize("algorithm", ALL, ids=name)
+def test_importance_turns_another_samplers_expectation_into_the_policys(algorithm: PolicyGradient) -> None:
+    """Enumerated: what the sampler says with probability q counts p/q, in the policy's part of the loss alone."""
+    p, q = torch.tensor([0.5, 0.3, 0.2]), torch.tensor([0.2, 0.3, 0.5])
+    old, gains = p.log(), torch.tensor([1.0, -2.0, 0.5])
+    theirs = replace(batch_of([1] * 3, old, old + 0.3, q * gains, beta=0.5), importance=p / q)
+    mine = batch_of([1] * 3, old, old + 0.3, p * gains, beta=0.5)
+    found, wanted = (
+        critic_free_loss(old, old - old, old[:0], batch, algorithm, limit=LIMIT).metrics for batch in (theirs, mine)
+    )
+    assert found["loss/policy"].item() == pytest.approx(wanted["loss/policy"].item()) != 0.0
+    assert found["loss/kl"].item() == pytest.approx(wanted["loss/kl"].item())
 
 
 @pytest.mark.parametrize("penalty", ["k2", "k3_weighted", "exact"])
@@ -285,7 +298,8 @@ def settle(algorithm: PolicyGradient, group: int, *, beta: float = BETA, answers
         advantages = token_advantages(algorithm, rollout, beta=beta)
         if isinstance(algorithm, ReinforcePP):
             advantages = advantages - advantages.mean()
-        batch = GroupBatch(rollout.packed, log_p[tokens], REFERENCE[tokens], advantages, torch.tensor(beta), NO_TEXT)
+        ones, weight = torch.ones(answers), torch.tensor(beta)
+        batch = GroupBatch(rollout.packed, log_p[tokens], REFERENCE[tokens], advantages, ones, weight, NO_TEXT)
         output = objective(bandit, batch)
         optimizer.zero_grad()
         (output.loss / output.count).backward()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,7 @@ def batch_of(
         old_values=old_values,
         advantages=advantages,
         returns=returns,
+        importance=torch.ones_like(old_logprobs),
         text=TextBatch(NOTHING, torch.tensor(text_weight)),
     )
 
@@ -101,6 +103,14 @@ def test_at_ratio_one_the_gradient_is_that_of_reinforce() -> None:
     (found,) = torch.autograd.grad(output.loss, logprobs)
     (reinforce,) = torch.autograd.grad(-(advantages * logprobs).sum(), logprobs)
     assert torch.equal(found, reinforce)
+
+
+def test_importance_weighs_the_policys_loss_and_not_the_critics() -> None:
+    zero, weights = torch.zeros(2), torch.tensor([2.0, 0.5])
+    plain = batch_of(zero, torch.tensor([1.0, -3.0]), zero, torch.ones(2))
+    found = ppo_loss(zero, zero, zero[:0], replace(plain, importance=weights), PPOAlgorithm())
+    assert found.metrics["loss/policy"].item() == pytest.approx(-2.0 + 1.5)
+    assert found.metrics["loss/value"].item() == pytest.approx(1.0)
 
 
 def test_a_good_token_becomes_likelier() -> None:
@@ -178,6 +188,7 @@ def test_fixed_point_is_the_reference_tilted_by_the_reward(seed: int) -> None:
                 values[part],
                 made.advantages[part],
                 made.returns[part],
+                torch.ones(len(part)),
                 TextBatch(NOTHING, torch.tensor(0.0)),
             )
             output = objective(model, batch)

@@ -19,16 +19,17 @@ from heedful.ops.kl import k2, k3
 from heedful.ops.logprobs import sequence_sums
 
 
-def ratio_of(algorithm: PolicyGradient, log_ratio: Tensor, lengths: Tensor) -> Tensor:
-    """ρ at each token; that of its whole answer where the algorithm takes an answer for one action. (N,) -> (N,)"""
+def of_actions(algorithm: PolicyGradient, logprobs: Tensor, lengths: Tensor) -> Tensor:
+    """Log-probabilities, or differences of them, of the algorithm's actions: tokens, or the whole answer, said at each
+    of its tokens. (N,) -> (N,)"""
     match algorithm:
         case RLOO() | NashMD():  # ρ = Π_t ρ_t
-            sequence = sequence_sums(log_ratio, lengths)
+            sequence = sequence_sums(logprobs, lengths)
         case GSPO():  # ρ = (Π_t ρ_t)^(1/|y|) (Zheng 2025)
-            sequence = sequence_sums(log_ratio, lengths) / lengths
+            sequence = sequence_sums(logprobs, lengths) / lengths
         case _:
-            return log_ratio.exp()
-    return torch.repeat_interleave(sequence.exp(), lengths)
+            return logprobs
+    return torch.repeat_interleave(sequence, lengths)
 
 
 def bounds(algorithm: PolicyGradient) -> tuple[float, float]:
@@ -123,9 +124,9 @@ def critic_free_loss(
     """
     lengths = batch.packed.target_lengths
     log_ratio = logprobs - batch.old_logprobs
-    ratio = ratio_of(algorithm, log_ratio, lengths)
+    ratio = of_actions(algorithm, log_ratio, lengths).exp()
     weights, logged = token_weights(algorithm, lengths, limit)
-    policy = weights * surrogate(algorithm, ratio, logprobs, batch.advantages)
+    policy = weights * batch.importance * surrogate(algorithm, ratio, logprobs, batch.advantages)
     distance = penalty_of(algorithm, logprobs - batch.reference_logprobs, log_ratio.exp(), exact_kl)
     kl = batch.kl_coefficient * weights * distance
     text = -batch.text.weight * text_logprobs.sum()

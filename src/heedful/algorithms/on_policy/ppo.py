@@ -62,7 +62,8 @@ def ppo_loss(
     """
     log_ratio = logprobs - batch.old_logprobs
     ratio = log_ratio.exp()
-    policy = clipped(ratio, batch.advantages, 1.0 - algorithm.clip, 1.0 + algorithm.clip).sum()
+    surrogate = clipped(ratio, batch.advantages, 1.0 - algorithm.clip, 1.0 + algorithm.clip)
+    policy = (batch.importance * surrogate).sum()
     value = value_loss(values, batch.old_values, batch.returns, clip=algorithm.value_clip).sum()
     text = -batch.text.weight * text_logprobs.sum()
     with torch.no_grad():
