@@ -83,6 +83,20 @@ def test_the_raw_log_loses_nothing(tmp_path: Path) -> None:
     assert list(read_judgements(tmp_path / "log.jsonl")) == log()
 
 
+def test_a_weight_comes_through(tmp_path: Path) -> None:
+    row = {"prompt": "q", "chosen": "a", "rejected": "b", "rater": "x", "weight": 0.25}
+    (tmp_path / "rows.jsonl").write_text(json.dumps(row) + "\n")
+    gather([tmp_path / "rows.jsonl"], tmp_path / "log.jsonl")
+    [judgement] = read_judgements(tmp_path / "log.jsonl")
+    assert isinstance(judgement, Judgement) and judgement.weight == 0.25
+    for format in (ExportFormat.RAW, ExportFormat.RANKINGS, ExportFormat.TRL):
+        export([tmp_path / "log.jsonl"], Query(format=format), tmp_path / format.value)
+        [again] = read_judgements(tmp_path / format.value / "train.jsonl")
+        assert isinstance(again, Judgement) and again.weight == 0.25, format
+    [ranking] = read_rankings([tmp_path / "rankings" / "train.jsonl"])
+    assert ranking.weight == 0.25
+
+
 def test_training_reads_what_was_exported(tmp_path: Path) -> None:
     source = write_log(tmp_path / "log.jsonl")
     for format in (ExportFormat.TRL, ExportFormat.TRL_IMPLICIT, ExportFormat.RANKINGS, ExportFormat.LLAMA_FACTORY):

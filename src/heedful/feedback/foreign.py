@@ -12,7 +12,7 @@ from typing import Any, cast, get_args
 
 from heedful.data.dialogues import answer_to, messages_of, open_ended, prompt_messages, split_answer, words
 from heedful.data.faults import RowFault, describe
-from heedful.data.fields import choice, list_of, number
+from heedful.data.fields import choice, list_of, number, weight
 from heedful.feedback.judgements import TIES, VERDICTS, Judgement
 from heedful.records import Message, Messages, Prompt, RaterKind, Row, prompt_id
 
@@ -102,6 +102,7 @@ def _raw(row: Row) -> Judgement:
         sources=_sources(row, len(completions)),
         shown=shown,
         margins=tuple(float(margin) for margin in list_of(row, "margins", float)),
+        weight=weight(row),
         judgement=_whole(row, "judgement", 0),
         revision=_whole(row, "revision", 1),
         item=_whole(row, "item", 0),

@@ -39,6 +39,7 @@ class Judgement:
     sources: tuple[str, ...] = ()
     shown: tuple[int, ...] = ()
     margins: tuple[float, ...] = ()  # for each pair of places that were ranked; from files that hold margins
+    weight: float = 1.0  # how much it counts in training; from files that hold weights
     judgement: int = 0
     revision: int = 1
     item: int = 0
@@ -91,6 +92,7 @@ class Judgement:
             rater_kind=self.rater_kind,
             sources=tuple(self.sources[place] for place in places) if self.sources else (),
             margins=margins if len(margins) == len(list(combinations(places, 2))) else (),
+            weight=self.weight,
         )
 
     def comparisons(self) -> list[Comparison]:
@@ -115,6 +117,7 @@ def from_ranking(ranking: Ranking) -> Judgement:
         rater_kind=ranking.rater_kind,
         sources=ranking.sources,
         margins=ranking.margins,
+        weight=ranking.weight,
     )
 
 
@@ -141,4 +144,5 @@ def raw_row(judgement: Judgement) -> Row:
         "at": judgement.at,
     }
     row |= {"margins": list(judgement.margins)} if judgement.margins else {}
+    row |= {"weight": judgement.weight} if judgement.weight != 1 else {}
     return row | ({"origin": dict(judgement.origin)} if judgement.origin else {})

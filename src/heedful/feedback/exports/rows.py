@@ -62,8 +62,9 @@ class Pair:
 
     @property
     def extras(self) -> Row:
-        """The columns beside a format's own: how much better, and the soft label where a consensus gave one."""
+        """The columns beside a format's own: margin, weight, and the soft label where a consensus gave one."""
         row: Row = {"margin": self.margin} if self.margin else {}
+        row |= {"weight": self.judgement.weight} if self.judgement.weight != 1 else {}
         probability = self.judgement.origin.get("probability")
         return row if probability is None else row | {"probability": probability}
 
