@@ -31,6 +31,7 @@ from heedful.stages.rl import rl
 from heedful.train import on_policy
 from heedful.train.last_good import LastGood
 from heedful.train.optimizer import Optimizer
+from heedful.train.rollout import Collected
 
 QUESTIONS = ["how are you", "what is it", "who goes there", "is it late", "where is home", "why so slow"]
 SHARED_KINDS = ("dapo", "nash_md", "xpo")  # what several processes must learn as one does
@@ -195,8 +196,13 @@ def rank(root: Path) -> None:
 
 def agreed(root: Path, *, main: bool) -> None:
     """RL that ends early on what each process measures by itself: the first one's says when, or some wait for ever."""
-    measure, gaps = on_policy.measure, count(1) if main else count(99, -1)  # gets worse; here better and better
-    on_policy.measure = lambda *given, **named: replace(measure(*given, **named), sampler_gap=1e-7 * next(gaps))
+    measure, gaps = on_policy.measure, count(1) if main else count(8, -1)  # gets worse; here better and better
+
+    def off_by_more(*given: object, **named: object) -> Collected:
+        found = measure(*given, **named)
+        return replace(found, sampler_logprobs=found.rollout.policy_logprobs + 1e-5 * next(gaps))
+
+    on_policy.measure = off_by_more
     early = {"early_stop": {"metric": "sampler/gap", "patience": 1}}
     practice = {"iterations": 4, "prompts": 4, "completions": 2, "minibatches": 1}
     config = rl_config(root / "house", "rloo", practice=practice, training=early)

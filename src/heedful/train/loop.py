@@ -45,8 +45,8 @@ class Step:
     batches: Sequence[Batch]  # on the CPU; at least one, on every rank
     count: float  # this rank's loss items in the whole step
     metrics: Mapping[str, float] = field(default_factory=dict)  # logged as they are
-    found: Mapping[str, float] = field(default_factory=dict)  # what the weights before this step did, for early stop
     last_of_boundary: bool = True  # a checkpoint may be taken after it
+    found: Mapping[str, float] = field(default_factory=dict)  # what the weights before this step did, for early stop
 
 
 class BatchSource(Protocol):
