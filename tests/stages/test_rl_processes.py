@@ -60,6 +60,7 @@ def test_two_processes_train_what_one_trains(tmp_path: Path) -> None:
         for first, second in zip(untimed(one), untimed(two), strict=True):
             assert first.keys() == second.keys()
             own = {"answers/commonest", "sampler/gap"}  # each process says its own
+            own |= {"duels/accuracy"}  # at the start margins are 0 but for rounding, and their signs rounding's
             for name in first.keys() - own:
                 assert first[name] == pytest.approx(second[name], rel=1e-3, abs=1e-4), name
         trained, together = (load_file(run.model / "model.safetensors") for run in (one, two))
