@@ -16,11 +16,11 @@ from heedful.data.convert import (
     to_prompt,
     to_ranking,
 )
-from heedful.data.faults import Fault, RowFault
+from heedful.data.faults import Fault
 from heedful.data.formats import PREFERENCES, Format
 from heedful.data.grades import to_rating, to_steps
 from heedful.data.rows import Container, container_of, page_separator
-from heedful.data.sources import located
+from heedful.data.sources import converted
 from heedful.data.tally import Checked, Tally
 from heedful.errors import InputError
 from heedful.records import Row
@@ -75,15 +75,7 @@ def _check(row: Row, kind: Format) -> Checked:
 
 
 def _walk(path: Path) -> Iterator[tuple[Row, Format, Checked] | Fault]:
-    for item in located(path):
-        if isinstance(item, Fault):
-            yield item
-            continue
-        where, row, kind = item
-        try:
-            yield row, kind, _check(row, kind)
-        except RowFault as fault:
-            yield fault.at(where)
+    return converted(path, lambda row, kind: (row, kind, _check(row, kind)))
 
 
 def validate(path: str | Path) -> ValidationReport:

@@ -8,6 +8,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from heedful.data.fields import list_of
 from heedful.data.formats import PREFERENCES, Format
 from heedful.data.json_rows import Located
 from heedful.data.rows import read_rows
-from heedful.data.sources import TELLING, located
+from heedful.data.sources import TELLING, converted
 from heedful.errors import InputError
 from heedful.feedback.foreign import Foreign, convert_foreign, recognise_foreign
 from heedful.feedback.judgements import Judgement, from_ranking, raw_row
@@ -33,7 +34,7 @@ def read_judgements(path: str | Path) -> Iterator[Judgement | Fault]:
     path = Path(path)
     kind = _foreign_format(path)
     if kind is None:
-        yield from _familiar(path)
+        yield from converted(path, partial(_judgement, path))  # formats that training reads too
         return
     for item in _rows(path):
         if isinstance(item, Fault):
@@ -75,20 +76,7 @@ def _read_csv(path: Path) -> Iterator[Located | Fault]:
         yield Fault(str(path), "", f"text that is no CSV ({error})", "CSV in UTF-8", "convert the file")
 
 
-def _familiar(path: Path) -> Iterator[Judgement | Fault]:
-    """Rows in formats that training reads too."""
-    for item in located(path):
-        if isinstance(item, Fault):
-            yield item
-            continue
-        where, row, kind = item
-        try:
-            yield _judgement(row, kind, path)
-        except RowFault as fault:
-            yield fault.at(where)
-
-
-def _judgement(row: Row, kind: Format, path: Path) -> Judgement:
+def _judgement(path: Path, row: Row, kind: Format) -> Judgement:
     match kind:
         case Format.UNPAIRED:
             return _labelled(row, kind)

@@ -17,6 +17,7 @@ from heedful.models.heads import Policy
 from heedful.run import Run, digest
 from heedful.train import laws
 from heedful.train.loop import BatchSource, Objective
+from heedful.train.pair_source import PairSource
 from heedful.train.preferences import B, J, Preferences, zero_logprobs
 from heedful.train.reference import reference_logprobs, target_logprobs
 
@@ -33,10 +34,18 @@ class Setting:
     run: Run
     accelerator: Accelerator
 
-    @property
-    def share(self) -> tuple[int, int]:
-        """Which process this is, of how many."""
-        return self.accelerator.process_index, self.accelerator.num_processes
+    def walk(self, preferences: Preferences[J, B], training: int) -> PairSource[B]:
+        """This process's steps over the first `training` items."""
+        return PairSource(
+            preferences.tokens[:training],
+            preferences.batch,
+            self.run,
+            weights=preferences.weights,
+            prompts_per_step=self.config.prompts_per_step,
+            tokens_per_batch=self.config.training.tokens_per_batch,
+            epochs=self.config.training.epochs,
+            share=(self.accelerator.process_index, self.accelerator.num_processes),
+        )
 
     def reference(self, examples: Sequence[Example]) -> tuple[Tensor, ...]:
         """The reference's log-probabilities: the policy's before its first update, or 0 for a loss that takes none.

@@ -15,7 +15,6 @@ from heedful.errors import InputError
 from heedful.models.heads import ConcentratedPolicy
 from heedful.records import Ranking
 from heedful.train.course import Course, Setting, in_batches
-from heedful.train.pair_source import PairSource
 from heedful.train.preferences import Preferences
 
 
@@ -34,16 +33,7 @@ def paired_course(loss: PairedLoss, setting: Setting) -> Course:
     training = run.drawn(training, config.limit, "rankings")
     items = training + heldout
     preferences = Preferences(items, setting.reference([e for item in items for e in item.examples]), _pack)
-    source = PairSource(
-        preferences.tokens[: len(training)],
-        preferences.batch,
-        run,
-        weights=preferences.weights,
-        prompts_per_step=config.prompts_per_step,
-        tokens_per_batch=config.training.tokens_per_batch,
-        epochs=config.training.epochs,
-        share=setting.share,
-    )
+    source = setting.walk(preferences, len(training))
 
     def batches(members: Sequence[int]) -> Iterable[PreferenceBatch]:
         return in_batches(preferences, members, config.training.tokens_per_batch)

@@ -19,7 +19,6 @@ from heedful.errors import InputError
 from heedful.records import Labelled, Ranking
 from heedful.train.baseline import Baseline, BaselineSource, drift, halfway
 from heedful.train.course import Course, Setting, in_batches
-from heedful.train.pair_source import PairSource
 from heedful.train.preferences import Preferences
 
 FAIR = (1.0, 4 / 3)  # of λ_D n_D / (λ_U n_U) (Ethayarajh 2024)
@@ -45,16 +44,7 @@ def unpaired_course(loss: UnpairedLoss, setting: Setting) -> Course:
     baseline = _baseline(loss, preferences, setting)
     if isinstance(loss, KTOLoss):
         _check_balance(loss, wanted, setting)
-    walk = PairSource(
-        preferences.tokens[: len(training)],
-        preferences.batch,
-        run,
-        weights=preferences.weights,
-        prompts_per_step=config.prompts_per_step,
-        tokens_per_batch=config.training.tokens_per_batch,
-        epochs=config.training.epochs,
-        share=setting.share,
-    )
+    walk = setting.walk(preferences, len(training))
 
     def batches(members: Sequence[int]) -> Iterable[LabelBatch]:
         found = baseline(members)
