@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from heedful import world
+from heedful.errors import InputError
 from heedful.world.build import World, WorldSettings
 from heedful.world.describe import describe
 from heedful.world.families.facts import RELATIONS
@@ -135,7 +136,7 @@ def test_a_thousand_lookalikes() -> None:
 
 
 def test_too_many_prompts_are_refused() -> None:
-    with pytest.raises(ValueError, match="distinct prompts asked for"):
+    with pytest.raises(InputError, match="100000 distinct rl prompts asked for, it holds 3815; ask for at most 3815"):
         world.build(WorldSettings(documents=10, rl_prompts=100_000), 0)
 
 

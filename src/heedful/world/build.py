@@ -16,7 +16,7 @@ from importlib.resources import files
 from heedful.records import Demonstration, Messages, Prompt
 from heedful.world.compose import demo_answer
 from heedful.world.corpus import Pages
-from heedful.world.draws import draw, lookalikes, showcase
+from heedful.world.draws import draw_split, lookalikes, showcase
 from heedful.world.splits import assignment, pool
 
 # The files that hold the rules: if one changes, results are those of another world.
@@ -67,13 +67,13 @@ def build(settings: WorldSettings, seed: int) -> World:
     """The world: the same settings and seed give the same world to the byte."""
     documents, heldout = _documents(settings.documents, seed)
     rng = random.Random(f"demonstrations/{seed}")
-    shown = draw(pool("sft"), settings.demonstrations, rng)
+    shown = draw_split("sft", settings.demonstrations, rng)
     demonstrations = [Demonstration(prompt=prompt, completion=demo_answer(prompt, rng)) for prompt in shown]
     prompts = {
-        "preference": draw(pool("preference"), settings.preference_prompts, random.Random(f"preference/{seed}")),
-        "rl": draw(pool("rl"), settings.rl_prompts, random.Random(f"rl/{seed}")),
-        "dev": draw(pool("dev"), settings.dev_prompts, random.Random("dev")),
-        "test": draw(pool("test"), settings.test_prompts, random.Random("test")),
+        "preference": draw_split("preference", settings.preference_prompts, random.Random(f"preference/{seed}")),
+        "rl": draw_split("rl", settings.rl_prompts, random.Random(f"rl/{seed}")),
+        "dev": draw_split("dev", settings.dev_prompts, random.Random("dev")),
+        "test": draw_split("test", settings.test_prompts, random.Random("test")),
     }
     return World(
         documents=documents,

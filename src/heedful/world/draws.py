@@ -6,6 +6,7 @@ import random
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
+from heedful.errors import InputError
 from heedful.records import Prompt
 from heedful.world.families import FAMILIES
 from heedful.world.rates import PROMPT_MIX
@@ -26,6 +27,14 @@ def fill(total: int, weights: Mapping[str, float], room: Mapping[str, int]) -> d
             for name in sorted(free, key=lambda name: -free[name])[:missing]:
                 quota[name] += 1
     return quota
+
+
+def draw_split(split: str, total: int, rng: random.Random) -> list[Prompt]:
+    """`total` distinct prompts of a split. InputError: the split holds fewer."""
+    held = pool(split)
+    if total > (most := sum(map(len, held.values()))):
+        raise InputError(f"world: {total} distinct {split} prompts asked for, it holds {most}; ask for at most {most}")
+    return draw(held, total, rng)
 
 
 def draw(prompts: Mapping[str, Sequence[Prompt]], total: int, rng: random.Random) -> list[Prompt]:
