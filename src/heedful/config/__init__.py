@@ -4,7 +4,7 @@ from heedful.config.direct import DPOConfig
 from heedful.config.on_policy import PPOConfig
 from heedful.config.recipe import Recipe, StageConfig, load_recipe, load_stage
 from heedful.config.reward import RewardConfig
-from heedful.config.rewards import EnsemblePart, FunctionPart, ModelPart, Rewards
+from heedful.config.rewards import EnsemblePart, FunctionPart, LikelihoodPart, ModelPart, RewardPart, Rewards
 from heedful.config.rl import RLConfig
 from heedful.config.sections import Architecture, EarlyStop, Generation, KLControl, Lora, Optim, Section, Training
 from heedful.config.stages import (
@@ -35,6 +35,7 @@ __all__ = [
     "Generation",
     "KLControl",
     "LabelConfig",
+    "LikelihoodPart",
     "Lora",
     "ModelPart",
     "OpeningsConfig",
@@ -46,6 +47,7 @@ __all__ = [
     "Recipe",
     "ReportConfig",
     "RewardConfig",
+    "RewardPart",
     "Rewards",
     "SFTConfig",
     "SampleConfig",

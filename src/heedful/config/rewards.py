@@ -68,8 +68,27 @@ class EnsemblePart(Section):
         return self
 
 
+class LikelihoodPart(Section):
+    """How likely a language model finds the answer, in nats, as one part of what is paid. A DPO policy against the
+    model it was trained from is a reward model (Rafailov 2023, §4); a base model alone knows what is usual."""
+
+    type: Literal["likelihood"] = "likelihood"
+    model: InputPath
+    """A causal model's folder."""
+    reference: InputPath = ""
+    """A causal model whose log-probability is taken off: for a DPO policy, the model it was trained from."""
+    per_token: bool = False
+    """The mean over the answer's tokens, not their sum: without a reference, so that length costs nothing."""
+    mean: float = 0.0
+    """Taken from it."""
+    std: float = Field(1.0, gt=0)
+    """Divides it after that."""
+    weight: Weight = 1.0
+    within_prompt: WithinPrompt = False
+
+
 LOGGED = {"mean", "std", "total", "clipped", "length_correlation"}  # reward/… figures of a whole rollout
-RewardPart = Annotated[ModelPart | EnsemblePart | FunctionPart, Field(discriminator="type")]
+RewardPart = Annotated[ModelPart | EnsemblePart | FunctionPart | LikelihoodPart, Field(discriminator="type")]
 
 
 class Rewards(Section):
@@ -80,7 +99,8 @@ class Rewards(Section):
     affine: bool = True
     """Use `model`'s stored mean and standard deviation, so that β is in SFT-sample units."""
     parts: dict[Name, RewardPart] = {}
-    """Name → a reward model, an ensemble or a function, with its weight; see ModelPart, EnsemblePart, FunctionPart."""
+    """Name → a reward model, an ensemble, a likelihood or a function, with its weight; see ModelPart,
+    EnsemblePart, LikelihoodPart, FunctionPart."""
     missing_eos_penalty: float = Field(1.0, ge=0)
     """Taken from the score of an answer that was cut at the length limit."""
     overlong: float = Field(0.0, ge=0, lt=1)

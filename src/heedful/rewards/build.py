@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from heedful.config import EnsemblePart, FunctionPart, ModelPart, Rewards
+from heedful.config import EnsemblePart, FunctionPart, LikelihoodPart, ModelPart, RewardPart, Rewards
 from heedful.rewards.combined import CombinedReward, Part
 from heedful.rewards.ensemble import EnsembleReward
 from heedful.rewards.function import FunctionReward
+from heedful.rewards.likelihood import Likelihood, LikelihoodReward
 from heedful.rewards.loading import load_reward
 from heedful.rewards.protocol import Reward, Score
 
@@ -28,7 +29,7 @@ def build_reward(rewards: Rewards, device: torch.device | str) -> Reward:
     return CombinedReward(parts)
 
 
-def _part(part: ModelPart | EnsemblePart | FunctionPart, device: torch.device | str) -> Part:
+def _part(part: RewardPart, device: torch.device | str) -> Part:
     match part:
         case ModelPart():
             reward: Reward = load_reward(part.model, device, affine=part.affine)
@@ -38,6 +39,10 @@ def _part(part: ModelPart | EnsemblePart | FunctionPart, device: torch.device | 
             return Part(reward, part.weight, within_prompt=part.within_prompt)
         case FunctionPart():
             reward = FunctionReward.load(part.function)
+            return Part(reward, part.weight, part.mean, part.std, part.within_prompt)
+        case LikelihoodPart():
+            against = [Likelihood.load(part.reference, device)] if part.reference else []
+            reward = LikelihoodReward(Likelihood.load(part.model, device), against, per_token=part.per_token)
             return Part(reward, part.weight, part.mean, part.std, part.within_prompt)
 
 

@@ -15,9 +15,9 @@ V = TypeVar("V")
 
 def in_batches(examples: Sequence[Example], score: Callable[[list[Example]], list[V]]) -> list[V]:
     """What `score` says of each sequence, in order. Equal ones are read once, and like lengths share a batch."""
-    place: dict[tuple[int, ...], int] = {}
-    where = [place.setdefault(tuple(example.ids), len(place)) for example in examples]
-    texts = [Example(ids) for ids in place]
+    place: dict[Example, int] = {}
+    where = [place.setdefault(example, len(place)) for example in examples]
+    texts = list(place)
     order = sorted(range(len(texts)), key=lambda i: len(texts[i].ids))
     found: dict[int, V] = {}
     for group in groups_by_tokens([len(texts[i].ids) for i in order], TOKENS_PER_BATCH):
