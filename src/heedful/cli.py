@@ -130,6 +130,7 @@ for _kind, _about in {
     "dpo": "Optimise a policy directly on comparisons.",
     "ppo": "Optimise a policy against a reward model under a KL leash.",
     "accuracy": "Compare reward models on held-out rankings.",
+    "blend": "Weigh several reward models and likelihoods into one reward.",
     "average": "Average the weights of several policies or reward models.",
     "rl": "Optimise a policy without a critic: RLOO, GRPO and their family, online DPO.",
     "select": "Keep the best of several answers as demonstrations.",

@@ -6,6 +6,7 @@ world's where no file says otherwise.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from rich.table import Table
 from heedful.config import (
     Architecture,
     AverageConfig,
+    BlendConfig,
     DPOConfig,
     EvaluateConfig,
     LabelConfig,
@@ -132,6 +134,10 @@ class Estimator:
                 answers = config.algorithm.iterations * config.algorithm.prompts
                 passes = CRITIC_AND_REFERENCE + 2 * 3 * config.algorithm.epochs  # policy and critic, trained
                 return self._practice(answers, size, passes)
+            case BlendConfig():
+                answers = CANDIDATES * sum(self._count(path, 500) for path in config.data)
+                models = [path for part in config.parts.values() for path in (part.model, part.reference)]
+                return self._reading(answers, models)
             case AverageConfig():
                 self.parameters[name] = size = self._model(config.models[0])
                 return Estimate(5, 3e8 + 20 * size)
@@ -144,14 +150,18 @@ class Estimator:
                 answers = sum(self._count(path) for path in config.completions)
                 self.rows[f"@{name}/demonstrations.jsonl"] = answers / CANDIDATES * config.keep * config.share
                 models = [config.rewards.model, *(p.model for p in config.rewards.parts.values() if p.type == "model")]
-                passes = sum(self._work(answers * (PROMPT + ANSWER), self._model(path), 1) for path in models if path)
-                return Estimate(3 + passes, 5e8)
+                return self._reading(answers, models)
             case EvaluateConfig():
                 prompts = self._count(config.prompts, 600)
                 answers = prompts * (config.draws + 1) * len(config.models)
                 return Estimate(10 + self._decode(answers * ANSWER, max(self.parameters.values(), default=1e6)), 7e8)
             case _:
                 return Estimate(5, 3e8)
+
+    def _reading(self, answers: float, models: Sequence[str]) -> Estimate:
+        """Answers read once by each model; "" is none."""
+        passes = sum(self._work(answers * (PROMPT + ANSWER), self._model(path), 1) for path in models if path)
+        return Estimate(3 + passes, 5e8)
 
     def _practice(self, answers: float, size: float, passes: float) -> Estimate:
         """Answers sampled, and read `passes` times by networks of a policy's size."""

@@ -1,5 +1,6 @@
 """What a user may set: pydantic models, frozen, unknown keys refused. Imports no torch."""
 
+from heedful.config.blend import BlendConfig, BlendPart
 from heedful.config.direct import DPOConfig
 from heedful.config.on_policy import PPOConfig
 from heedful.config.recipe import Recipe, StageConfig, load_recipe, load_stage
@@ -27,6 +28,8 @@ __all__ = [
     "AccuracyConfig",
     "Architecture",
     "AverageConfig",
+    "BlendConfig",
+    "BlendPart",
     "DPOConfig",
     "EarlyStop",
     "EnsemblePart",

@@ -11,6 +11,7 @@ from typing import Annotated, Any, TypeGuard, get_args, get_origin
 
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
+from heedful.config.blend import BlendConfig
 from heedful.config.direct import DPOConfig
 from heedful.config.on_policy import PPOConfig
 from heedful.config.reward import RewardConfig
@@ -41,6 +42,7 @@ StageConfig = Annotated[
     | SelectConfig
     | LabelConfig
     | RewardConfig
+    | BlendConfig
     | DPOConfig
     | PPOConfig
     | AccuracyConfig

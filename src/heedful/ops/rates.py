@@ -6,25 +6,44 @@ import time
 
 import torch
 
+ENOUGH = 0.01  # seconds of a product that tell its rate
 
-def matrix_rate(seconds: float = 0.2) -> dict[str, float]:
+
+def matrix_rate(seconds: float = 0.1) -> dict[str, float]:
     """Measured rates of matrix products in operations per second, by precision.
 
-    The size doubles until a product takes its share of the time: a processor without bfloat16 instructions can be a
-    hundred times slower in it than in float32.
+    The size doubles until a product takes long enough to tell: a processor without bfloat16 instructions can be a
+    hundred times slower in it than in float32. Of the products of each size, done again and again for `seconds`, the
+    quickest counts, and one thread's rate is taken times their number: on a busy machine threads wait for each other.
     """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return {name: rate * threads for name, rate in _one_thread(seconds).items()}
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _one_thread(seconds: float) -> dict[str, float]:
     rates = {}
     for dtype in (torch.float32, torch.bfloat16):
         size, taken = 64, 0.0
-        while taken < seconds / 10 and size < 2048:
+        while taken < ENOUGH and size < 2048:
             size *= 2
             a, b = (torch.ones(size, size, dtype=dtype) for _ in range(2))
-            torch.mm(a[:32], b)  # the first call of a kind sets kernels up
-            begun = time.perf_counter()
-            torch.mm(a, b)
-            taken = time.perf_counter() - begun
+            taken = _quickest(a, b, seconds)
         rates[str(dtype).removeprefix("torch.")] = 2 * size**3 / taken
     return rates
+
+
+def _quickest(a: torch.Tensor, b: torch.Tensor, seconds: float) -> float:
+    torch.mm(a[:32], b)  # the first call of a kind sets kernels up
+    quickest, end = float("inf"), time.perf_counter() + seconds
+    while quickest == float("inf") or time.perf_counter() < end:
+        begun = time.perf_counter()
+        torch.mm(a, b)
+        quickest = min(quickest, time.perf_counter() - begun)
+    return quickest
 
 
 def faster_precision() -> str:

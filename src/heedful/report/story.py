@@ -19,6 +19,7 @@ FIGURES = {
     "sample": ("completions", "{} answers"),
     "label": ("rankings", "{} rankings"),
     "reward": ("accuracy", "held-out accuracy {}"),
+    "blend": ("accuracy", "held-out accuracy {}"),
     "accuracy": ("pairs", "on {} pairs"),
     "dpo": ("pairs", "{} pairs"),
     "ppo": ("kl", "KL {}"),

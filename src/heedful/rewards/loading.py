@@ -8,15 +8,18 @@ import torch
 
 from heedful.errors import InputError
 from heedful.models.classifiers import kind_of
+from heedful.rewards.blend import BlendReward, is_blend
 from heedful.rewards.criteria import CriteriaReward
 from heedful.rewards.model import ModelReward
 from heedful.rewards.process import ProcessReward
 
-LearntReward = ModelReward | CriteriaReward | ProcessReward
+LearntReward = ModelReward | CriteriaReward | ProcessReward | BlendReward
 
 
 def load_reward(folder: str | Path, device: torch.device | str = "cpu", affine: bool = True) -> LearntReward:
-    """One score, criteria or steps; `affine=False` leaves out the stored scale."""
+    """One score, criteria, steps or a blend; `affine=False` leaves out the stored scale."""
+    if is_blend(folder):
+        return BlendReward.load(folder, device, affine)
     match kind_of(folder):
         case "process":
             return ProcessReward.load(folder, device, affine)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from heedful.config import (
     AccuracyConfig,
     AverageConfig,
+    BlendConfig,
     DPOConfig,
     EvaluateConfig,
     LabelConfig,
@@ -56,6 +57,10 @@ def run_stage(config: StageConfig, run: Run) -> None:
             from heedful.stages.reward import reward
 
             reward(config, run)
+        case BlendConfig():
+            from heedful.stages.blend import blend
+
+            blend(config, run)
         case DPOConfig():
             from heedful.stages.dpo import dpo
 

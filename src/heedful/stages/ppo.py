@@ -8,6 +8,7 @@ from heedful.config.rl import Practice
 from heedful.models.heads import ActorCritic
 from heedful.models.loading import critic_from_reward
 from heedful.models.lora import add_lora
+from heedful.rewards.blend import is_blend, scored_by
 from heedful.run import Run
 from heedful.stages.practice import asked, seat, starts_at_reference, text_of, train
 from heedful.train.loop import make_accelerator
@@ -20,6 +21,7 @@ def ppo(config: PPOConfig, run: Run) -> None:
     accelerator = make_accelerator(config.training)
     players = seat(config, run, accelerator)
     start = config.algorithm.critic or config.rewards.model
+    start = scored_by(start) if is_blend(start) else start
     critic = critic_from_reward(start, device=accelerator.device, affine=config.rewards.affine)
     said = add_lora(critic.backbone, config.critic_lora, start, run.seed_for("critic-lora"))
     run.note(f"critic: {said}" if said else "")
