@@ -32,7 +32,11 @@ Messages = tuple[Message, ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prompt:
-    """A conversation that waits for an answer; `meta` says where it comes from (family, slot, template, group)."""
+    """A conversation that waits for an answer; `meta` says where it comes from (family, slot, template, group).
+
+    `id` is what its file calls it. Two files may both call theirs 1 to N, so prompts are the same where their
+    `messages` are, whatever their ids.
+    """
 
     id: str
     messages: Messages

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from heedful.data.candidates import borrow, by_family, gather
-from heedful.records import Completion, Prompt
+from heedful.records import Completion, Message, Prompt
 
 
 def completion(prompt: str, text: str, policy: str = "sft", family: str = "f") -> Completion:
-    return Completion(prompt=Prompt(id=prompt, messages=(), meta={"family": family}), text=text, policy=policy)
+    asked = Prompt(id=prompt, messages=(Message("user", prompt),), meta={"family": family})
+    return Completion(prompt=asked, text=text, policy=policy)
 
 
 def test_prompts_keep_their_order_and_equal_texts_stand_once() -> None:
@@ -18,6 +21,15 @@ def test_prompts_keep_their_order_and_equal_texts_stand_once() -> None:
     )
     assert [c.prompt.id for c in pool] == ["2", "1"]
     assert pool[0].texts == ("x", "z") and pool[0].sources == ("sft", "base")
+
+
+def test_two_files_that_call_their_first_prompt_1_stay_apart() -> None:
+    one, other = completion("Why?", "x"), completion("How?", "x", "base")
+    pool = gather([replace(given, prompt=replace(given.prompt, id="1")) for given in (one, other, one)])
+    assert [(c.prompt.messages[0].content, c.texts, c.sources) for c in pool] == [
+        ("Why?", ("x",), ("sft",)),
+        ("How?", ("x",), ("base",)),
+    ]
 
 
 def test_borrowed_answers_are_others_and_marked() -> None:

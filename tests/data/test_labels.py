@@ -71,6 +71,16 @@ def test_labels_of_a_prompt_stand_together_and_add_up() -> None:
     assert batch.packed.lengths.tolist() == [3, 3, 3, 3] and batch.baseline == 0
 
 
+def test_prompts_of_two_files_with_the_same_ids_are_not_mixed() -> None:
+    given = [label("a", True), label("a", False, prompt="q")]
+    given = [replace(one, prompt=replace(one.prompt, id="1")) for one in given]
+    assert [(item.prompt[0].content, item.desirable) for item in label_examples(Letters(), given)] == [
+        ("p", (1.0,)),
+        ("q", (0.0,)),
+    ]
+    assert rankings_of(given) == ([], 2, 0)
+
+
 def test_a_prompt_is_matched_with_the_next_answer_that_fits() -> None:
     items = label_examples(
         Letters(), [label("a", True, prompt="p"), label("bbbb", True, prompt="q"), label("c", False)]

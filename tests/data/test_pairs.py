@@ -110,9 +110,11 @@ def test_answers_that_stand_twice_in_a_ranking_are_not_merged() -> None:
 
 def test_prompts_that_are_held_out_are_never_trained_on() -> None:
     held, other = ranking(("x", "yy"), (0, 1)), ranking(("x", "yy"), (0, 1))
-    other = replace(other, prompt=replace(other.prompt, id="other"))
+    other = replace(other, prompt=replace(other.prompt, messages=(Message("user", "cd"),)))  # of the same id
     assert apart([held, other], [held]) == (
         [other],
         "1 rankings left out of training: their prompts are among the held-out ones",
     )
     assert apart([other], [held]) == ([other], "")
+    assert apart([replace(held, prompt=replace(held.prompt, id="renamed"))], [held])[0] == []
+    assert by_answers([held, other]) == [[held], [other]]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -13,11 +15,11 @@ from heedful.evaluate.reward_report import (
     sentence,
     with_truth,
 )
-from heedful.records import Prompt, Ranking
+from heedful.records import Message, Prompt, Ranking
 
 
 def ranking(name: str, texts: tuple[str, ...], ranks: tuple[int, ...], family: str = "f") -> Ranking:
-    prompt = Prompt(id=name, messages=(), meta={"family": family})
+    prompt = Prompt(id=name, messages=(Message("user", name),), meta={"family": family})
     return Ranking(prompt=prompt, completions=texts, ranks=ranks, rater="r", rater_kind="simulated")
 
 
@@ -120,3 +122,9 @@ def test_ladder_counts_whole_orders_and_steps() -> None:
     assert figures["right_order"] == 0.25
     assert figures["steps"] == [0.75, 0.5]
     assert figures["mean_scores"] == [2.5, 1.75, 1.25]
+
+
+def test_the_bootstrap_draws_prompts_by_what_they_ask() -> None:
+    same, other = ranking("1", ("a", "b"), (0, 1)), ranking("2", ("a", "b"), (0, 1))
+    other = replace(other, prompt=replace(other.prompt, id="1"))
+    assert reward_report([same, other, same], [1.0, 0.0] * 3, rng())["prompts"] == 2

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from heedful.feedback.consensus import RULES, adjudication, agree_on, answer_scores
+from heedful.feedback.consensus import RULES, adjudication, agree_on
 from heedful.feedback.judgements import Judgement, from_ranking, raw_row
 from heedful.feedback.votes import FIRST, SECOND, TIE, collect_votes
 from heedful.records import Message, Prompt, Ranking
@@ -91,14 +91,11 @@ def test_weighted_labels_beat_the_majority_of_a_crowd_with_spoilers(rule: str) -
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_margins_and_scores_have_the_sign_of_the_label(rule: str) -> None:
+def test_margins_have_the_sign_of_the_label(rule: str) -> None:
     crowd = planted(0, roles=("honest",) * 6, prompts=20)
     found = agree_on(crowd.votes, rule)  # type: ignore[arg-type]
     assert np.allclose(found.probability.sum(1), 1) and np.abs(found.margin).max() <= 6
     assert ((found.margin > 0) == (found.label == FIRST))[found.label != TIE].all()
-    scores = answer_scores(crowd.votes, found)
-    gap = scores[crowd.votes.first] - scores[crowd.votes.second]
-    assert ((gap > 0) == (found.preference > 0.5)).mean() >= 0.9
 
 
 def test_adjudication_names_what_a_second_look_would_help() -> None:

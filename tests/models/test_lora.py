@@ -25,6 +25,7 @@ from heedful.config import Architecture, Lora
 from heedful.data.chat import Chat, train_tokenizer
 from heedful.data.packing import Example, pack
 from heedful.errors import InputError
+from heedful.models.classifiers import kind_of
 from heedful.models.heads import Policy
 from heedful.models.loading import (
     Affine,
@@ -168,6 +169,19 @@ def test_a_reward_model_keeps_its_new_head_in_both(base: Path, tmp_path: Path) -
     fresh = AutoModelForSequenceClassification.from_pretrained(base, num_labels=1)
     theirs = by_peft(fresh, tmp_path / "adapter")
     torch.testing.assert_close(theirs.flatten(), before[:1], atol=1e-5, rtol=1e-5)
+
+
+def test_adapters_alone_are_a_reward_model_of_their_bases_kind(tmp_path: Path) -> None:
+    for kind in ("pairwise", "criteria"):
+        base, adapter = tmp_path / kind, tmp_path / f"on-{kind}"
+        for folder, name, told in (
+            (base, "config.json", {f"heedful_{kind}": [1]}),
+            (adapter, "adapter_config.json", {"task_type": "SEQ_CLS", "base_model_name_or_path": str(base)}),
+        ):
+            folder.mkdir()
+            (folder / name).write_text(json.dumps(told))
+        (adapter / "adapter_model.safetensors").touch()
+        assert kind_of(adapter) == kind
 
 
 def test_gpt2_adapts_and_merges_too(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from heedful.rewards.function import FunctionReward
 
 
 def prompt(name: str, **meta: object) -> Prompt:
-    return Prompt(id=name, messages=(Message("user", "2 + 2?"),), meta=meta)
+    return Prompt(id=name, messages=(Message("user", f"{name}: 2 + 2?"),), meta=meta)
 
 
 class Given:
@@ -74,7 +75,8 @@ def test_within_a_prompt_parts_of_any_scale_weigh_alike() -> None:
     """Prompt x is paid (0, 100) by one part and (.02, .01) by the other: they cancel."""
     big, small = Given(0.0, 7.0, 100.0), Given(0.2, 9.0, 0.1)
     reward = CombinedReward({"a": Part(big, within_prompt=True), "b": Part(small, within_prompt=True)})
-    found = reward.score([prompt("x"), prompt("y"), prompt("x")], ["", "", ""])
+    asked = [prompt("x"), replace(prompt("y"), id="x"), replace(prompt("x"), id="1")]  # not ids make prompts the same
+    found = reward.score(asked, ["", "", ""])
     assert [score.value for score in found] == pytest.approx([0.0, 0.0, 0.0], abs=2e-3)
     assert found[2].parts == {"a": 100.0, "b": 0.1}
 

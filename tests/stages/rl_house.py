@@ -11,6 +11,8 @@ import os
 import random
 import shutil
 import signal
+import socket
+import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -58,8 +60,11 @@ def rankings(ranks: tuple[int, ...] = (0, 1, 2)) -> list[Ranking]:
 
 
 def held_out_twins(folder: Path) -> str:
-    """A file of the same rankings, of prompts that count as others."""
-    twins = [replace(each, prompt=replace(each.prompt, id=f"held-{each.prompt.id}")) for each in rankings()]
+    """A file of the same rankings, of prompts that differ by a mark."""
+    twins = [
+        replace(each, prompt=replace(each.prompt, messages=(Message("user", f"{each.prompt.messages[0].content}?"),)))
+        for each in rankings()
+    ]
     return write(folder / "twins.jsonl", twins)
 
 
@@ -127,6 +132,22 @@ def steered(house: Path) -> PPOConfig:
         kl={"type": "adaptive", "target": 0.01, "horizon": 20},
         ptx={"data": str(house / "text.jsonl"), "coefficient": 0.5, "tokens": 64},
     )
+
+
+def together(script: str, *arguments: str, processes: int = 2) -> None:
+    """All processes of one training, as torchrun starts them."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    ranks = []
+    for number in range(processes):
+        place = {"RANK": str(number), "LOCAL_RANK": str(number), "WORLD_SIZE": str(processes)}
+        environment = os.environ | place | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": "1"}
+        command = [sys.executable, script, *arguments]
+        ranks.append(subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True))
+    for process in ranks:
+        _, said = process.communicate(timeout=600)
+        assert process.returncode == 0, said
 
 
 def die_at(moment: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,7 @@ from rl_house import BAD, GOOD, OTHER, prompts, rankings, write
 
 from heedful.config import AccuracyConfig
 from heedful.errors import InputError
-from heedful.records import Completion, Prompt
+from heedful.records import Completion, Message, Prompt
 from heedful.rewards import Score
 from heedful.run import Run
 from heedful.stages import accuracy as stage
@@ -66,3 +66,15 @@ def test_only_pairs_of_given_answers_count(tmp_path: Path, config: dict[str, obj
     assert {row["pairs"] for row in rows.values()} == {6}
     with pytest.raises(InputError, match="holds no pair of answers whose answers stand in"):
         found(tmp_path, config | {"among": [completions(tmp_path / "one.jsonl", GOOD)]})
+
+
+def test_an_answer_to_another_prompt_of_the_same_id_is_not_the_given_one(
+    tmp_path: Path, config: dict[str, object]
+) -> None:
+    rows = [
+        Completion(prompt=replace(p, messages=(Message("user", "Else?"),)), text=t, policy="p", finish="eos")
+        for p in prompts()
+        for t in (GOOD, BAD)
+    ]
+    with pytest.raises(InputError, match="holds no pair of answers"):
+        found(tmp_path, config | {"among": [write(tmp_path / "own.jsonl", rows)]})

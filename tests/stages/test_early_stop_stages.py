@@ -42,11 +42,13 @@ def test_held_out_data_are_looked_at(stage: str, house: Path, tmp_path: Path) ->
     match stage:
         case "pretrain":
             text = str(house / "text.jsonl")
+            held = write(tmp_path / "held.jsonl", [{"text": f"{text}?"} for text in QUESTIONS])
             training = early("heldout/loss")
-            pretrain(PretrainConfig(model=model, data=text, heldout=text, tokens_per_step=64, training=training), run)
+            pretrain(PretrainConfig(model=model, data=text, heldout=held, tokens_per_step=64, training=training), run)
         case "sft":
             data, training = str(house / "demonstrations.jsonl"), early("heldout/loss")
-            sft(SFTConfig(model=model, data=data, heldout=data, tokens_per_step=64, training=training), run)
+            held = write(tmp_path / "held.jsonl", [{"prompt": f"{text}?", "completion": GOOD} for text in QUESTIONS])
+            sft(SFTConfig(model=model, data=data, heldout=held, tokens_per_step=64, training=training), run)
         case "dpo":
             pairs = [held_out_twins(tmp_path)]
             dpo(dpo_config(house, heldout=pairs, training=early("heldout/rewards/accuracy", "higher")), run)

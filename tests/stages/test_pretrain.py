@@ -107,3 +107,13 @@ def test_an_empty_corpus_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"corpus\.jsonl"):
         pretrain(config(empty), run)
     assert list(run.path.iterdir()) == []
+
+
+def test_a_held_out_document_is_not_trained_on(tmp_path: Path) -> None:
+    data, held = corpus(tmp_path / "corpus.jsonl"), tmp_path / "held.jsonl"
+    held.write_text("".join(data.read_text().splitlines(keepends=True)[:2]))
+    run = Run(tmp_path / "01-pretrain", "pretrain", 0)
+    pretrain(config(data, heldout=str(held), training={"epochs": 0.1}), run)
+    assert run.summary["documents"] == 61 - 4  # the corpus holds each of the two twice
+    with pytest.raises(InputError, match="every document is held out"):
+        pretrain(config(held, heldout=str(data)), Run(tmp_path / "02-pretrain", "pretrain", 0))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -117,6 +118,7 @@ def test_without_samples_scores_stay_log_odds(home: Path, tmp_path: Path) -> Non
 
 def test_the_scale_by_hand() -> None:
     samples = [Completion(prompt=prompt(i), text=t, policy="sft") for i in range(2) for t in "ab"]
+    samples = [replace(sample, prompt=replace(sample.prompt, id="1")) for sample in samples]  # two files' first prompts
     affine = sample_affine(samples, [1.0, 3.0, 10.0, 14.0])
     assert affine.mean == pytest.approx(7.0)
     assert affine.std == pytest.approx(5.0**0.5)  # within-prompt variances 2 and 8

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 sys.path.insert(0, str(Path(__file__).parent))
-from rl_house import SHARED_KINDS, build, rank, untimed
+from rl_house import SHARED_KINDS, build, rank, together, untimed
 
 from heedful.run import Run
 
@@ -32,28 +31,12 @@ def test_ppo_killed_at_any_moment_ends_like_one_never_killed(tmp_path: Path) -> 
     assert sum(result["deaths"] for result in results) > len(results)
 
 
-def start(root: Path, processes: int) -> None:
-    """All processes of one training, as torchrun starts them."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    ranks = []
-    for number in range(processes):
-        place = {"RANK": str(number), "LOCAL_RANK": str(number), "WORLD_SIZE": str(processes)}
-        together = place | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-        command = [sys.executable, SCRIPT, "rank", str(root)]
-        ranks.append(subprocess.Popen(command, env=ENVIRONMENT | together, stderr=subprocess.PIPE, text=True))
-    for process in ranks:
-        _, said = process.communicate(timeout=300)
-        assert process.returncode == 0, said
-
-
 @pytest.mark.slow
 def test_two_processes_train_what_one_trains(tmp_path: Path) -> None:
     """The same prompts and seeds, whitened over both, summed over both; and both end at once."""
     build(tmp_path / "house")
     rank(tmp_path)
-    start(tmp_path, 2)
+    together(SCRIPT, "rank", str(tmp_path))
     assert len(untimed(Run(tmp_path / "early-2", "early", seed=1))) == 2  # of four iterations
     for stage in ("ppo", "dpo", "kto", "bco", *SHARED_KINDS):
         one, two = (Run(tmp_path / f"{stage}-{ways}", stage, seed=1) for ways in (1, 2))
@@ -63,6 +46,6 @@ def test_two_processes_train_what_one_trains(tmp_path: Path) -> None:
             own |= {"duels/accuracy"}  # at the start margins are 0 but for rounding, and their signs rounding's
             for name in first.keys() - own:
                 assert first[name] == pytest.approx(second[name], rel=1e-3, abs=1e-4), name
-        trained, together = (load_file(run.model / "model.safetensors") for run in (one, two))
+        trained, joint = (load_file(run.model / "model.safetensors") for run in (one, two))
         for name, tensor in trained.items():
-            assert torch.allclose(tensor, together[name], atol=1e-4), name
+            assert torch.allclose(tensor, joint[name], atol=1e-4), name

@@ -16,7 +16,7 @@ from rl_house import prompts, write
 from heedful.config import SelectConfig
 from heedful.data.sources import read_completions, read_demonstrations
 from heedful.errors import InputError
-from heedful.records import Completion
+from heedful.records import Completion, Message
 from heedful.run import Run
 from heedful.stages.select import select
 
@@ -103,3 +103,19 @@ def test_the_curve_by_hand(answered: str) -> None:
     kl = 7 / 16 * log(7 / 4) + 5 / 16 * log(5 / 4) + 4 / 16 * log(1 / 2)
     assert rows[1]["kl"] == pytest.approx(kl)
     assert rows[1]["kl"] < rows[1]["kl_bound"]
+
+
+def test_two_files_of_prompts_1_to_n_are_not_mixed(answered: str) -> None:
+    """The second file asks other questions under the same ids: six more prompts, each with its own best answer."""
+    rows = [
+        replace(
+            one,
+            prompt=replace(one.prompt, messages=(Message("user", f"Else, {one.prompt.messages[0].content}"),)),
+            text=one.text.upper(),
+        )
+        for one in read_completions(answered)
+    ]
+    other = write(Path(answered).with_name("other.jsonl"), rows)
+    run, found = chosen(answered, completions=[answered, other])
+    assert run.summary["prompts"] == 12
+    assert found == [(str(i), text) for text in ("aaa", "AAA") for i in range(6)]

@@ -127,3 +127,15 @@ def test_two_processes_train_to_the_same_losses_as_one(base: Path, tmp_path: Pat
     batch = pack([load_policy(base, device="cpu")[1].example((Message("user", "What?"),), "It is.")])
     found = [load_policy(tmp_path / name / "model", device="cpu")[0](batch) for name in ("one", "two")]
     torch.testing.assert_close(*found, rtol=1e-4, atol=1e-4)
+
+
+def test_a_held_out_prompt_is_not_trained_on(base: Path, tmp_path: Path) -> None:
+    data, held = (
+        write(tmp_path / "d.jsonl", ROWS),
+        write(tmp_path / "h.jsonl", [{"id": "x", **row} for row in ROWS[:4]]),
+    )
+    run = Run(tmp_path / "02-sft", "sft", 0)
+    sft(config(base, data, heldout=held, training={"epochs": 1, "tokens_per_batch": 128}), run)
+    assert run.summary["demonstrations"] == 26
+    with pytest.raises(InputError, match="every prompt is held out"):
+        sft(config(base, held, heldout=data), Run(tmp_path / "03-sft", "sft", 0))

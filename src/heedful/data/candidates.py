@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from heedful.records import Completion, Prompt
+from heedful.records import Completion, Messages, Prompt
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +27,13 @@ class Candidates:
 
 def gather(completions: Iterable[Completion]) -> list[Candidates]:
     """One entry a prompt, in order of first sight; equal texts once, under the name of whoever wrote them first."""
-    prompts: dict[str, Prompt] = {}
-    texts: dict[str, dict[str, str]] = {}
+    prompts: dict[Messages, Prompt] = {}
+    texts: dict[Messages, dict[str, str]] = {}
     for completion in completions:
-        prompt = prompts.setdefault(completion.prompt.id, completion.prompt)
-        texts.setdefault(prompt.id, {}).setdefault(completion.text, completion.policy)
-    return [Candidates(prompt, tuple(texts[key]), tuple(texts[key].values())) for key, prompt in prompts.items()]
+        asked = completion.prompt.messages
+        prompts.setdefault(asked, completion.prompt)
+        texts.setdefault(asked, {}).setdefault(completion.text, completion.policy)
+    return [Candidates(prompt, tuple(texts[asked]), tuple(texts[asked].values())) for asked, prompt in prompts.items()]
 
 
 def by_family(pool: Sequence[Candidates]) -> dict[Any, list[int]]:

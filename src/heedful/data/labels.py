@@ -46,21 +46,19 @@ def split(judgements: Iterable[Labelled | Ranking]) -> Iterator[Labelled]:
 
 def label_examples(chat: Tokenises, labels: Iterable[Labelled]) -> list[LabelledExamples]:
     """One entry a prompt, in order of first sight. Labels of one text add up, also where raters disagree."""
-    prompts: dict[str, Messages] = {}
-    weights: dict[str, dict[str, list[float]]] = {}
+    weights: dict[Messages, dict[str, list[float]]] = {}
     for label in labels:
-        prompts.setdefault(label.prompt.id, label.prompt.messages)
-        of_text = weights.setdefault(label.prompt.id, {}).setdefault(label.completion, [0.0, 0.0])
+        of_text = weights.setdefault(label.prompt.messages, {}).setdefault(label.completion, [0.0, 0.0])
         of_text[0 if label.label else 1] += label.weight
     return [
         LabelledExamples(
-            prompt=prompts[key],
+            prompt=prompt,
             texts=tuple(texts),
-            examples=tuple(chat.example(prompts[key], text) for text in texts),
+            examples=tuple(chat.example(prompt, text) for text in texts),
             desirable=tuple(wanted for wanted, _ in texts.values()),
             undesirable=tuple(unwanted for _, unwanted in texts.values()),
         )
-        for key, texts in weights.items()
+        for prompt, texts in weights.items()
     ]
 
 

@@ -69,8 +69,8 @@ J = TypeVar("J", bound=Asked)
 
 def apart(training: Sequence[J], heldout: Sequence[J], what: str = "rankings") -> tuple[list[J], str]:
     """The training judgements of prompts that are not held out, and a sentence about the others ("" for none)."""
-    kept_out = {judgement.prompt.id for judgement in heldout}
-    kept = [judgement for judgement in training if judgement.prompt.id not in kept_out]
+    kept_out = {judgement.prompt.messages for judgement in heldout}
+    kept = [judgement for judgement in training if judgement.prompt.messages not in kept_out]
     if len(kept) == len(training):
         return kept, ""
     return kept, f"{len(training) - len(kept)} {what} left out of training: their prompts are among the held-out ones"
@@ -82,7 +82,7 @@ def by_answers(rankings: Sequence[Ranking]) -> list[list[Ranking]]:
     for number, ranking in enumerate(rankings):
         texts = frozenset(ranking.completions)
         distinct = len(texts) == len(ranking.completions)
-        groups.setdefault((ranking.prompt.id, texts) if distinct else number, []).append(ranking)
+        groups.setdefault((ranking.prompt.messages, texts) if distinct else number, []).append(ranking)
     return list(groups.values())
 
 

@@ -10,7 +10,7 @@ from typing import Literal
 from heedful.data.labels import split
 from heedful.data.sources import read_judgements
 from heedful.errors import InputError
-from heedful.records import Comparison, Labelled, Prompt, Ranking, to_row
+from heedful.records import Comparison, Labelled, Messages, Prompt, Ranking, to_row
 from heedful.run.atomic import atomic_text
 
 Form = Literal["rankings", "comparisons", "labels"]
@@ -49,13 +49,14 @@ def rankings_of(labels: Sequence[Labelled]) -> tuple[list[Ranking], int, int]:
 
     Answers with the same label are ties. A ranking weighs what its labels weigh on average.
     """
-    prompts: dict[str, Prompt] = {}
-    by_text: dict[str, dict[str, list[Labelled]]] = {}
+    prompts: dict[Messages, Prompt] = {}
+    by_text: dict[Messages, dict[str, list[Labelled]]] = {}
     for label in labels:
-        prompts.setdefault(label.prompt.id, label.prompt)
-        by_text.setdefault(label.prompt.id, {}).setdefault(label.completion, []).append(label)
+        asked = label.prompt.messages
+        prompts.setdefault(asked, label.prompt)
+        by_text.setdefault(asked, {}).setdefault(label.completion, []).append(label)
     found, unclear = [], 0
-    for key, texts in by_text.items():
+    for asked, texts in by_text.items():
         clear = {text: given for text, given in texts.items() if len({label.label for label in given}) == 1}
         unclear += len(texts) - len(clear)
         ranks = tuple(0 if given[0].label else 1 for given in clear.values())
@@ -64,7 +65,7 @@ def rankings_of(labels: Sequence[Labelled]) -> tuple[list[Ranking], int, int]:
         given = [label for of_text in clear.values() for label in of_text]
         raters = {label.rater for label in given}
         ranking = Ranking(
-            prompt=prompts[key],
+            prompt=prompts[asked],
             completions=tuple(clear),
             ranks=ranks,
             rater=raters.pop() if len(raters) == 1 else "several",

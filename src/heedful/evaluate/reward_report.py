@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heedful.evaluate.statistics import clustered_bootstrap
-from heedful.records import Ranking
+from heedful.records import Ranking, prompt_id
 
 Floats = NDArray[np.float64]
 TRUTH = "truth"  # where a held-out ranking carries what simulated raters saw: prompt.meta["truth"]
@@ -43,7 +43,7 @@ class Judged:
     words: Floats  # words of the winner less those of the other
     gold: Floats  # gold's score of the winner less that of the other
     p: Floats  # the true chance that the winner wins
-    prompt: NDArray[np.str_]  # the prompt's id: what the bootstrap draws
+    prompt: NDArray[np.str_]  # by its messages: what the bootstrap draws
     family: NDArray[np.str_]
 
     def where(self, mask: NDArray[np.bool_]) -> Judged:
@@ -60,6 +60,7 @@ def judged_pairs(rankings: Sequence[Ranking]) -> Judged:
         order = combinations(range(len(ranking.completions)), 2)
         p = dict(zip(order, truth.get("p", [np.nan] * len(ranking.pairs())), strict=True))
         words = [len(text.split()) for text in ranking.completions]
+        prompt = prompt_id(ranking.prompt.messages)
         family = str(ranking.prompt.meta.get("family", "all"))
         for win, lose, tie in ranking.pairs():
             chance = p[win, lose] if win < lose else 1 - p[lose, win]
@@ -71,7 +72,7 @@ def judged_pairs(rankings: Sequence[Ranking]) -> Judged:
                     words[win] - words[lose],
                     gold[win] - gold[lose],
                     chance,
-                    ranking.prompt.id,
+                    prompt,
                     family,
                 )
             )

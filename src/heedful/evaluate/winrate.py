@@ -14,7 +14,7 @@ import numpy as np
 
 from heedful.evaluate.length_control import length_controlled
 from heedful.evaluate.statistics import Floats, TwoWay, wilson
-from heedful.records import Prompt
+from heedful.records import Prompt, prompt_id
 
 TIE = 1e-9  # scores this close are equal: rounding, not preference
 NOWHERE = "nowhere"  # the group whose facts stand in no corpus: reported apart
@@ -39,7 +39,7 @@ def outcomes(policy: Side, against: Side) -> Floats:
 
 def clusters(prompts: Sequence[Prompt], key: str) -> list[str]:
     """What each prompt shares with others under this key of its meta; a prompt without it stands alone."""
-    return [str(p.meta.get(key) or p.id) for p in prompts]
+    return [str(p.meta.get(key) or prompt_id(p.messages)) for p in prompts]
 
 
 def resamples_of(prompts: Sequence[Prompt], rng: np.random.Generator) -> TwoWay:

@@ -11,7 +11,6 @@ from scipy.special import xlogy
 
 from heedful.feedback.crowd import fit_crowd
 from heedful.feedback.diagnosis import copying, vote_weights
-from heedful.feedback.orders import bradley_terry
 from heedful.feedback.reliability import dawid_skene, pseudo_counts
 from heedful.feedback.votes import FIRST, SECOND, TIE, Votes
 
@@ -92,20 +91,6 @@ def agree_on(votes: Votes, rule: Rule) -> Consensus:
         case "crowd":
             crowd = fit_crowd(votes, vote_weights(votes, copying(votes)))
             return Consensus(rule, crowd.probabilities(votes.first, votes.second), n)
-
-
-def answer_scores(votes: Votes, consensus: Consensus) -> Floats:
-    """One score an answer, comparable among answers to one prompt: Bradley-Terry on the consensus shares. (A,)"""
-    share = consensus.probability * consensus.votes[:, None]
-    scores = np.zeros(votes.answers)
-    of_prompt: dict[str, list[int]] = {}
-    for item, prompt in enumerate(votes.prompts):
-        of_prompt.setdefault(prompt, []).append(item)
-    for mine in of_prompt.values():
-        answers, place = np.unique([votes.first[mine], votes.second[mine]], return_inverse=True)
-        i, j = place.reshape(2, -1)
-        scores[answers] = bradley_terry(i, j, share[mine], len(answers), ridge=0.1).score
-    return scores
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from transformers import AutoModelForSequenceClassification, AutoModelForTokenCl
 from heedful.data.chat import Chat
 from heedful.data.ratings import Criterion
 from heedful.errors import InputError
+from heedful.models.adapters import base_of, is_adapter
 from heedful.models.agreement import check_heads
 from heedful.models.files import read_json
 from heedful.models.folders import open_model
@@ -79,8 +80,12 @@ def criteria_row(criteria: Sequence[Criterion]) -> list[dict[str, Any]]:
 
 
 def kind_of(folder: str | Path) -> str:
-    """What a reward model's folder holds: `scalar`, `criteria`, `pairwise` or `process`."""
-    config = read_json(Path(folder) / "config.json") or {}
+    """What a reward model's folder holds: `scalar`, `criteria`, `pairwise` or `process`; adapters are of their base's
+    kind."""
+    folder = Path(folder)
+    if is_adapter(folder):
+        return kind_of(base_of(folder))
+    config = read_json(folder / "config.json") or {}
     if any(str(name).endswith(TOKENS) for name in config.get("architectures") or ()):
         return "process"
     if config.get("heedful_pairwise"):

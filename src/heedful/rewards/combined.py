@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import sqrt
 
-from heedful.records import Prompt
+from heedful.records import Messages, Prompt
 from heedful.rewards.protocol import Reward, Score
 
 
@@ -35,7 +35,7 @@ class CombinedReward:
         for name, part in self.parts.items():
             scaled = [(score.value - part.mean) / part.std for score in given[name]]
             if part.within_prompt:
-                scaled = _within([prompt.id for prompt in prompts], scaled)
+                scaled = _within([prompt.messages for prompt in prompts], scaled)
             totals = [total + part.weight * value for total, value in zip(totals, scaled, strict=True)]
         return [Score(total, _named({n: scores[i] for n, scores in given.items()})) for i, total in enumerate(totals)]
 
@@ -45,14 +45,14 @@ def _named(scores: Mapping[str, Score]) -> dict[str, float]:
     return {name: score.value for name, score in scores.items()} | inner
 
 
-def _within(ids: Sequence[str], values: Sequence[float]) -> list[float]:
+def _within(asked: Sequence[Messages], values: Sequence[float]) -> list[float]:
     """(x − mean)/(std + 1e-4) over the answers to one prompt (GDPO), std with G − 1 below."""
-    of: dict[str, list[float]] = {}
-    for prompt, value in zip(ids, values, strict=True):
+    of: dict[Messages, list[float]] = {}
+    for prompt, value in zip(asked, values, strict=True):
         of.setdefault(prompt, []).append(value)
     mean = {prompt: sum(found) / len(found) for prompt, found in of.items()}
     spread = {
         prompt: sqrt(sum((value - mean[prompt]) ** 2 for value in found) / max(len(found) - 1, 1))
         for prompt, found in of.items()
     }
-    return [(value - mean[prompt]) / (spread[prompt] + 1e-4) for prompt, value in zip(ids, values, strict=True)]
+    return [(value - mean[prompt]) / (spread[prompt] + 1e-4) for prompt, value in zip(asked, values, strict=True)]

@@ -47,6 +47,6 @@ def accuracy(config: AccuracyConfig, run: Run) -> None:
 
 def _among(config: AccuracyConfig, rankings: list[Ranking]) -> list[bool]:
     """Of every answer of all rankings in order, whether it counts."""
-    known = {(c.prompt.id, c.text) for path in config.among for c in read_completions(path)}
-    answers = [(ranking.prompt.id, text) for ranking in rankings for text in ranking.completions]
+    known = {(c.prompt.messages, c.text) for path in config.among for c in read_completions(path)}
+    answers = [(ranking.prompt.messages, text) for ranking in rankings for text in ranking.completions]
     return [not config.among or answer in known for answer in answers]

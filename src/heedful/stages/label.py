@@ -15,7 +15,7 @@ from heedful.data.sources import read_completions
 from heedful.errors import InputError
 from heedful.evaluate.reward_report import judged_pairs, label_figures, with_truth
 from heedful.judges.sentiment import NOISE, compound
-from heedful.records import Prompt, Ranking
+from heedful.records import Prompt, Ranking, prompt_id
 from heedful.run import Run, seed_of
 from heedful.stages.asking import ask_people
 from heedful.stages.grading import grade, of_kind, refuse_unfit
@@ -46,7 +46,7 @@ def label(config: LabelConfig, run: Run) -> None:
         )
     refuse_unfit(config, usable)
     usable = run.drawn(of_kind(config.ask, usable), config.prompts, "prompts")
-    held = held_out([candidates.prompt.id for candidates in usable], config.holdout, run.seed)
+    held = held_out([prompt_id(candidates.prompt.messages) for candidates in usable], config.holdout, run.seed)
     if isinstance(config.by, PeopleLabels):
         ask_people(config, config.by, usable, held, run)
         return

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from accelerate import Accelerator
 
 from heedful.algorithms.lm import lm_objective
@@ -20,15 +22,13 @@ from heedful.train.source import PackedSource, packed
 
 def pretrain(config: PretrainConfig, run: Run) -> None:
     """Leaves model/. Every token of every page is a target; pages longer than the context are cut."""
-    documents = read_documents(config.data)
-    if not documents:
-        raise InputError(f"{config.data}: holds no documents")
+    pages = read_documents(config.heldout) if config.heldout else []
+    documents = _apart(read_documents(config.data), pages, config.data, run)
     accelerator = make_accelerator(config.training)
     policy, chat = _model(config, documents, run, accelerator)
     examples = list(cut((chat.document(document) for document in documents), policy.context))
     parameters = sum(parameter.numel() for parameter in policy.parameters())
     run.say(f"{len(documents):,} documents, {sum(len(e.ids) for e in examples):,} tokens, {parameters:,} parameters")
-    pages = read_documents(config.heldout) if config.heldout else []
     heldout = packed(list(cut(map(chat.document, pages), policy.context)), config.training.tokens_per_batch)
     source = PackedSource(
         examples,
@@ -49,6 +49,19 @@ def pretrain(config: PretrainConfig, run: Run) -> None:
     )
     finish(policy, chat, summary, run, accelerator)
     run.summary |= {"documents": len(documents), "parameters": parameters}
+
+
+def _apart(
+    documents: Sequence[str | Messages], heldout: Sequence[str | Messages], path: str, run: Run
+) -> list[str | Messages]:
+    """The documents that are not held out."""
+    kept_out = set(heldout)
+    kept = [document for document in documents if document not in kept_out]
+    if not kept:
+        raise InputError(f"{path}: every document is held out: nothing is left to train on")
+    same = len(documents) - len(kept)
+    run.note(f"{same} documents left out of training: they are among the held-out ones" if same else "")
+    return kept
 
 
 def _model(

@@ -17,7 +17,7 @@ from heedful.config import Rewards, SelectConfig
 from heedful.data.sources import read_completions
 from heedful.errors import InputError
 from heedful.ops.best_of_n import best_of_n_kl, best_of_n_kl_bound, best_of_n_mean
-from heedful.records import Completion, Demonstration
+from heedful.records import Completion, Demonstration, Messages
 from heedful.rewards.build import build_reward, paid
 from heedful.run import Run
 
@@ -126,9 +126,9 @@ def best_of_n_curve(candidates: Sequence[Candidates]) -> list[dict[str, float]]:
 
 def _candidates(completions: Sequence[Completion], values: Tensor) -> list[Candidates]:
     """Answers by prompt, in the order in which prompts first appear."""
-    of: dict[str, list[int]] = {}
+    of: dict[Messages, list[int]] = {}
     for i, completion in enumerate(completions):
-        of.setdefault(completion.prompt.id, []).append(i)
+        of.setdefault(completion.prompt.messages, []).append(i)
     return [Candidates([completions[i] for i in places], values[places]) for places in of.values()]
 
 

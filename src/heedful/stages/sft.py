@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from heedful.algorithms.lm import lm_objective
 from heedful.config import SFTConfig
 from heedful.data.chat import Chat
 from heedful.data.lengths import drop_overlong
 from heedful.data.packing import Example
+from heedful.data.pairs import apart
 from heedful.data.sources import read_demonstrations
 from heedful.errors import InputError
 from heedful.models.heads import Policy
 from heedful.models.loading import load_policy
 from heedful.models.lora import add_lora
+from heedful.records import Demonstration
 from heedful.run import Run
 from heedful.stages.pretrain import finish
 from heedful.train.loop import fit, make_accelerator
@@ -23,9 +27,13 @@ def sft(config: SFTConfig, run: Run) -> None:
     accelerator = make_accelerator(config.training)
     policy, chat = load_policy(config.model, device=accelerator.device)
     run.note(add_lora(policy.lm, config.lora, config.model, run.seed_for("lora")))
-    kept, dropped = _examples(config.data, policy, chat, run)
-    held_out = _examples(config.heldout, policy, chat, run)[0] if config.heldout else []
-    heldout = packed(held_out, config.training.tokens_per_batch)
+    held_out = read_demonstrations(config.heldout) if config.heldout else []
+    demonstrations, overlap = apart(read_demonstrations(config.data), held_out, "demonstrations")
+    run.note(overlap)
+    if not demonstrations:
+        raise InputError(f"{config.data}: every prompt is held out: nothing is left to train on")
+    kept, dropped = _examples(config.data, demonstrations, policy, chat, run)
+    heldout = packed(_examples(config.heldout, held_out, policy, chat, run)[0], config.training.tokens_per_batch)
     source = PackedSource(
         kept,
         run,
@@ -47,11 +55,10 @@ def sft(config: SFTConfig, run: Run) -> None:
     run.summary |= {"demonstrations": len(kept), "dropped": dropped}
 
 
-def _examples(path: str, policy: Policy, chat: Chat, run: Run) -> tuple[list[Example], int]:
+def _examples(
+    path: str, demonstrations: Sequence[Demonstration], policy: Policy, chat: Chat, run: Run
+) -> tuple[list[Example], int]:
     """A file's demonstrations as tokens without those that don't fit the context, and how many these are."""
-    demonstrations = read_demonstrations(path)
-    if not demonstrations:
-        raise InputError(f"{path}: holds no demonstrations")
     examples = [chat.example(d.prompt.messages, d.completion) for d in demonstrations]
     kept, sentence = drop_overlong(examples, policy.context, "demonstrations")
     run.note(f"{path}: {sentence}" if sentence else "")

@@ -12,7 +12,7 @@ from heedful.data.packing import Example
 from heedful.data.sources import read_completions
 from heedful.errors import InputError
 from heedful.models.loading import Affine
-from heedful.records import Completion, Prompt
+from heedful.records import Completion, Messages, Prompt
 from heedful.rewards.model import RAW
 from heedful.run import Run
 
@@ -56,9 +56,9 @@ def sample_affine(samples: Sequence[Completion], scores: Sequence[float]) -> Aff
 
     How scores differ between prompts is nothing that a policy can change, so it has no part in the unit of β.
     """
-    groups: dict[str, list[float]] = {}
+    groups: dict[Messages, list[float]] = {}
     for sample, score in zip(samples, scores, strict=True):
-        groups.setdefault(sample.prompt.id, []).append(score)
+        groups.setdefault(sample.prompt.messages, []).append(score)
     several = [group for group in groups.values() if len(group) > 1]
     std = sqrt(sum(_variance(group) for group in several) / len(several)) if several else 0.0
     if std <= 1e-6:
