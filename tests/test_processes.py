@@ -31,14 +31,14 @@ test_prompts = 10
 type = "pretrain"
 data = "@world/corpus.jsonl"
 architecture = { vocabulary = 400, hidden = 32, layers = 1, heads = 2, kv_heads = 2, feedforward = 32 }
-training = { epochs = EPOCHS, checkpoint_every = 5 }
+training = { epochs = EPOCHS, checkpoint_every = 5, sharding = "SHARDING" }
 """
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
 
 
-def start(root: Path, epochs: int, processes: int) -> subprocess.Popen[str]:
+def start(root: Path, epochs: int, processes: int, sharding: str = "none") -> subprocess.Popen[str]:
     root.mkdir(parents=True, exist_ok=True)
-    (root / "recipe.toml").write_text(RECIPE.replace("EPOCHS", str(epochs)))
+    (root / "recipe.toml").write_text(RECIPE.replace("EPOCHS", str(epochs)).replace("SHARDING", sharding))
     command = [sys.executable, "-m", "heedful", "run", str(root / "recipe.toml"), "--runs", str(root)]
     command += ["--processes", str(processes)]
     return subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -56,8 +56,9 @@ def test_two_processes_train_what_one_trains(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_death_of_one_process_ends_all_is_named_and_the_run_goes_on(tmp_path: Path) -> None:
-    running = start(tmp_path, 60, 2)
+@pytest.mark.parametrize("sharding", ["none", "full"])
+def test_the_death_of_one_process_ends_all_is_named_and_the_run_goes_on(tmp_path: Path, sharding: str) -> None:
+    running = start(tmp_path, 60, 2, sharding)
     checkpoints = tmp_path / "small/02-pretrain/checkpoints"
     while not (checkpoints.is_dir() and any(checkpoints.iterdir())):
         assert running.poll() is None, running.communicate()[0]
@@ -66,7 +67,7 @@ def test_the_death_of_one_process_ends_all_is_named_and_the_run_goes_on(tmp_path
     said, _ = running.communicate(timeout=60)
     assert running.returncode == 4, said
     assert re.search(r"process 1 of 2 ended", said.replace("\n", " ")), said
-    again = start(tmp_path, 60, 2)
+    again = start(tmp_path, 60, 2, sharding)
     said, _ = again.communicate(timeout=300)
     assert again.returncode == 0, said
     assert "goes on from step" in said

@@ -117,6 +117,8 @@ class Training(Section):
     """Most tokens in one forward pass; a step that holds more is accumulated. Lower it when memory is short."""
     precision: Literal["auto", "float32", "bfloat16"] = "float32"
     """Arithmetic of the forward pass; weights and optimizer stay in float32. `auto` measures this machine once."""
+    sharding: Literal["none", "full"] = "none"
+    """Of several processes each holds all weights, gradients and moments, or its share of each (`full`, FSDP2)."""
     checkpoint_every: int = Field(200, ge=1)
     """Steps between checkpoints."""
     keep_checkpoints: int = Field(2, ge=1)

@@ -34,6 +34,11 @@ class LeashedActor(nn.Module):
         self.policy = policy
         self._reference = (reference,)  # no part of what is trained or saved
 
+    @property
+    def outside(self) -> tuple[nn.Module, ...]:
+        """Networks that it asks, and that are no part of it."""
+        return self._reference
+
     def forward(self, batch: PackedBatch, text: PackedBatch, temperature: float = 1.0) -> tuple[Tensor, Tensor, Tensor]:
         """As an Actor's, with the exact KL to the reference over the vocabulary at every target. -> (N,), (N,), (M,)"""
         (reference,) = self._reference
@@ -48,5 +53,5 @@ class LeashedActor(nn.Module):
 
 
 def _text(policy: Policy, text: PackedBatch, logprobs: Tensor) -> Tensor:
-    mixed: Tensor = policy(text) if len(text.targets) else logprobs.new_zeros(0)
+    mixed: Tensor = policy(text) if len(text.input_ids) else logprobs.new_zeros(0)
     return mixed

@@ -99,8 +99,8 @@ class ConcentratedPolicy(nn.Module):
         return logprobs, chunked_collision(hidden, head, vocabulary=vocabulary)
 
 
-class RewardModel(nn.Module):
-    """A sequence classifier with one label: the score stands at each sequence's last token."""
+class Classifier(nn.Module):
+    """A transformers classifier that takes packed batches."""
 
     def __init__(self, classifier: PreTrainedModel) -> None:
         super().__init__()
@@ -111,6 +111,10 @@ class RewardModel(nn.Module):
     @property
     def context(self) -> int:
         return context_of(self.classifier)
+
+
+class RewardModel(Classifier):
+    """A sequence classifier with one label: the score stands at each sequence's last token."""
 
     def forward(self, batch: PackedBatch) -> Tensor:
         """Log-odds scores, before any affine. -> (B,)"""
@@ -119,18 +123,8 @@ class RewardModel(nn.Module):
         return scores.squeeze(-1).float()
 
 
-class Heads(nn.Module):
-    """A sequence or token classifier with K labels on packed batches: K numbers at each position asked for."""
-
-    def __init__(self, classifier: PreTrainedModel) -> None:
-        super().__init__()
-        self.classifier = classifier
-        disable_dropout(classifier)
-        use_packed_attention(classifier)
-
-    @property
-    def context(self) -> int:
-        return context_of(self.classifier)
+class Heads(Classifier):
+    """A sequence or token classifier with K labels: K numbers at each position asked for."""
 
     @property
     def head(self) -> nn.Linear:
@@ -176,7 +170,7 @@ class ActorCritic(nn.Module):
         `text` may hold no sequence at all. -> (N,), (N,), (targets of the text,)
         """
         logprobs, values = self.policy(batch, temperature), self.critic(batch)
-        return logprobs, values, self.policy(text) if len(text.targets) else logprobs.new_zeros(0)
+        return logprobs, values, self.policy(text) if len(text.input_ids) else logprobs.new_zeros(0)
 
 
 def init_score_head(score: nn.Linear, generator: torch.Generator) -> None:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from heedful.train.weights import put, weights
+from heedful.train.weights import put, share_of, weights
 
 
 class Average:
@@ -23,7 +23,7 @@ class Average:
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
         for name, tensor in self.tensors.items():
-            tensor.copy_(tensors[name])
+            tensor.copy_(share_of(tensors[name], tensor))
 
     @torch.no_grad()
     def update(self, step: int) -> None:

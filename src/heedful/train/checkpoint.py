@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from heedful.errors import DivergedError, ResourceError, ResumeError
 from heedful.run import Run, atomic_folder, digest
 from heedful.train.optimizer import Optimizer
-from heedful.train.weights import fits, put, weights
+from heedful.train.weights import fits, for_file, put, weights
 
 MODEL, OPTIMIZER, STATE = "model.safetensors", "optimizer.safetensors", "state.json"
 AVERAGE = "average.safetensors"
@@ -40,16 +40,22 @@ class Checkpoints:
     def save(
         self, model: nn.Module, optimizer: Optimizer, state: State, average: Mapping[str, Tensor] = NO_AVERAGE
     ) -> None:
-        """Write the state of step `state["step"]`, with an average of the weights if there is one; drop the oldest."""
-        tensors = weights(model)
-        memory = {name: tensor.contiguous() for name, tensor in optimizer.tensors().items()}
-        files = {MODEL: tensors, OPTIMIZER: memory} | ({AVERAGE: dict(average)} if average else {})
+        """Write the state of step `state["step"]`, with an average of the weights if there is one; drop the oldest.
+
+        All processes call it, since each may hold a share of every tensor.
+        """
+        groups = {MODEL: weights(model), OPTIMIZER: optimizer.tensors()} | ({AVERAGE: average} if average else {})
+        files = {name: for_file(tensors, keep=self.run.main) for name, tensors in groups.items()}
+        if self.run.main:
+            self._write(state, files)
+
+    def _write(self, state: State, files: Mapping[str, Mapping[str, Tensor]]) -> None:
         step = int(state["step"])
-        _refuse_non_finite(self.run.stage, step, tensors)
+        _refuse_non_finite(self.run.stage, step, files[MODEL])
         try:
             with atomic_folder(self.folder / f"step-{step:06d}") as folder:
                 for name, group in files.items():
-                    save_file(group, folder / name)
+                    save_file(dict(group), folder / name)
                 body = {"state": state, "files": {name: digest(folder / name) for name in files}}
                 (folder / STATE).write_text(json.dumps({"sha256": _hash(body)} | body, indent=1), encoding="utf-8")
         except (OSError, SafetensorError) as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from math import inf, isfinite
 from typing import Any
@@ -49,8 +49,10 @@ class Watch:
         asked = self.on and self.config.metric.startswith(HELDOUT)
         return asked and (done % self.config.every == 0 or done == total)
 
-    def look(self, done: int, row: Mapping[str, float], weights: Mapping[str, Tensor], *, whole: bool) -> None:
-        """At a line of the log; keeps the weights where the metric was never better.
+    def look(
+        self, done: int, row: Mapping[str, float], weights: Callable[[], Mapping[str, Tensor]], *, whole: bool
+    ) -> None:
+        """At a line of the log; keeps the weights where the metric was never better, for which all processes ask.
 
         whole: a line in which every metric stands. InputError: the metric is not among them.
         """
@@ -65,9 +67,10 @@ class Watch:
         value = row[name] if self.config.better == "lower" else -row[name]
         if isfinite(value) and value < self.seen.best:
             self.seen = Watched(value, done)
+            kept = dict(weights())
             if self.run.main:
                 with atomic_folder(self.folder) as folder:
-                    save_file(dict(weights), folder / "model.safetensors")
+                    save_file(kept, folder / "model.safetensors")
         else:
             self.seen.waited += 1
 

@@ -6,7 +6,7 @@ from safetensors.torch import load_file, save_file
 
 from heedful.models.heads import Policy
 from heedful.run import Run, atomic_folder
-from heedful.train.weights import put, weights
+from heedful.train.weights import for_file, put, weights
 
 
 class LastGood:
@@ -25,7 +25,7 @@ class LastGood:
         self.iteration, self.kl = iteration, kl
         if self.run.main:
             with atomic_folder(self.folder) as folder:
-                save_file(weights(policy.lm), folder / "policy.safetensors")
+                save_file(for_file(weights(policy.lm)), folder / "policy.safetensors")
 
     def restore(self, policy: Policy) -> None:
         """Put the kept weights into the policy."""

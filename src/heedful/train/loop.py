@@ -28,10 +28,11 @@ from heedful.train.average import Average
 from heedful.train.checkpoint import Checkpoints
 from heedful.train.early_stop import HELDOUT, Watch
 from heedful.train.optimizer import Optimizer, metric_name
-from heedful.train.processes import make_accelerator
+from heedful.train.processes import in_parallel, make_accelerator, whole
 from heedful.train.recompute import recomputing
+from heedful.train.sharding import Shares
 from heedful.train.tally import Tally
-from heedful.train.weights import weights
+from heedful.train.weights import for_file, weights
 
 __all__ = ["BatchSource", "FitSummary", "Objective", "Step", "fit", "make_accelerator"]
 
@@ -95,7 +96,7 @@ def fit(
     Raises DivergedError, ResourceError, ResumeError, InputError where early stop can't be, or Stopped when a signal
     came and everything is saved.
     """
-    return _Trainer(model, source, objective, Optimizer(model, optim), training, run, accelerator, heldout).train()
+    return _Trainer(model, source, objective, optim, training, run, accelerator, heldout).train()
 
 
 class _Trainer:
@@ -104,22 +105,27 @@ class _Trainer:
         model: nn.Module,
         source: BatchSource,
         objective: Objective,
-        optimizer: Optimizer,
+        optim: Mapping[str, Optim],
         training: Training,
         run: Run,
         accelerator: Accelerator,
         heldout: Callable[[], Sequence[Batch]],
     ) -> None:
-        self.model, self.source, self.objective, self.optimizer = model, source, objective, optimizer
+        self.model, self.source, self.objective = model, source, objective
         self.training, self.run, self.accelerator = training, run, accelerator
+        self.shares: Shares | None = None
+        if training.sharding == "full" and accelerator.use_distributed:
+            self.shares = accelerator.shares = Shares(model.to(accelerator.device), accelerator)
+        self.learner: nn.Module = self.shares.learner if self.shares else model  # whose weights the optimizer changes
+        self.wrapped: nn.Module = self.learner if self.shares else in_parallel(model, accelerator)
+        self.optimizer = Optimizer(self.learner, optim)
         self.checkpoints = Checkpoints(run, training.keep_checkpoints)
         self.tally = Tally()
         self.heldout = heldout
-        self.average = Average(model, training.ema)
+        self.average = Average(self.learner, training.ema)
         self.watch = Watch(training.early_stop, run)
         self.found: Mapping[str, float] = {}  # what was looked at before the steps that it is logged after
         self.saved = 0  # the step of the newest checkpoint
-        self.wrapped: nn.Module = accelerator.prepare_model(model)
 
     def train(self) -> FitSummary:
         done = self.resume()
@@ -133,7 +139,10 @@ class _Trainer:
         self.accelerator.wait_for_everyone()
         speed = (self.tally.tokens - tokens) / max(time.monotonic() - begun, 1e-9)
         self.average.settle()
-        self.watch.settle(self.model, done)
+        self.watch.settle(self.learner, done)
+        if self.shares:
+            self.shares.fill()
+            self.shares = self.accelerator.shares = None
         self.accelerator.wait_for_everyone()  # all have read the best weights
         rows = read_metrics(self.run.metrics.path)
         kept = done if self.watch.seen.step < 0 else self.watch.seen.step
@@ -145,11 +154,11 @@ class _Trainer:
         with self.run.progress(self.run.stage, total, done) as progress:
             line = time.monotonic(), done
             if not done and (row := self.due_heldout(0)):
-                self.look(0, row, self.average.chosen)
+                self.look(0, row, lambda: self.average.chosen)
             for step in self.source.steps(done):
                 if step.found:
                     self.found = step.found
-                    self.look(done, step.found, weights(self.model), whole=False)
+                    self.look(done, step.found, lambda: weights(self.learner), whole=False)
                 asked = self.update(done, step)
                 self.average.update(done)
                 done += 1
@@ -174,7 +183,7 @@ class _Trainer:
         if self.run.main:
             self.run.metrics.cut_after(step)
         if step:
-            state = self.checkpoints.load(step, self.model, self.optimizer)
+            state = self.checkpoints.load(step, self.learner, self.optimizer)
             self.source.load_state_dict(state["source"])
             self.tally = Tally.from_state(state["tally"])
             if self.training.ema:
@@ -189,8 +198,7 @@ class _Trainer:
         state = {"step": done, "source": self.source.state_dict(), "tally": self.tally.state_dict()}
         if self.watch.on:
             state["early_stop"] = self.watch.state_dict()
-        if self.run.main:
-            self.checkpoints.save(self.model, self.optimizer, state, self.average.tensors)
+        self.checkpoints.save(self.learner, self.optimizer, state, self.average.tensors)
         self.saved = done
 
     def stop(self, progress: Progress, asked: int) -> None:
@@ -234,13 +242,24 @@ class _Trainer:
         scale = self.accelerator.num_processes / total  # data parallel averages over ranks: undo it
         sums: dict[str, Tensor] = {}
         for left, batch in zip(range(len(step.batches) - 1, -1, -1), step.batches, strict=True):
-            again = recomputing(self.model, self.training.gradient_checkpointing)
-            with self.accelerator.no_sync(self.wrapped) if left else nullcontext(), again:
-                with self.accelerator.autocast():
-                    output = self.objective(self.wrapped, batch.to(self.accelerator.device))
-                self.accelerator.backward(output.loss * scale)
-            self.add_up(output, sums)
+            with self.accelerator.no_sync(self.wrapped) if left and not self.shares else nullcontext():
+                self.add_up(self.learn(batch, scale), sums)
+        for _ in range(self.passes_of_others(len(step.batches)) if self.shares else 0):
+            self.learn(step.batches[-1], 0.0)
         return dict(zip(sums, self.over_ranks(torch.stack(list(sums.values())).tolist()), strict=True))
+
+    def learn(self, batch: Batch, scale: float) -> LossOutput:
+        """Add a micro-batch's gradient, scaled."""
+        with recomputing(self.learner, self.training.gradient_checkpointing):
+            with self.accelerator.autocast():
+                output = self.objective(self.wrapped, batch.to(self.accelerator.device))
+            self.accelerator.backward(output.loss * scale)
+        return output
+
+    def passes_of_others(self, own: int) -> int:
+        """How many passes more another process makes in this step: blocks are gathered by all at once or not at all."""
+        counts: Tensor = self.accelerator.gather(torch.tensor([own], device=self.accelerator.device))
+        return int(counts.max()) - own
 
     def add_up(self, output: LossOutput, sums: dict[str, Tensor]) -> None:
         """Sums of loss, count and metrics, in float64."""
@@ -252,12 +271,13 @@ class _Trainer:
     def measure_heldout(self) -> dict[str, float]:
         """The objective's loss and metrics on the held-out data, if any, of all ranks, by the weights as they are."""
         sums: dict[str, Tensor] = {}
-        if not (batches := self.heldout()):
-            return {}
-        mine = batches[self.accelerator.process_index :: self.accelerator.num_processes]
-        for batch in mine or batches[:1]:
-            with self.accelerator.autocast():
-                self.add_up(self.objective(self.model, batch.to(self.accelerator.device)), sums)
+        with whole(self.accelerator):
+            if not (batches := self.heldout()):
+                return {}
+            mine = batches[self.accelerator.process_index :: self.accelerator.num_processes]
+            for batch in mine or batches[:1]:
+                with self.accelerator.autocast():
+                    self.add_up(self.objective(self.model, batch.to(self.accelerator.device)), sums)
         if not mine:  # fewer batches than processes: this one only keeps the others company
             sums = {name: torch.zeros_like(value) for name, value in sums.items()}
         found = dict(zip(sums, self.over_ranks(torch.stack(list(sums.values())).tolist()), strict=True))
@@ -277,7 +297,9 @@ class _Trainer:
             )
         return found
 
-    def look(self, done: int, row: Mapping[str, float], kept: Mapping[str, Tensor], *, whole: bool = True) -> None:
+    def look(
+        self, done: int, row: Mapping[str, float], kept: Callable[[], Mapping[str, Tensor]], *, whole: bool = True
+    ) -> None:
         """Early stop's look at what was measured of the weights `kept`.
 
         Some metrics are each process's own, and all must end at the same step: the first one's counts for all.
@@ -286,7 +308,7 @@ class _Trainer:
         if name in row and self.accelerator.num_processes > 1:
             value = torch.tensor([row[name]], dtype=torch.float64, device=self.accelerator.device)
             row = {**row, name: float(broadcast(value)[0])}
-        self.watch.look(done, row, kept, whole=whole)
+        self.watch.look(done, row, lambda: for_file(kept(), keep=self.run.main), whole=whole)
 
     def over_ranks(self, values: list[float]) -> list[float]:
         """Sums over all processes."""
@@ -302,7 +324,7 @@ class _Trainer:
         row |= {metric_name(prefix, "lr"): value for prefix, value in self.optimizer.rates.items()}
         row |= self.due_heldout(done)
         if self.watch.config.metric not in self.found:
-            self.look(done, row, self.average.chosen, whole=step.last_of_boundary)
+            self.look(done, row, lambda: self.average.chosen, whole=step.last_of_boundary)
         if self.run.main:
             self.run.metrics.write(done, row)
         return f"loss {row['loss']:.3f}"

@@ -59,13 +59,17 @@ def micro_batches(
     """One minibatch as batches of at most `tokens` prompt and answer tokens; the text is dealt out over them.
 
     The text's summed log-likelihood weighs γ · (what the minibatch's loss is divided by) / (its text targets) in each
-    of them, so that any cut gives the same gradient.
+    of them, so that any cut gives the same gradient. Where text is short of batches, a token without target stands in:
+    all processes then run the policy equally often.
     """
     groups = cut(experience, units, tokens)
     count, text_tokens = experience.count([unit for group in groups for unit in group]), _targets(text)
     weight = torch.tensor(text_coefficient * count / text_tokens if text_tokens else 0.0)
+    shares = [
+        text[turn :: len(groups)] or [Example(one.ids[:1], answer=1) for one in text[:1]] for turn in range(len(groups))
+    ]
     return [
-        experience.batch(group, TextBatch(pack(text[turn :: len(groups)]), weight)) for turn, group in enumerate(groups)
+        experience.batch(group, TextBatch(pack(share), weight)) for share, group in zip(shares, groups, strict=True)
     ]
 
 

@@ -15,6 +15,7 @@ from typing import Protocol
 import numpy as np
 import torch
 from accelerate import Accelerator
+from numpy.typing import NDArray
 from torch import Tensor
 
 from heedful.config import PPOConfig, RLConfig
@@ -30,7 +31,7 @@ from heedful.train.kl_control import follow, next_coefficient
 from heedful.train.last_good import LastGood
 from heedful.train.loop import Step
 from heedful.train.minibatches import Experience, cut, flat, micro_batches, tokens_of
-from heedful.train.processes import reducer
+from heedful.train.processes import reducer, whole
 from heedful.train.rollout import Answers, Asked, Clock, Collected, Players, answer, in_order_of_length, measure
 from heedful.train.rollout_log import log_samples, sequence_kl
 from heedful.train.text_mix import TextMix
@@ -95,12 +96,16 @@ class OnPolicySource:
         if inside:
             raise ResumeError(f"{self.run.stage}: step {start} stands inside an iteration, where no rollout can go on")
         for iteration in range(first, self.practice.iterations):
-            if iteration:
-                follow(self.players.reference, self.players.policy, self.config.kl.ema)
-            collected = self.collect(iteration)
-            if not self.within_budget(iteration, collected):
-                return
-            yield from self._updates(iteration, collected)
+            with whole(self.accelerator):
+                if iteration:
+                    follow(self.players.reference, self.players.policy, self.config.kl.ema)
+                collected = self.collect(iteration)
+                if not self.within_budget(iteration, collected):
+                    return
+                experience, metrics = self.method.experience(iteration, collected, self.coefficient)
+                if self._unchecked:
+                    self._check_ratio(experience, [int(i) for i in self._minibatches(iteration, 0, experience)[0]])
+            yield from self._updates(iteration, experience, metrics, collected.clock)
 
     def collect(self, iteration: int) -> Collected:
         """This process's share of an iteration's rollout, with the policy as it is now."""
@@ -205,23 +210,25 @@ class OnPolicySource:
             int(i) for i in self.run.rng("more", iteration, turn).integers(len(self.asked), size=self.practice.prompts)
         ]
 
-    def _updates(self, iteration: int, collected: Collected) -> Iterator[Step]:
-        """The optimizer steps of one rollout: for each epoch, minibatches of a fresh permutation."""
+    def _minibatches(self, iteration: int, epoch: int, experience: Experience) -> list[NDArray[np.int64]]:
+        """The units of this process's minibatches: of a fresh permutation for each epoch of a rollout."""
+        rng = self.run.rng("minibatches", iteration * self.practice.epochs + epoch, self.accelerator.process_index)
+        return np.array_split(rng.permutation(len(experience.units)), self.practice.minibatches)
+
+    def _updates(
+        self, iteration: int, experience: Experience, made: Mapping[str, float], clock: Clock
+    ) -> Iterator[Step]:
+        """The optimizer steps of one rollout."""
         practice, rank = self.practice, self.accelerator.process_index
-        experience, made = self.method.experience(iteration, collected, self.coefficient)
-        metrics = dict(made) | {f"time/{name}": seconds for name, seconds in collected.clock.seconds.items()}
+        metrics = dict(made) | {f"time/{name}": seconds for name, seconds in clock.seconds.items()}
         episodes = practice.prompts * practice.completions
         self.coefficient = next_coefficient(self.config.kl, self.coefficient, metrics["kl/reference"], episodes)
         begun = time.perf_counter()
         for epoch in range(practice.epochs):
-            rng = self.run.rng("minibatches", iteration * practice.epochs + epoch, rank)
-            parts = np.array_split(rng.permutation(len(experience.units)), practice.minibatches)
-            for part, members in enumerate(parts):
+            for part, members in enumerate(self._minibatches(iteration, epoch, experience)):
                 inside = epoch * practice.minibatches + part
                 last = inside == self.steps_per_iteration - 1
                 units = [int(i) for i in members]
-                if self._unchecked:
-                    self._check_ratio(experience, units)
                 step = iteration * self.steps_per_iteration + inside
                 batches = micro_batches(
                     experience,

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 from heedful.config import Optim
 from heedful.train.schedule import rate
+from heedful.train.sharding import gathered
+from heedful.train.weights import share_of
 
 
 class Optimizer:
@@ -52,7 +54,7 @@ class Optimizer:
     def clip(self) -> dict[str, Tensor]:
         """Scale each group's gradients to its largest norm. Returns the norms before, () each."""
         return {
-            prefix: nn.utils.clip_grad_norm_(members, self.optim[prefix].clip)
+            prefix: gathered(nn.utils.clip_grad_norm_(members, self.optim[prefix].clip))
             for prefix, members in self.members.items()
             if members
         }
@@ -66,7 +68,7 @@ class Optimizer:
         self._adamw.zero_grad()
 
     def tensors(self) -> dict[str, Tensor]:
-        """All that AdamW remembers, as `parameter/moment` -> tensor."""
+        """All that AdamW remembers, as `parameter/moment` -> tensor, which may be a share of a whole."""
         return {
             f"{name}/{key}": value
             for name, parameter in self.named.items()
@@ -78,7 +80,8 @@ class Optimizer:
         for key, value in tensors.items():
             name, _, moment = key.rpartition("/")
             parameter = self.named[name]
-            self._adamw.state[parameter][moment] = value.to(parameter.device)
+            like = parameter if value.shape == parameter.shape else value
+            self._adamw.state[parameter][moment] = share_of(value.to(parameter.device), like)
 
 
 def metric_name(prefix: str, what: str) -> str:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
-from accelerate import Accelerator, DistributedDataParallelKwargs
-from torch import Tensor
+from accelerate import Accelerator
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from heedful.config import Training
 from heedful.ops.reductions import Reduce
+from heedful.train.sharding import Shares
 
 
 def make_accelerator(training: Training) -> Accelerator:
@@ -29,15 +31,28 @@ def reducer(accelerator: Accelerator) -> Reduce:
     return reduce
 
 
+def in_parallel(model: nn.Module, accelerator: Accelerator) -> nn.Module:
+    """The model as each of several processes calls it to learn: gradients become their mean over all."""
+    model = model.to(accelerator.device)
+    if not accelerator.use_distributed:
+        return model
+    device = [accelerator.device.index] if accelerator.device.type == "cuda" else None
+    return DistributedDataParallel(model, device_ids=device, forward_sync_buffers=False)  # nothing changes buffers
+
+
+def whole(accelerator: Accelerator) -> AbstractContextManager[None]:
+    """Inside, the model that is trained can be read, also where its weights are in shares. All processes must enter."""
+    shares = accelerator.shares if isinstance(accelerator, StageAccelerator) else None
+    return shares.whole() if shares else nullcontext()
+
+
 class StageAccelerator(Accelerator):
     """accelerate fixes one precision for the whole process; here each stage has its own."""
 
+    shares: Shares | None = None  # while weights are trained in shares
+
     def __init__(self, training: Training) -> None:
-        super().__init__(
-            cpu=not torch.cuda.is_available(),
-            mixed_precision="no",
-            kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
-        )
+        super().__init__(cpu=not torch.cuda.is_available(), mixed_precision="no")
         self.half = training.precision == "bfloat16"
 
     @contextmanager

@@ -16,6 +16,7 @@ from heedful.config import Training
 from heedful.data.packing import Example, groups_by_tokens, pack
 from heedful.models.heads import Policy
 from heedful.run import Run, atomic_folder
+from heedful.train.processes import whole
 
 FOLDER = ".reference"
 
@@ -50,12 +51,13 @@ def target_logprobs(
     mine = order[accelerator.process_index :: accelerator.num_processes]
     found = torch.zeros(sum(lengths))
     places = torch.split(torch.arange(len(found)), lengths)
-    for group in groups_by_tokens([len(examples[i].ids) for i in mine], tokens):
-        members = [mine[place] for place in group]
-        batch = pack([examples[i] for i in members]).to(accelerator.device)
-        with accelerator.autocast():
-            logprobs = policy(batch)
-        found[torch.cat([places[i] for i in members])] = logprobs.float().cpu()
+    with whole(accelerator):
+        for group in groups_by_tokens([len(examples[i].ids) for i in mine], tokens):
+            members = [mine[place] for place in group]
+            batch = pack([examples[i] for i in members]).to(accelerator.device)
+            with accelerator.autocast():
+                logprobs = policy(batch)
+            found[torch.cat([places[i] for i in members])] = logprobs.float().cpu()
     return torch.split(_over_processes(found, accelerator), lengths)
 
 
