@@ -24,6 +24,7 @@ class Fakes:
 
     def __init__(self) -> None:
         self.calls: list[str] = []
+        self.computed: list[str] = []
         self.breaks_at = 0.0
         self.stops_at = ""
 
@@ -37,6 +38,10 @@ class Fakes:
         (run.path / "checkpoints" / "big").write_text("x")
         run.write_rows("model", [{"seed": run.seed}])
         if isinstance(config, PPOConfig):
+            if not (kept := run.cache(f"start-{run.seed}")).exists():  # of what every leash starts from
+                self.computed.append(name)
+                kept.mkdir(parents=True)
+                (kept / "figures").write_text(str(run.seed))
             if config.kl.coefficient == self.breaks_at:
                 raise DivergedError("the reward is not finite")
             run.summary |= {"kl": 1 / config.kl.coefficient + run.seed, "reward": 2.0 - config.kl.coefficient}
@@ -76,6 +81,13 @@ def test_every_cell_is_a_run_and_shared_stages_run_once(fakes: Fakes, recipe: st
     assert (root / "coefficient-0.3_seed-1" / "02-ppo" / "manifest.json").exists()
     sweep(recipe, GRID, [], tmp_path)
     assert len(fakes.calls) == 6
+
+
+def test_what_stands_under_its_hash_is_computed_in_one_cell(fakes: Fakes, recipe: str, tmp_path: Path) -> None:
+    root = sweep(recipe, GRID, [], tmp_path)
+    assert fakes.computed == ["coefficient-0.1_seed-0/ppo", "coefficient-0.1_seed-1/ppo"]
+    kept = root / "coefficient-0.3_seed-1" / "02-ppo" / ".cache"
+    assert {path.name: (path / "figures").read_text() for path in kept.iterdir()} == {"start-0": "0", "start-1": "1"}
 
 
 def test_a_broken_cell_is_named_and_tried_again_while_the_others_are_kept(

@@ -17,7 +17,7 @@ from heedful.config import Recipe, StageConfig
 from heedful.config.paths import input_paths, missing, resolve
 from heedful.errors import InputError, ResourceError, ResumeError
 from heedful.processes import LEADER
-from heedful.run import Manifest, Run, RunFolder, Stopper, atomic_folder, atomic_text, console, digest
+from heedful.run import CACHE, Manifest, Run, RunFolder, Stopper, atomic_folder, atomic_text, console, digest
 from heedful.run.manifest import environment, hash_outputs
 from heedful.stages import TRAINING, run_stage
 
@@ -93,6 +93,7 @@ def _run_one(config: StageConfig, portable: Any, run: Run, root: Path, shared: S
     inputs = _name_inputs(config, root)
     if run.main:
         _take_over(config, portable, run, inputs, shared)
+        _link_caches(run, shared)
     if _is_complete(config, run.seed, inputs, run.path, portable):
         run.say("is complete already")
         return
@@ -132,6 +133,15 @@ def _take_over(config: StageConfig, portable: Any, run: Run, inputs: Mapping[str
             with atomic_folder(run.path) as scratch:
                 shutil.copytree(other / run.path.name, scratch, copy_function=_link, dirs_exist_ok=True, ignore=_own)
             return
+
+
+def _link_caches(run: Run, shared: Sequence[Path]) -> None:
+    """What other runs of this stage keep by the hash of all that it hangs on is not computed again."""
+    for other in shared:
+        for kept in sorted((other / run.path.name / CACHE).glob("[!.]*")):
+            if not run.cache(kept.name).exists():
+                with atomic_folder(run.cache(kept.name)) as scratch:
+                    shutil.copytree(kept, scratch, copy_function=_link, dirs_exist_ok=True)
 
 
 def _own(folder: str, names: list[str]) -> set[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from rl_house import BAD, GOOD, OTHER, prompts, rankings, write
+from rl_house import BAD, GOOD, OTHER, build, dpo_config, prompts, rankings, write
 
 from heedful.config import AccuracyConfig
 from heedful.errors import InputError
@@ -19,6 +19,7 @@ from heedful.records import Completion, Message, Prompt
 from heedful.rewards import Score
 from heedful.run import Run
 from heedful.stages import accuracy as stage
+from heedful.stages.dpo import dpo
 
 
 @dataclass
@@ -78,3 +79,18 @@ def test_an_answer_to_another_prompt_of_the_same_id_is_not_the_given_one(
     ]
     with pytest.raises(InputError, match="holds no pair of answers"):
         found(tmp_path, config | {"among": [write(tmp_path / "own.jsonl", rows)]})
+
+
+def test_a_policy_of_a_direct_loss_is_judged_by_what_it_says_more_often_than_its_reference(tmp_path: Path) -> None:
+    house = build(tmp_path / "house")
+    run = Run(tmp_path / "dpo", "dpo", 1)
+    dpo(dpo_config(house), run)
+    config = {"reference": str(house / "sft"), "data": [str(house / "rankings.jsonl")]}
+    models = {"start": str(house / "sft"), "trained": str(run.model)}
+    rows = found(tmp_path, config | {"models": models})
+    assert rows["start"]["accuracy"] == 0.5  # it differs from itself by nothing
+    assert rows["trained"]["accuracy"] > 0.9
+    kept = [json.loads(line) for line in (tmp_path / "accuracy" / "pairs.jsonl").read_text().splitlines()]
+    assert len(kept) == 18 and all(row["gaps"]["start"] == 0 for row in kept)
+    right = [row["gaps"]["trained"] > 0 for row in kept]
+    assert sum(right) / len(right) == pytest.approx(rows["trained"]["accuracy"], abs=1e-4)

@@ -107,7 +107,7 @@ def test_a_damaged_reference_is_read_anew(house: Path, tmp_path: Path) -> None:
     run = Run(tmp_path / "dpo", "dpo", seed=1)
     short = dpo_config(house, training={"epochs": 0.4})
     dpo(short, run)
-    (kept,) = run.path.glob(".reference/*/*.safetensors")
+    (kept,) = run.path.glob(".cache/*/*.safetensors")
     tokens = len(load_file(kept)["logprobs"])
     assert tokens > 18  # one for each token of 18 answers
     kept.write_bytes(b"damaged")

@@ -201,3 +201,18 @@ def test_an_unsure_judgement_pulls_less(house: Path, tmp_path: Path) -> None:
     run = trained(house, tmp_path / "dpo", {"type": "dpo"}, data=[write(tmp_path / "pairs.jsonl", rows)])
     assert run.summary["chosen_drift"] - run.summary["rejected_drift"] > 1
     assert run.summary["accuracy"] == pytest.approx(1 / 1.1, abs=1e-4)
+
+
+def test_the_share_of_flipped_labels_is_read_off_two_raters(house: Path, tmp_path: Path, said: list[str]) -> None:
+    """Of six prompts two are judged both ways: d = 1/3, and training goes as with that ε given."""
+    both = rankings() + rankings()[:4] + rankings((2, 1, 0))[4:]
+    data = [write(tmp_path / "twice.jsonl", both)]
+    rate = (1 - (1 - 2 / 3) ** 0.5) / 2
+    for kind in ("robust", "cdpo"):
+        found = trained(house, tmp_path / kind, {"type": kind, "epsilon": 0}, data=data)
+        given = trained(house, tmp_path / f"{kind}-given", {"type": kind, "epsilon": rate}, data=data)
+        assert found.summary["epsilon"] == pytest.approx(rate)
+        assert untimed(found) == untimed(given)
+    assert any("21.1% of labels are taken to be flipped" in line for line in said)
+    with pytest.raises(InputError, match="no pair of answers was judged twice"):
+        trained(house, tmp_path / "once", {"type": "robust", "epsilon": 0})

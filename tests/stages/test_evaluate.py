@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from heedful.data.chat import Chat, train_tokenizer
 from heedful.errors import InputError
 from heedful.models.loading import Affine, new_policy, reward_from_policy, save_policy, save_reward_model
 from heedful.report.verdict import findings
-from heedful.run import Run
+from heedful.run import CACHE, Run
 from heedful.stages.evaluate import evaluate
 from heedful.world import lookalikes, showcase
 from heedful.world.draws import draw
@@ -118,9 +119,10 @@ def test_answers_are_kept_with_their_scores(result: Path, evaluation: dict[str, 
 
 def test_a_stopped_evaluation_goes_on_to_the_same_bytes(inputs: Path, result: Path, tmp_path: Path) -> None:
     run = Run(tmp_path, "evaluate", 0)
-    run.checkpoints.mkdir()
-    for name in ("pretrain", "pretrain-few-shot"):  # as if it had been killed after the first model
-        (run.checkpoints / f"{name}.json").write_text((result / "checkpoints" / f"{name}.json").read_text())
+    kept = sorted((result / CACHE).iterdir(), key=lambda folder: folder.stat().st_mtime_ns)
+    assert len(kept) == 4
+    for folder in kept[:2]:  # as if it had been killed after the first model, asked with examples and without
+        shutil.copytree(folder, run.cache(folder.name))
     evaluate(config(inputs), run)
     for name in ("evaluation.json", "answers.jsonl"):
         assert (tmp_path / name).read_bytes() == (result / name).read_bytes()

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from heedful.config import LabelConfig, SimulatedLabels
+from heedful.data.flips import flip_rate
 from heedful.data.sources import read_rankings
 from heedful.errors import InputError
 from heedful.evaluate.reward_report import TRUTH
@@ -141,3 +142,25 @@ def test_held_out_is_a_share_of_whole_prompts() -> None:
     assert held_out(prompts, 0.0, 0) == frozenset()
     assert {prompts[i] for i in held} == {prompts[::-1][i] for i in held_out(prompts[::-1], 0.1, 0)}
     assert held != held_out(prompts, 0.1, 1)
+
+
+def test_flipped_labels_are_of_two_answers_wrong_at_their_rate_and_the_same_two_in_every_stage(tmp_path: Path) -> None:
+    given: dict[str, object] = {
+        "completions": [write(tmp_path / "c.jsonl", world_completions(20))],
+        "borrowed": 0,
+        "holdout": 0.5,
+        "overlap": 2,
+    }
+    clean, noisy = (
+        run_label(tmp_path / name, LabelConfig.model_validate(given | {"name": name, "by": by}))
+        for name, by in (("clean", {"type": "flipped"}), ("noisy", {"type": "flipped", "share": 0.3}))
+    )
+    assert clean.summary["heldout"]["labels_against_gold"] == 0
+    assert clean.summary["heldout"]["ceiling"] > noisy.summary["heldout"]["ceiling"]
+    rows = [read_rankings([run.path / "rankings.jsonl"]) for run in (clean, noisy)]
+    asked = [{(r.prompt.id, frozenset(r.completions)) for r in side} for side in rows]
+    assert asked[0] == asked[1] and all(len(texts) == 2 for _, texts in asked[0])
+    assert flip_rate(rows[0]).rate == 0
+    assert flip_rate(rows[1]).rate == pytest.approx(0.3, abs=0.08)
+    with pytest.raises(InputError, match="flipped labels are of two answers"):
+        run_label(tmp_path / "rate", LabelConfig.model_validate(given | {"ask": "rate", "by": {"type": "flipped"}}))

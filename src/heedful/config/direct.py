@@ -13,6 +13,7 @@ from heedful.config.sections import InputPath, Lora, Name, Optim, Section, Train
 
 Beta = Annotated[float, Field(gt=0)]
 Rate = Annotated[float, Field(gt=0, lt=0.5)]  # of flipped labels: at 1/2 they say nothing
+KnownRate = Annotated[float, Field(ge=0, lt=0.5)]  # the same; 0: to be estimated
 
 
 class DirectLoss(Section):
@@ -41,8 +42,8 @@ class CDPOLoss(DirectLoss):
     type: Literal["cdpo"] = "cdpo"
     beta: Beta = 0.1
     """How strongly the policy is held to the reference."""
-    epsilon: Rate = 0.1
-    """Share of labels taken to be flipped."""
+    epsilon: KnownRate = 0.1
+    """Share of labels taken to be flipped; 0: estimated from how often two judgements of one pair disagree."""
 
 
 class RobustLoss(DirectLoss):
@@ -51,8 +52,8 @@ class RobustLoss(DirectLoss):
     type: Literal["robust"] = "robust"
     beta: Beta = 0.1
     """How strongly the policy is held to the reference."""
-    epsilon: Rate = 0.1
-    """Share of labels taken to be flipped."""
+    epsilon: KnownRate = 0.1
+    """Share of labels taken to be flipped; 0: estimated from how often two judgements of one pair disagree."""
 
 
 class IPOLoss(DirectLoss):

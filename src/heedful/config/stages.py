@@ -143,6 +143,19 @@ class SimulatedLabels(Section):
     """What the raters noisily perceive: the world's gold judge, or a sentiment lexicon on the text."""
 
 
+class FlippedLabels(Section):
+    """Two answers to each prompt, told apart by the world's truth, and a share of these labels turned round.
+
+    Errors at a planted rate, to see what noise does to training; `simulated` errs as people do.
+    """
+
+    type: Literal["flipped"] = "flipped"
+    share: float = Field(0.0, ge=0, lt=0.5)
+    """How many labels say the opposite, by chance; 0: clean labels."""
+    length: float = 0.0
+    """What ten words more are worth to every rater, in the truth's units (0 to 1): an error that all of them share."""
+
+
 class PeopleLabels(Section):
     """Labels from people, through the studio."""
 
@@ -173,7 +186,7 @@ class LabelConfig(Section):
     ask: Literal["rank", "rate", "steps"] = "rank"
     """Rank the candidates; or rate each from 0 to 4 by criterion (ratings.jsonl); or, of sums in steps, say which steps
     are right (steps.jsonl)."""
-    by: Annotated[SimulatedLabels | PeopleLabels, Field(discriminator="type")] = SimulatedLabels()
+    by: Annotated[SimulatedLabels | FlippedLabels | PeopleLabels, Field(discriminator="type")] = SimulatedLabels()
 
 
 class AccuracyConfig(Section):
@@ -182,7 +195,10 @@ class AccuracyConfig(Section):
     type: Literal["accuracy"] = "accuracy"
     name: Name = "accuracy"
     models: dict[str, InputPath] = Field(min_length=1)
-    """Name → reward model's folder."""
+    """Name → reward model's folder; with `reference`, policy's."""
+    reference: InputPath = ""
+    """A policy's folder: then the models are policies that a direct loss trained from it, each judged as the reward
+    model that it is in secret, log π(y|x) − log π_ref(y|x) (Rafailov 2023)."""
     data: list[InputPath]
     """Rankings or comparisons that none of them was trained on."""
     among: list[InputPath] = []

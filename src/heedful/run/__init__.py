@@ -1,7 +1,7 @@
 """A run on disk: folders, atomic writes, manifests, the metrics log, seeds, and stopping politely. Imports no torch."""
 
 from heedful.run.atomic import atomic_folder, atomic_text, digest
-from heedful.run.folder import Run, RunFolder, stage_folders
+from heedful.run.folder import CACHE, Run, RunFolder, stage_folders
 from heedful.run.manifest import Manifest
 from heedful.run.metrics import MetricsLog, read_metrics
 from heedful.run.progress import Progress, console
@@ -9,6 +9,7 @@ from heedful.run.seeds import generator, seed_of
 from heedful.run.signals import Stopper
 
 __all__ = [
+    "CACHE",
     "Manifest",
     "MetricsLog",
     "Progress",

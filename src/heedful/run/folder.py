@@ -24,6 +24,7 @@ from heedful.run.seeds import generator, seed_of
 from heedful.run.signals import Stopper
 
 Item = TypeVar("Item")
+CACHE = ".cache"
 
 
 @dataclass
@@ -46,6 +47,13 @@ class Run:
     def model(self) -> Path:
         """Where a stage leaves its model."""
         return self.path / "model"
+
+    def cache(self, name: str) -> Path:
+        """The folder of something that `name`, a hash of all that it hangs on, tells from everything else.
+
+        Cells of a sweep take such folders over from each other.
+        """
+        return self.path / CACHE / name
 
     @property
     def checkpoints(self) -> Path:

@@ -1,28 +1,39 @@
 """How often reward models agree with judgements that they have not seen, side by side.
 
 In iterated training this shows what each round is for: on answers of the current policy the last round's reward model
-is out of its depth, and the one that was trained on their labels is less so.
+is out of its depth, and the one that was trained on their labels is less so. Policies of a direct loss are reward
+models too: what they say more often than their reference they hold to be better.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from accelerate import Accelerator
 
 from heedful.config import AccuracyConfig
 from heedful.data.sources import read_completions, read_rankings
 from heedful.errors import InputError
-from heedful.evaluate.reward_report import gap_report, judged_pairs
-from heedful.records import Ranking
+from heedful.evaluate.reward_report import Floats, Judged, gap_report, judged_pairs
+from heedful.models.loading import load_policy
+from heedful.records import Prompt, Ranking, Row
 from heedful.rewards.loading import load_reward
 from heedful.run import Run, atomic_text
+from heedful.train.reference import target_logprobs
 
 KEPT = ("accuracy", "low", "high", "pairs", "prompts", "ceiling", "gold_on_labels", "gold_agreement", "length_only")
+TOKENS_PER_BATCH = 16_384
+Asked = Sequence[tuple[Prompt, str]]
 
 
 def accuracy(config: AccuracyConfig, run: Run) -> None:
-    """Leaves accuracy.json: for each model its accuracy with an interval, beside what the labels allow."""
+    """Leaves accuracy.json: for each model its accuracy with an interval, beside what the labels allow.
+
+    pairs.jsonl beside it has what every model says of every pair, from which each figure can be computed again.
+    """
     rankings = read_rankings(config.data)
     judged = judged_pairs(rankings)
     counted = np.array(_among(config, rankings), dtype=bool)
@@ -31,18 +42,41 @@ def accuracy(config: AccuracyConfig, run: Run) -> None:
     if not mask.any():
         which = f" whose answers stand in {', '.join(config.among)}" if config.among else ""
         raise InputError(f"{', '.join(config.data)}: holds no pair of answers{which}: there is nothing to compare")
-    found = {}
+    asked = [(ranking.prompt, text) for ranking in rankings for text in ranking.completions]
+    start = _logprobs(config.reference, asked) if config.reference else np.zeros(len(asked))
+    found, gaps = {}, {}
     for name, folder in config.models.items():
-        reward = load_reward(folder)
-        asked = [(ranking.prompt, text) for ranking in rankings for text in ranking.completions]
-        scores = reward.score([prompt for prompt, _ in asked], [text for _, text in asked])
-        values = np.array([score.value for score in scores])
-        report = gap_report(pairs, values[pairs.first] - values[pairs.second], run.rng("report"))
+        values = _logprobs(folder, asked) - start if config.reference else _scores(folder, asked)
+        gaps[name] = values[pairs.first] - values[pairs.second]
+        report = gap_report(pairs, gaps[name], run.rng("report"))
         found[name] = {key: report[key] for key in KEPT if report.get(key) is not None}
     atomic_text(run.path / "accuracy.json", json.dumps(found, indent=1, ensure_ascii=False) + "\n")
+    run.write_rows("pairs.jsonl", _rows(pairs, gaps))
     run.summary |= {"pairs": len(pairs.target), "accuracy": {name: row["accuracy"] for name, row in found.items()}}
     told = (f"{name} {row['accuracy']:.1%} [{row['low']:.1%}, {row['high']:.1%}]" for name, row in found.items())
     run.say(f"{len(pairs.target)} held-out pairs, right in: {', '.join(told)}")
+
+
+def _scores(folder: str, asked: Asked) -> Floats:
+    """What a reward model makes of every answer."""
+    scores = load_reward(folder).score([prompt for prompt, _ in asked], [text for _, text in asked])
+    return np.array([score.value for score in scores])
+
+
+def _logprobs(folder: str, asked: Asked) -> Floats:
+    """How likely a policy is to write every answer, in nats."""
+    accelerator = Accelerator()
+    policy, chat = load_policy(folder, device=accelerator.device)
+    examples = [chat.example(prompt.messages, text) for prompt, text in asked]
+    found = target_logprobs(policy.eval(), examples, tokens=TOKENS_PER_BATCH, accelerator=accelerator)
+    return np.array([float(of_targets.sum()) for of_targets in found])
+
+
+def _rows(pairs: Judged, gaps: Mapping[str, Floats]) -> Iterator[Row]:
+    """One row a pair: 1 as target where the first of its answers won, and how much better each model thinks it is."""
+    for i, prompt in enumerate(pairs.prompt):
+        row: dict[str, Any] = {"prompt": str(prompt), "target": float(pairs.target[i])}
+        yield row | {"gaps": {name: float(gap[i]) for name, gap in gaps.items()}}
 
 
 def _among(config: AccuracyConfig, rankings: list[Ranking]) -> list[bool]:

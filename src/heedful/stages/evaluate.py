@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from itertools import chain
@@ -23,12 +24,13 @@ from heedful.models.heads import Policy
 from heedful.models.loading import load_policy
 from heedful.records import Messages, Prompt
 from heedful.rewards.loading import load_reward
-from heedful.run import Run, atomic_text
+from heedful.run import Run, atomic_folder, atomic_text, digest
 from heedful.sampling import make_sampler
 
 REFERENCE = "sft"  # what drift, falls and over-refusal are measured from; the base where no model is called so
 FEW_SHOT = "few-shot"
 FEW_SHOT_PAGES = 4
+MEASURED = "measured.json"
 PROXY = "reward"  # the name that a recipe gives to the reward model the policy was trained on
 
 
@@ -124,17 +126,18 @@ def _measure_all(
     for name, folder in config.models.items():
         few_shot = f"{name}-{FEW_SHOT}"
         wanted = [name, few_shot] if config.few_shot and not measured else [name]
-        found = {key: kept for key in wanted if (kept := _read(run, key)) is not None}
+        places = {key: _place(config, run, key, [folder, config.models[reference]]) for key in wanted}
+        found = {key: kept for key in wanted if (kept := _read(places[key])) is not None}
         if len(found) < len(wanted):
             policy, chat = (anchor, anchor_chat) if name == reference else load_policy(folder, device=device)
             policy.eval()
             speaker = Speaker(name, make_sampler(policy), chat, config.generation, run)
             known = name != reference and _comparable(name, chat, anchor_chat, run)
             found[name] = measure(speaker, policy, questions, judge=judge, reference=anchor if known else None)
-            _keep(run, name, found[name])
+            _keep(places[name], found[name])
             if few_shot in wanted:
                 found[few_shot] = _few_shot(speaker, policy, questions, few_shot)
-                _keep(run, few_shot, found[few_shot])
+                _keep(places[few_shot], found[few_shot])
         measured |= {key: found[key] for key in wanted}
         run.stop_if_asked()
     return measured
@@ -170,16 +173,23 @@ def _few_shot(speaker: Speaker, policy: Policy, questions: Questions, name: str)
     )
 
 
-def _kept(run: Run, name: str) -> Path:
-    return run.checkpoints / f"{name}.json"
+def _place(config: EvaluateConfig, run: Run, name: str, folders: Sequence[str]) -> Path:
+    """Where a model's answers are kept, by a hash of all that they hang on: model, reference, questions and seeds."""
+    files = [config.prompts, config.dev_prompts, config.lookalikes, config.showcase, config.corpus]
+    if config.temperatures and config.judge == "none":  # the first reward model chooses each one's best temperature
+        files += list(config.reward_models.values())[:1]
+    read = [digest(Path(path)) if path else "" for path in (*folders, *files)]
+    asked = [config.judge, config.draws, config.temperatures, config.generation.model_dump(), run.seed, run.stage, name]
+    return run.cache(f"measured-{hashlib.sha256(json.dumps([read, asked]).encode()).hexdigest()[:32]}")
 
 
-def _keep(run: Run, name: str, measured: Measured) -> None:
-    atomic_text(_kept(run, name), json.dumps(measured.row()))
+def _keep(place: Path, measured: Measured) -> None:
+    with atomic_folder(place) as scratch:
+        (scratch / MEASURED).write_text(json.dumps(measured.row()), encoding="utf-8")
 
 
-def _read(run: Run, name: str) -> Measured | None:
-    path = _kept(run, name)
+def _read(place: Path) -> Measured | None:
+    path = place / MEASURED
     return Measured.from_row(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else None
 
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from heedful.config import LabelConfig, PeopleLabels
+from heedful.config import FlippedLabels, LabelConfig, PeopleLabels
 from heedful.data.candidates import Candidates
 from heedful.data.steps import steps_of
 from heedful.errors import InputError
@@ -30,6 +30,10 @@ def refuse_unfit(config: LabelConfig, pool: Sequence[Candidates]) -> None:
     if isinstance(config.by, PeopleLabels):
         if config.ask != "rank":
             raise InputError(f'ask = "{config.ask}": people answer their project\'s sheet; leave ask at "rank"')
+        return
+    if isinstance(config.by, FlippedLabels):
+        if config.ask != "rank":
+            raise InputError(f'ask = "{config.ask}": flipped labels are of two answers; leave ask at "rank"')
         return
     if config.ask != "rank" and config.by.truth != "world":
         raise InputError(f'ask = "{config.ask}": raters of sentiment can only rank; set by.truth to "world"')

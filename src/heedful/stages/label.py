@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from heedful.config import LabelConfig, PeopleLabels, SimulatedLabels
+from heedful.config import FlippedLabels, LabelConfig, PeopleLabels, SimulatedLabels
 from heedful.data.candidates import Candidates, borrow, by_family, gather
 from heedful.data.sources import read_completions
 from heedful.errors import InputError
@@ -19,8 +19,9 @@ from heedful.records import Prompt, Ranking, prompt_id
 from heedful.run import Run, seed_of
 from heedful.stages.asking import ask_people
 from heedful.stages.grading import grade, of_kind, refuse_unfit
-from heedful.world import FAMILIES, GoldJudge, SimulatedRater, preference_probability, raters
+from heedful.world import FAMILIES, FlippingRater, GoldJudge, Rater, preference_probability, raters
 
+FLIPPERS = 12  # as many as the other simulated raters, and all alike
 TIE_WIDTH = 0.02  # answers that a rater feels to be this close, in units of the truth, share a rank
 
 
@@ -28,7 +29,7 @@ TIE_WIDTH = 0.02  # answers that a rater feels to be this close, in units of the
 class Truth:
     """A population of simulated raters and what they noisily perceive."""
 
-    raters: Sequence[SimulatedRater]
+    raters: Sequence[Rater]
     gold: Callable[[Prompt, str], float]
 
 
@@ -50,10 +51,12 @@ def label(config: LabelConfig, run: Run) -> None:
     if isinstance(config.by, PeopleLabels):
         ask_people(config, config.by, usable, held, run)
         return
-    truth = _truth(config.by, run.seed, usable)
-    if config.ask != "rank":
-        grade(config, usable, held, truth.raters, run)
+    if isinstance(config.by, FlippedLabels):
+        usable = [_two(candidates, run.seed) for candidates in usable]
+    elif config.ask != "rank":
+        grade(config, usable, held, raters(config.by.raters, run.seed), run)
         return
+    truth = _truth(config.by, run.seed, usable)
     training: list[Ranking] = []
     heldout: list[Ranking] = []
     with run.progress("label", len(usable)) as progress:
@@ -85,7 +88,7 @@ def held_out(prompts: Sequence[str], share: float, seed: int) -> frozenset[int]:
     return frozenset(order[: round(share * len(prompts))])
 
 
-def rank(candidates: Candidates, rater: SimulatedRater, rng: np.random.Generator) -> Ranking:
+def rank(candidates: Candidates, rater: Rater, rng: np.random.Generator) -> Ranking:
     """The rater sees the candidates in a drawn order, so that no source always comes first."""
     order = [int(i) for i in rng.permutation(len(candidates.texts))]
     texts = tuple(candidates.texts[i] for i in order)
@@ -99,20 +102,40 @@ def rank(candidates: Candidates, rater: SimulatedRater, rng: np.random.Generator
     )
 
 
-def _truth(by: SimulatedLabels, seed: int, pool: Sequence[Candidates]) -> Truth:
-    match by.truth:
-        case "world":
-            for candidates in pool:
-                if candidates.prompt.meta.get("family") not in FAMILIES:
-                    raise InputError(
-                        f"prompt {candidates.prompt.id}: has no 'family' of the built-in world in its meta, and the "
-                        'world\'s raters know no other prompts: set by.truth to "sentiment", or let people rank'
-                    )
-            gold = GoldJudge()
-            return Truth(raters(by.raters, seed), lambda prompt, text: gold.score(prompt, text).total)
-        case "sentiment":
-            readers = raters(by.raters, seed, temperature=NOISE)
-            return Truth([replace(reader, truth=_feeling) for reader in readers], _feeling)
+def _two(candidates: Candidates, seed: int) -> Candidates:
+    """Two of the answers, drawn by the prompt alone: every stage that judges these candidates judges the same two."""
+    rng = np.random.default_rng(seed_of(seed, "two", candidates.prompt.id))
+    places = sorted(int(place) for place in rng.permutation(len(candidates.texts))[:2])
+    return replace(
+        candidates,
+        texts=tuple(candidates.texts[place] for place in places),
+        sources=tuple(candidates.sources[place] for place in places),
+    )
+
+
+def _truth(by: SimulatedLabels | FlippedLabels, seed: int, pool: Sequence[Candidates]) -> Truth:
+    if isinstance(by, SimulatedLabels) and by.truth == "sentiment":
+        readers = raters(by.raters, seed, temperature=NOISE)
+        return Truth([replace(reader, truth=_feeling) for reader in readers], _feeling)
+    for candidates in pool:
+        if candidates.prompt.meta.get("family") not in FAMILIES:
+            raise InputError(
+                f"prompt {candidates.prompt.id}: has no 'family' of the built-in world in its meta, and the "
+                'world\'s raters know no other prompts: set by.truth to "sentiment", or let people rank'
+            )
+    match by:
+        case SimulatedLabels():
+            return Truth(raters(by.raters, seed), _gold)
+        case FlippedLabels():
+            people = [FlippingRater(f"flipping-{seed}-{i:02d}", by.share, by.length, _gold) for i in range(FLIPPERS)]
+            return Truth(people, _gold)
+
+
+_GOLD = GoldJudge()
+
+
+def _gold(prompt: Prompt, text: str) -> float:
+    return _GOLD.score(prompt, text).total
 
 
 def _feeling(_: Prompt, text: str) -> float:

@@ -8,12 +8,14 @@ from torch import Tensor
 
 from heedful.algorithms.direct.paired import paired_objective
 from heedful.batches import PreferenceBatch
-from heedful.config.direct import PairedLoss, WPOLoss
+from heedful.config.direct import CDPOLoss, PairedLoss, RobustLoss, WPOLoss
+from heedful.data.flips import flip_rate
 from heedful.data.pairs import RankedExamples, apart, by_answers, fitting, pack_pairs, rank_examples, unread_margins
 from heedful.data.sources import read_rankings
 from heedful.errors import InputError
 from heedful.models.heads import ConcentratedPolicy
 from heedful.records import Ranking
+from heedful.run import Run
 from heedful.train.course import Course, Setting, in_batches
 from heedful.train.preferences import Preferences
 
@@ -24,6 +26,7 @@ def paired_course(loss: PairedLoss, setting: Setting) -> Course:
     held_out = read_rankings(config.heldout)
     rankings, overlap = apart(read_rankings(config.data), held_out)
     run.note(overlap)
+    loss = _with_rate(loss, rankings, run)
     training, heldout = _tokenised(rankings, loss, setting), _tokenised(held_out, loss, setting)
     if not training:
         raise InputError(
@@ -49,6 +52,19 @@ def paired_course(loss: PairedLoss, setting: Setting) -> Course:
         counted="pairs",
         count=sum(len(item.chosen) for item in items),
     )
+
+
+def _with_rate(loss: PairedLoss, rankings: list[Ranking], run: Run) -> PairedLoss:
+    """The loss with its share of flipped labels estimated, where that was asked for."""
+    if not isinstance(loss, CDPOLoss | RobustLoss) or loss.epsilon:
+        return loss
+    found = flip_rate(rankings)
+    run.summary["epsilon"] = found.rate
+    run.say(
+        f"{found.rate:.1%} of labels are taken to be flipped: two judgements of one pair disagree "
+        f"{found.disagreement:.1%} of the time ({found.pairs} pairs)"
+    )
+    return loss.model_copy(update={"epsilon": found.rate})
 
 
 def _pack(ranked: list[RankedExamples], reference: Tensor) -> PreferenceBatch:

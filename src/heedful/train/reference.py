@@ -18,8 +18,6 @@ from heedful.models.heads import Policy
 from heedful.run import Run, atomic_folder
 from heedful.train.processes import whole
 
-FOLDER = ".reference"
-
 
 def _name(examples: Sequence[Example], *conditions: str) -> str:
     """A hash of the tokens, which of them count, and under which conditions they are read."""
@@ -79,7 +77,7 @@ def reference_logprobs(
     """`target_logprobs`, computed once. `model` is the hash of the reference's folder. (targets,) each"""
     lengths = [example.targets for example in examples]
     name = _name(examples, model, training.precision)
-    folder = run.path / FOLDER / name
+    folder = run.cache(f"reference-{name}")
     kept = _read(folder / "logprobs.safetensors", sum(lengths)) if run.main else torch.zeros(0)
     shared = torch.zeros(sum(lengths) + 1)  # rank 0 tells the others what it found, and that it found something
     if run.main and len(kept):

@@ -15,14 +15,15 @@ from heedful.world.build import World, WorldSettings, available, build, digest
 from heedful.world.compose import demo_answer, dressed, ideal_answer, vague_answer, web_answer, wrong_answer
 from heedful.world.draws import lookalikes, showcase
 from heedful.world.families import FAMILIES, UNSEEN_FAMILY
+from heedful.world.flips import FlippingRater
 from heedful.world.gold import GoldJudge, GoldScore
 from heedful.world.probes import few_shot_messages, few_shot_prefix, ladder
-from heedful.world.raters import SimulatedRater, calibrate, disagreement, preference_probability, raters
+from heedful.world.raters import Rater, SimulatedRater, calibrate, disagreement, preference_probability, raters
 from heedful.world.rates import LEFT_OUT
 
 __all__ = [
-    "FAMILIES", "LEFT_OUT", "UNSEEN_FAMILY", "GoldJudge", "GoldScore", "SimulatedRater", "World", "WorldSettings",
-    "available", "build", "calibrate", "demo_answer", "digest", "disagreement", "dressed", "few_shot_messages",
-    "few_shot_prefix", "ideal_answer", "ladder", "lookalikes", "preference_probability", "raters", "showcase",
-    "vague_answer", "web_answer", "wrong_answer",
+    "FAMILIES", "LEFT_OUT", "UNSEEN_FAMILY", "FlippingRater", "GoldJudge", "GoldScore", "Rater", "SimulatedRater",
+    "World", "WorldSettings", "available", "build", "calibrate", "demo_answer", "digest", "disagreement", "dressed",
+    "few_shot_messages", "few_shot_prefix", "ideal_answer", "ladder", "lookalikes", "preference_probability",
+    "raters", "showcase", "vague_answer", "web_answer", "wrong_answer",
 ]  # fmt: skip

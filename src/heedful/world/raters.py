@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 
@@ -39,6 +39,17 @@ _GOLD = GoldJudge()
 
 def _gold_total(prompt: Prompt, text: str) -> float:
     return _GOLD.score(prompt, text).total
+
+
+class Rater(Protocol):
+    """Whoever is simulated to rank answers, and how likely each of its choices was."""
+
+    @property
+    def name(self) -> str: ...
+    def rank(
+        self, prompt: Prompt, texts: Sequence[str], rng: np.random.Generator, tie_width: float = 0.0
+    ) -> tuple[int, ...]: ...
+    def probability(self, prompt: Prompt, a: str, b: str) -> float: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +145,7 @@ def raters(
     return people
 
 
-def preference_probability(population: Sequence[SimulatedRater], prompt: Prompt, a: str, b: str) -> float:
+def preference_probability(population: Sequence[Rater], prompt: Prompt, a: str, b: str) -> float:
     """P(a preferred to b) by a random rater in a random order: closed form. E max(p, 1 − p) is the Bayes ceiling."""
     return sum(rater.probability(prompt, a, b) for rater in population) / len(population)
 
