@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 # Independent implementations that tests compare ours with.
 ORACLES := choix crowd-kit krippendorff statsmodels trl==1.16.0
 
-.PHONY: demo evidence test lint types format bench lock clean setup docs
+.PHONY: demo evidence frontier test lint types format bench lock clean setup docs
 
 demo: $(READY) ## the whole loop on the built-in world, about ten minutes on two cores
 	$(BIN)/heedful run demo
@@ -14,6 +14,20 @@ demo: $(READY) ## the whole loop on the built-in world, about ten minutes on two
 evidence: $(READY) ## three seeds of the full-size world; hours, resumable
 	for seed in 0 1 2; do $(BIN)/heedful run world --set seed=$$seed --set name=world-$$seed || exit $$?; done
 	$(BIN)/heedful runs compare world-0 world-1 world-2
+
+RUN ?= runs/demo
+SEEDS ?= 0,1,2
+LINES := dpo ipo kto ppo rloo grpo
+frontier: $(READY) ## truth over KL for six ways of training and best-of-n, on a demo's models; hours, resumable; RUN=runs/demo SEEDS=0,1,2
+	for loss in dpo kto; do $(BIN)/heedful sweep direct --set name=$$loss --set dpo.loss.type=$$loss \
+		--set inputs.run=$(RUN) --grid dpo.loss.beta=0.03,0.1,0.3 --grid seed=$(SEEDS) || exit $$?; done
+	$(BIN)/heedful sweep direct --set name=ipo --set dpo.loss.type=ipo --set inputs.run=$(RUN) \
+		--grid dpo.loss.tau=0.03,0.1,0.3 --grid seed=$(SEEDS)
+	$(BIN)/heedful sweep actor --set name=ppo --set inputs.run=$(RUN) --grid ppo.kl.coefficient=0.02,0.07,0.2 --grid seed=$(SEEDS)
+	for kind in rloo grpo; do $(BIN)/heedful sweep practice --set name=$$kind --set rl.algorithm.type=$$kind \
+		--set inputs.run=$(RUN) --grid rl.kl.coefficient=0.02,0.07,0.2 --grid seed=$(SEEDS) || exit $$?; done
+	$(BIN)/heedful run best-of --set inputs.run=$(RUN)
+	$(BIN)/heedful frontier $(LINES:%=runs/%-sweep) --best-of runs/best-of
 
 test: $(READY) lint types ## everything that must hold
 	$(BIN)/python -m pytest -n auto

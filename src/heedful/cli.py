@@ -109,6 +109,23 @@ def sweep_command(
     sweep(recipe, grid, overrides, runs, policy)
 
 
+@app.command("frontier")
+def frontier_command(
+    sweeps: Annotated[
+        list[Path], typer.Argument(help="Folders of sweeps: runs/<name>-sweep. The first is compared with.")
+    ],
+    out: Annotated[Path, typer.Option(help="The folder for frontier.html.")] = Path("runs/frontier"),
+    best_of: Annotated[
+        Path | None,
+        typer.Option("--best-of", help="A run whose evaluation has many draws judged by 'reward': adds best-of-n."),
+    ] = None,
+) -> None:
+    """Draw several sweeps as lines of truth over KL, and compare the areas under them."""
+    from heedful.frontier import frontier
+
+    frontier(sweeps, out, best_of)
+
+
 def _stage_command(kind: str, about: str) -> None:
     def command(config: ConfigFile = "", *, out: Out, overrides: Overrides = [], seed: Seed = 0) -> None:  # noqa: B006
         from heedful.config import load_stage

@@ -188,6 +188,7 @@ def answer_rows(contest: Contest, views: Views) -> Iterator[Row]:
                 for draw, answer in enumerate(draws):
                     yield {
                         "id": contest.questions.test[index].id,
+                        "group": str(contest.questions.test[index].meta.get("group", "")),
                         "model": name,
                         "decoding": decoding,
                         "temperature": answer_set.temperature,
