@@ -46,6 +46,7 @@ def flip_rate(rankings: Iterable[Ranking]) -> FlipRate:
     if disagreement >= 0.5:
         raise InputError(
             f"two judgements of one pair disagree {disagreement:.1%} of the time ({len(twice)} pairs): no better than "
-            "coins, so no epsilon below ½ explains them; there is nothing to learn from these labels"
+            "coins, so no epsilon below ½ explains them. If it may be chance, have more pairs judged twice or set "
+            "loss.epsilon; else there is nothing to learn from these labels"
         )
     return FlipRate((1 - sqrt(1 - 2 * disagreement)) / 2, disagreement, len(twice))
