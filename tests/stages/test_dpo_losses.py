@@ -19,7 +19,7 @@ from rl_house import BAD, GOOD, build, dpo_config, prompts, rankings, untimed, w
 from heedful.config.direct import DirectLoss
 from heedful.errors import InputError, Stopped
 from heedful.records import Labelled, Prompt
-from heedful.run import Run, read_metrics
+from heedful.run import CACHE, Run, read_metrics
 from heedful.stages.dpo import dpo
 
 RATES = {"simpo": 1e-2, "orpo": 1e-2, "dpo_norm": 1e-2, "wpo": 2e-2, "sppo": 3e-3}  # for 18 steps to show
@@ -63,7 +63,7 @@ def test_every_loss_learns_from_rankings(loss: DirectLoss, house: Path, tmp_path
     assert rows[-1]["loss"] < rows[0]["loss"]
     assert run.summary["chosen_drift"] > run.summary["rejected_drift"]
     assert run.summary["accuracy"] > 0.6
-    assert (run.path / ".reference").exists() == loss.reference
+    assert (run.path / CACHE).exists() == loss.reference
     saved, before = (load_file(folder / "model.safetensors") for folder in (run.model, house / "sft"))
     assert saved.keys() == before.keys()  # whatever stood around the policy in training
 
