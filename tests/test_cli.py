@@ -57,6 +57,8 @@ def a_run(tmp_path: Path) -> Path:
     stage = tmp_path / "runs" / "one" / "01-sft"
     (stage / "checkpoints" / "step-000010").mkdir(parents=True)
     (stage / "checkpoints" / "step-000010" / "weights").write_bytes(b"0" * 1_000_000)
+    (stage / ".cache" / "measured-1").mkdir(parents=True)
+    (stage / ".cache" / "measured-1" / "answers").write_bytes(b"0" * 500_000)
     manifest = Manifest(stage="sft", kind="sft", seed=0, config={}, inputs={}, outputs={}, seconds=90)
     manifest.write(stage)
     row = {
@@ -79,8 +81,8 @@ def test_runs_are_listed_compared_and_pruned(a_run: Path) -> None:
     assert "70.0 [60, 80]" in compared and "ppo" in compared
     assert "given twice" in command("runs", "compare", "one", "one", cwd=a_run).stderr
     assert "no such judge" in command("runs", "compare", "one", "--judge", "me", cwd=a_run).stderr
-    assert "1.0 MB freed" in command("runs", "prune", "one", cwd=a_run).stderr
-    assert not (a_run / "runs" / "one" / "01-sft" / "checkpoints").exists()
+    assert "1.5 MB freed" in command("runs", "prune", "one", cwd=a_run).stderr
+    assert not any((a_run / "runs" / "one" / "01-sft" / own).exists() for own in ("checkpoints", ".cache"))
     assert (a_run / "runs" / "one" / "01-sft" / "manifest.json").exists()
 
 

@@ -13,7 +13,7 @@ from heedful.config import load_recipe
 from heedful.config.recipe import recipe_folder, recipe_path
 from heedful.errors import InputError
 from heedful.evaluate.statistics import t_interval
-from heedful.run import Manifest, console, stage_folders
+from heedful.run import CACHE, Manifest, console, stage_folders
 
 
 def _evaluation(root: Path) -> dict[str, Any]:
@@ -90,14 +90,14 @@ def _mean(rates: list[float]) -> str:
 
 
 def prune(runs: Path, names: list[str]) -> None:
-    """Delete checkpoints of complete stages, and say what that freed."""
+    """Delete checkpoints and caches of complete stages, and say what that freed."""
     for name in names:
         freed = 0
         for folder in stage_folders(_run_root(runs, name)).values():
-            checkpoints = folder / "checkpoints"
-            if Manifest.read(folder) and checkpoints.exists():
-                freed += sum(p.stat().st_size for p in checkpoints.rglob("*") if p.is_file())
-                shutil.rmtree(checkpoints)
+            for own in (folder / "checkpoints", folder / CACHE):
+                if Manifest.read(folder) and own.exists():
+                    freed += sum(p.stat().st_size for p in own.rglob("*") if p.is_file())
+                    shutil.rmtree(own)
         console.print(f"{name}: {freed / 1e6:.1f} MB freed")
 
 
