@@ -84,7 +84,7 @@ def test_the_demo_has_projects_to_try_and_comes_once(tmp_path: Path) -> None:
 
 
 def test_the_studio_is_light() -> None:
-    """No torch, and no scipy before somebody counts agreement."""
+    """No torch, no numpy before somebody counts agreement, and no client before a model is asked."""
     code = """
 import sys, tempfile
 from heedful.studio import server
@@ -93,7 +93,7 @@ from heedful.studio.settings import Settings
 from heedful.feedback.store import open_store
 settings = Settings(database=tempfile.mkdtemp() + "/studio.db")
 create_app(settings, open_store(settings.database)).openapi()
-heavy = {"torch", "transformers", "scipy", "datasets", "pyarrow"} & set(sys.modules)
+heavy = {"torch", "transformers", "scipy", "datasets", "pyarrow", "numpy", "httpx"} & set(sys.modules)
 assert not heavy, heavy
 print(int(open("/proc/self/status").read().split("VmRSS:")[1].split()[0]) // 1024)
 """

@@ -11,9 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from heedful.errors import InUseError
 from heedful.records import Record, to_row
@@ -22,6 +20,9 @@ from heedful.run.metrics import MetricsLog
 from heedful.run.progress import Progress, console
 from heedful.run.seeds import generator, seed_of
 from heedful.run.signals import Stopper
+
+if TYPE_CHECKING:
+    import numpy as np
 
 Item = TypeVar("Item")
 CACHE = ".cache"

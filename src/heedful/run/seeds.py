@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from typing import TYPE_CHECKING
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
 
 def seed_of(seed: int, stage: str, purpose: str, step: int = 0, sample: int = 0) -> int:
@@ -15,4 +17,6 @@ def seed_of(seed: int, stage: str, purpose: str, step: int = 0, sample: int = 0)
 
 def generator(seed: int, stage: str, purpose: str, step: int = 0, sample: int = 0) -> np.random.Generator:
     """A numpy generator for the named draw."""
+    import numpy as np  # a quarter of a second, which the studio and `--help` do without
+
     return np.random.Generator(np.random.Philox(seed_of(seed, stage, purpose, step, sample)))

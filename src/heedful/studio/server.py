@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 
 import uvicorn
@@ -44,6 +45,8 @@ def serve_studio(settings: Settings) -> None:
     store = open_store(settings.database)
     config.app = create_app(settings, store)
     _greet(settings, store)
+    gc.freeze()  # whatever is loaded by now stays, and need not be looked at again
+    gc.enable()
     try:
         uvicorn.Server(config).run(sockets=[listening])
     finally:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-import httpx
-
 from heedful.errors import InputError, ResourceError
 from heedful.studio.settings import Model, Settings
 
-PATIENCE = httpx.Timeout(180.0, connect=5.0)
+PATIENCE, KNOCK = 180.0, 5.0  # seconds for an answer, and for a connection
 
 
 def model_named(settings: Settings, name: str) -> Model:
@@ -27,11 +25,14 @@ def ask(model: Model, messages: Sequence[dict[str, str]], *, temperature: float 
 
     ResourceError: the endpoint is away, refuses, or answers with nothing or something else.
     """
+    import httpx  # loads a good deal that a studio without models does without
+
     body = {"model": model.model, "messages": list(messages), "temperature": temperature, "max_tokens": max_tokens}
     body["seed"] = random.SystemRandom().randrange(1 << 31)
     headers = {"Authorization": f"Bearer {model.key}"} if model.key else {}
     try:
-        answer = httpx.post(f"{model.url}/chat/completions", json=body, headers=headers, timeout=PATIENCE)
+        timeout = httpx.Timeout(PATIENCE, connect=KNOCK)
+        answer = httpx.post(f"{model.url}/chat/completions", json=body, headers=headers, timeout=timeout)
         answer.raise_for_status()
         text = answer.json()["choices"][0]["message"]["content"]
     except httpx.HTTPStatusError as error:
