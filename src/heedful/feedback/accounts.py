@@ -15,7 +15,7 @@ from typing import Literal
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
-from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy import Connection, bindparam, delete, func, select, update
 
 from heedful.errors import InputError
 from heedful.feedback.projects import add_members
@@ -96,8 +96,11 @@ def create_account(connection: Connection, login: str, name: str, role: Role, pa
     return insert_one(connection, account, login=login, password=digest, **values)
 
 
+_ACTIVE = select(account).where(account.c.id == bindparam("which"), account.c.active)
+
+
 def read_account(connection: Connection, account_id: int) -> Account:
-    row = connection.execute(select(account).where(account.c.id == account_id, account.c.active)).first()
+    row = connection.execute(_ACTIVE, {"which": account_id}).first()
     if row is None:
         raise InputError(f"there is no active account {account_id}")
     return _account(row)
@@ -174,10 +177,15 @@ def begin_session(connection: Connection, account_id: int, now: float) -> str:
     return secret
 
 
+_OF_SESSION = (
+    select(account)
+    .join(session, session.c.account_id == account.c.id)
+    .where(session.c.hash == bindparam("secret"), session.c.expires_at > bindparam("now"), account.c.active)
+)
+
+
 def account_of_session(connection: Connection, secret: str, now: float) -> Account | None:
-    query = select(account).join(session, session.c.account_id == account.c.id)
-    where = (session.c.hash == hashed(secret), session.c.expires_at > now, account.c.active)
-    row = connection.execute(query.where(*where)).first()
+    row = connection.execute(_OF_SESSION, {"secret": hashed(secret), "now": now}).first()
     return _account(row) if row else None
 
 
@@ -224,10 +232,16 @@ def create_token(
     return secret
 
 
+_OF_TOKEN = (
+    select(token, account.c.active)
+    .join(account, account.c.id == token.c.account_id)
+    .where(token.c.hash == bindparam("secret"))
+)
+
+
 def account_of_token(connection: Connection, secret: str, now: float) -> tuple[Account, frozenset[Scope]] | str:
     """Who a token stands for and what it may do; a sentence where it is worth nothing."""
-    query = select(token, account.c.active).join(account, account.c.id == token.c.account_id)
-    row = connection.execute(query.where(token.c.hash == hashed(secret))).first()
+    row = connection.execute(_OF_TOKEN, {"secret": hashed(secret)}).first()
     if row is None:
         return "this token is not known here; make one under 'Your account', and send it as 'Authorization: Bearer …'"
     if row.revoked or not row.active:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
-from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy import Connection, bindparam, delete, func, select, update
 
 from heedful.errors import InputError
 from heedful.feedback.sheet import Frozen, Sheet
@@ -75,6 +75,9 @@ def _project(row: AnyRow) -> Project:
     )
 
 
+_PROJECT = select(project).where(project.c.id == bindparam("which"))
+
+
 def create_project(
     connection: Connection, name: str, sheet: Sheet, queue: QueuePolicy, about: str = "", guidelines: str = ""
 ) -> int:
@@ -98,7 +101,7 @@ def create_project(
 
 def read_project(connection: Connection, project_id: int) -> Project:
     """InputError: there is none."""
-    row = connection.execute(select(project).where(project.c.id == project_id)).first()
+    row = connection.execute(_PROJECT, {"which": project_id}).first()
     if row is None:
         raise InputError(f"there is no project {project_id}")
     return _project(row)
@@ -113,10 +116,12 @@ def all_projects(connection: Connection) -> list[Project]:
     return [_project(row) for row in connection.execute(select(project).order_by(project.c.id))]
 
 
+_MEMBER_OF = select(member.c.project_id).where(member.c.account_id == bindparam("who"))
+
+
 def projects_of(connection: Connection, account_id: int) -> set[int]:
     """Projects that an account is a member of."""
-    rows = connection.execute(select(member.c.project_id).where(member.c.account_id == account_id))
-    return {row.project_id for row in rows}
+    return set(connection.execute(_MEMBER_OF, {"who": account_id}).scalars())
 
 
 def change_project(
@@ -177,9 +182,12 @@ def progress(connection: Connection, project_id: int) -> Progress:
     return Progress(items + chats[0], begun + chats[1], complete + chats[2], gold, training)
 
 
+_RATER = select(rater.c.id).where(rater.c.account_id == bindparam("who"))
+
+
 def known_rater(connection: Connection, account_id: int) -> int:
     """The rater that an account is; 0: it is none yet."""
-    return int(connection.execute(select(rater.c.id).where(rater.c.account_id == account_id)).scalar() or 0)
+    return int(connection.execute(_RATER, {"who": account_id}).scalar() or 0)
 
 
 def rater_for(connection: Connection, account_id: int) -> int:
@@ -198,7 +206,15 @@ def rater_named(connection: Connection, kind: str, name: str) -> int:
     return int(found.id) if found else insert_one(connection, rater, kind=kind, name=name, account_id=None)
 
 
+_JUDGED = (
+    select(func.count())
+    .select_from(assignment)
+    .where(assignment.c.rater_id == bindparam("who"), assignment.c.project_id == bindparam("where"))
+    .where(assignment.c.state == "done", assignment.c.closed_at >= bindparam("since"))
+)
+
+
 def judged_by(connection: Connection, project_id: int, rater_id: int, since: float = 0.0) -> int:
     """How many items a rater has judged since a time."""
-    mine = (assignment.c.rater_id == rater_id, assignment.c.project_id == project_id, assignment.c.state == "done")
-    return count(connection, assignment, *mine, assignment.c.closed_at >= since)
+    mine = {"who": rater_id, "where": project_id, "since": since}
+    return int(connection.execute(_JUDGED, mine).scalar_one())

@@ -13,7 +13,7 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, delete, exists, func, literal_column, select, true, tuple_, update
+from sqlalchemy import Connection, bindparam, delete, exists, func, literal_column, select, true, tuple_, update
 
 from heedful.errors import InputError
 from heedful.feedback.projects import Project
@@ -40,7 +40,7 @@ def lease(connection: Connection, of: Project, rater_id: int, now: float, ahead:
     until = now + 60 * of.queue.lease_minutes
     mine = _held(connection, of.id, rater_id)
     if mine:
-        connection.execute(update(assignment).where(assignment.c.id.in_(mine)).values(expires_at=until))
+        connection.execute(_LONGER, {"which": mine, "until": until})
     while of.open and len(mine) < ahead:
         found = _again(connection, of, rater_id, now, until) or _next(connection, of, rater_id, now, until)
         if not found:
@@ -49,17 +49,29 @@ def lease(connection: Connection, of: Project, rater_id: int, now: float, ahead:
     return mine
 
 
+# Statements that every item needs stand made, here and below: making one costs several times what running it does.
+_MINE = (assignment.c.rater_id == bindparam("who"), assignment.c.project_id == bindparam("where"))
+_LONGER = (
+    update(assignment)
+    .where(assignment.c.id.in_(bindparam("which", expanding=True)))
+    .values(expires_at=bindparam("until"))
+)
+_HELD = select(assignment.c.id).where(*_MINE, RUNNING, assignment.c.part != "chat").order_by(assignment.c.id)
+_OVER = (
+    select(assignment.c.id, assignment.c.item_id, assignment.c.slot)
+    .where(RUNNING, assignment.c.expires_at < bindparam("now"), assignment.c.part != "chat")
+    .limit(200)
+    .with_for_update(skip_locked=True)
+)
+
+
 def _held(connection: Connection, project_id: int, rater_id: int) -> list[int]:
-    where = (assignment.c.rater_id == rater_id, assignment.c.project_id == project_id, RUNNING)
-    query = select(assignment.c.id).where(*where, assignment.c.part != "chat").order_by(assignment.c.id)
-    return list(connection.execute(query).scalars())
+    return list(connection.execute(_HELD, {"who": rater_id, "where": project_id}).scalars())
 
 
 def expire(connection: Connection, now: float) -> None:
     """Free the places of leases that ran out; what their raters still send is kept."""
-    over = (RUNNING, assignment.c.expires_at < now, assignment.c.part != "chat")
-    query = select(assignment.c.id, assignment.c.item_id, assignment.c.slot).where(*over).limit(200)
-    for row in connection.execute(query.with_for_update(skip_locked=True)).all():
+    for row in connection.execute(_OVER, {"now": now}).all():
         connection.execute(update(assignment).where(assignment.c.id == row.id).values(state="expired", slot=None))
         if row.slot is not None:
             free_place(connection, row.item_id)
@@ -85,16 +97,18 @@ def next_place(connection: Connection, project_id: int) -> int:
     return int(connection.execute(query).scalar_one())
 
 
+_BEGUN = (
+    select(assignment.c.id, item.c.id.label("item_id"), item.c.target, item.c.part)
+    .join(item, item.c.id == assignment.c.item_id)
+    .where(*_MINE, assignment.c.state == "expired", item.c.open == true())
+    .limit(1)
+    .with_for_update(skip_locked=True)
+)
+
+
 def _again(connection: Connection, of: Project, rater_id: int, now: float, until: float) -> int | None:
     """An item that this rater had begun and whose lease ran out, if it still has a free place."""
-    where = (assignment.c.rater_id == rater_id, assignment.c.project_id == of.id, assignment.c.state == "expired")
-    query = (
-        select(assignment.c.id, item.c.id.label("item_id"), item.c.target, item.c.part)
-        .join(item, item.c.id == assignment.c.item_id)
-        .where(*where, item.c.open == true())
-        .limit(1)
-    )
-    found = connection.execute(query.with_for_update(skip_locked=True)).first()
+    found = connection.execute(_BEGUN, {"who": rater_id, "where": of.id}).first()
     if found is None:
         return None
     slot = take_place(connection, found.item_id, found.target)
@@ -103,23 +117,28 @@ def _again(connection: Connection, of: Project, rater_id: int, now: float, until
     return int(found.id)
 
 
+_SLOTS = select(assignment.c.slot).where(assignment.c.item_id == bindparam("which"), assignment.c.slot.is_not(None))
+_TAKE = update(item).where(item.c.id == bindparam("which")).values(taken=bindparam("places"), open=bindparam("more"))
+
+
 def take_place(connection: Connection, item_id: int, target: int) -> int | None:
     """The lowest free place of an item, which is then taken; None where it has none (or needs none: target 0)."""
     if not target:
         return None
-    query = select(assignment.c.slot).where(assignment.c.item_id == item_id, assignment.c.slot.is_not(None))
-    taken = set(connection.execute(query).scalars())
+    taken = set(connection.execute(_SLOTS, {"which": item_id}).scalars())
     free = [slot for slot in range(target) if slot not in taken]
     if not free:
         return None
-    values = {"taken": len(taken) + 1, "open": len(free) > 1}
-    connection.execute(update(item).where(item.c.id == item_id).values(**values))
+    connection.execute(_TAKE, {"which": item_id, "places": len(taken) + 1, "more": len(free) > 1})
     return free[0]
+
+
+_SEATS = select(seat).where(seat.c.project_id == bindparam("where"), seat.c.rater_id == bindparam("who"))
 
 
 def _next(connection: Connection, of: Project, rater_id: int, now: float, until: float) -> int | None:
     """A new assignment from the part whose turn it is."""
-    seats = {row.part: row for row in connection.execute(select(seat).where(*_seat(of.id, rater_id)))}
+    seats = {row.part: row for row in connection.execute(_SEATS, {"where": of.id, "who": rater_id})}
     for part in _parts(of, rater_id, seats):
         found = _walk(connection, of.id, rater_id, part, seats.get(part))
         if found is None:
@@ -151,10 +170,6 @@ def hold(
     )  # fmt: skip
 
 
-def _seat(project_id: int, rater_id: int) -> tuple[Any, Any]:
-    return seat.c.project_id == project_id, seat.c.rater_id == rater_id
-
-
 def _parts(of: Project, rater_id: int, seats: dict[str, AnyRow]) -> list[str]:
     """Training first; then gold by a draw of its own for each item, else the main queue."""
     drawn = {part: seats[part].drawn if part in seats else 0 for part in ("training", "gold", "main")}
@@ -164,20 +179,24 @@ def _parts(of: Project, rater_id: int, seats: dict[str, AnyRow]) -> list[str]:
     return ["gold", "main"] if share_of(of.seed, "gold", rater_id, turn) < of.queue.gold else ["main"]
 
 
+_BEHIND = (
+    select(item.c.id, item.c.place, item.c.target, item.c.completions)
+    .where(item.c.project_id == bindparam("where"), item.c.part == bindparam("which"), item.c.open == true())
+    .where(tuple_(item.c.place, item.c.id) > tuple_(bindparam("place"), bindparam("item")))
+    .where(~exists().where(assignment.c.item_id == item.c.id, assignment.c.rater_id == bindparam("who")))
+    .order_by(item.c.place, item.c.id)
+    .limit(1)
+)
+_BEHIND_TAKEN = _BEHIND.with_for_update(of=item)
+
+
 def _walk(connection: Connection, project_id: int, rater_id: int, part: str, at: AnyRow | None) -> AnyRow | None:
     """The first open item behind the rater's seat that the rater has not had; the seat moves there."""
     here = (at.place, at.item_id) if at else (FIRST, -1)
-    had = exists().where(assignment.c.item_id == item.c.id, assignment.c.rater_id == rater_id)
-    query = (
-        select(item.c.id, item.c.place, item.c.target, item.c.completions)
-        .where(item.c.project_id == project_id, item.c.part == part, item.c.open == true())
-        .where(tuple_(item.c.place, item.c.id) > tuple_(*here), ~had)
-        .order_by(item.c.place, item.c.id)
-        .limit(1)
-    )
-    found = connection.execute(query.with_for_update(of=item)).first()
-    while found is None and connection.execute(query).first():  # it was taken while we waited for its row
-        found = connection.execute(query.with_for_update(of=item)).first()
+    from_here = {"where": project_id, "which": part, "place": here[0], "item": here[1], "who": rater_id}
+    found = connection.execute(_BEHIND_TAKEN, from_here).first()
+    while found is None and connection.execute(_BEHIND, from_here).first():  # it was taken while we waited for its row
+        found = connection.execute(_BEHIND_TAKEN, from_here).first()
     if found:
         _sit(connection, project_id, rater_id, part, found.place, found.id, at, drawn=1)
     elif part == "main":
@@ -185,6 +204,14 @@ def _walk(connection: Connection, project_id: int, rater_id: int, part: str, at:
         if here < (end, -1):
             _sit(connection, project_id, rater_id, part, end, -1, at, drawn=0)
     return found
+
+
+_SIT = (
+    update(seat)
+    .where(seat.c.project_id == bindparam("where"), seat.c.rater_id == bindparam("who"))
+    .where(seat.c.part == bindparam("which"))
+    .values(place=bindparam("at_place"), item_id=bindparam("at_item"), drawn=seat.c.drawn + bindparam("more"))
+)
 
 
 def _sit(
@@ -202,9 +229,8 @@ def _sit(
         values = {"project_id": project_id, "rater_id": rater_id, "part": part}
         connection.execute(seat.insert().values(**values, place=place, item_id=item_id, drawn=drawn))
         return
-    where = (*_seat(project_id, rater_id), seat.c.part == part)
-    values = {"place": place, "item_id": item_id, "drawn": seat.c.drawn + drawn}
-    connection.execute(update(seat).where(*where).values(**values))
+    here = {"where": project_id, "who": rater_id, "which": part}
+    connection.execute(_SIT, here | {"at_place": place, "at_item": item_id, "more": drawn})
 
 
 def back_to(connection: Connection, project_id: int, place: float) -> None:
@@ -248,10 +274,16 @@ def put_aside(connection: Connection, assignment_id: int, rater_id: int, kind: s
         free_place(connection, found.item_id)
 
 
+_OWN = (
+    select(assignment)
+    .where(assignment.c.id == bindparam("which"), assignment.c.rater_id == bindparam("who"))
+    .with_for_update()
+)
+
+
 def own(connection: Connection, assignment_id: int, rater_id: int) -> AnyRow:
     """An assignment of this rater's. InputError: there is none of that number."""
-    where = (assignment.c.id == assignment_id, assignment.c.rater_id == rater_id)
-    found = connection.execute(select(assignment).where(*where).with_for_update()).first()
+    found = connection.execute(_OWN, {"which": assignment_id, "who": rater_id}).first()
     if found is None:
         raise InputError("there is no such item among yours")
     return found

@@ -10,10 +10,11 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, Table, create_engine, event, func, inspect, select
+from sqlalchemy import Connection, Engine, Insert, Row, Table, create_engine, event, func, inspect, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError as BadURL
@@ -211,9 +212,14 @@ def insert_new(connection: Connection, table: Table, rows: Sequence[Mapping[str,
 
 def insert_one(connection: Connection, table: Table, **values: Any) -> int:
     """Insert a row of a table with an `id`, and return the id."""
-    key = connection.execute(table.insert().values(**values)).inserted_primary_key
+    key = connection.execute(_insert(table), values).inserted_primary_key
     assert key is not None
     return int(key[0])
+
+
+@lru_cache(maxsize=64)
+def _insert(table: Table) -> Insert:
+    return table.insert()
 
 
 def count(connection: Connection, table: Table, *where: Any) -> int:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy import Connection, bindparam, delete, func, select, update
 
 from heedful.errors import InputError
 from heedful.feedback.projects import Project
@@ -40,6 +40,21 @@ class Submitted:
     feedback: Mapping[str, Any]
 
 
+_ITEM = select(item).where(item.c.id == bindparam("which")).with_for_update()
+_SAME = select(judgement).where(judgement.c.client_uuid == bindparam("uuid"))
+_REVISIONS = select(func.max(judgement.c.revision), func.min(judgement.c.created_at)).where(
+    judgement.c.assignment_id == bindparam("which")
+)
+_CLOSED = ("state", "slot", "shown", "late", "judgement_id", "closed_at", "verdict", "choice", "agrees")
+_CLOSE = (
+    update(assignment)
+    .where(assignment.c.id == bindparam("which"))
+    .values({name: bindparam(f"new_{name}") for name in _CLOSED})
+)
+_ONE_MORE = update(item).where(item.c.id == bindparam("which")).values(done=item.c.done + 1)
+_NO_DRAFT = delete(draft).where(draft.c.assignment_id == bindparam("which"))
+
+
 def submit(
     connection: Connection,
     of: Project,
@@ -59,7 +74,7 @@ def submit(
     held = own(connection, assignment_id, rater_id)
     if earlier := _earlier(connection, client_uuid, digest):
         return Submitted(earlier.id, earlier.revision, True, held.late, _feedback(connection, held, of))
-    row = connection.execute(select(item).where(item.c.id == held.item_id).with_for_update()).one()
+    row = connection.execute(_ITEM, {"which": held.item_id}).one()
     shown = order_seen(held.shown, len(row.completions))
     answered = read_answered(value)
     check(answered, of.sheet, len(shown), _steps(connection, of, row))
@@ -77,7 +92,7 @@ def submit(
         created_at=now,
     )
     late = _close(connection, held, row, key, answered, shown, now)
-    connection.execute(delete(draft).where(draft.c.assignment_id == assignment_id))
+    connection.execute(_NO_DRAFT, {"which": assignment_id})
     if held.part == "main":
         ask_more(connection, of, held.item_id)
     return Submitted(key, revision, False, late, _feedback(connection, held, of))
@@ -89,7 +104,7 @@ def _digest(assignment_id: int, value: Mapping[str, Any]) -> str:
 
 
 def _earlier(connection: Connection, client_uuid: str, digest: str) -> AnyRow | None:
-    found = connection.execute(select(judgement).where(judgement.c.client_uuid == client_uuid)).first()
+    found = connection.execute(_SAME, {"uuid": client_uuid}).first()
     if found and found.digest != digest:
         raise Reused("this submission's id was used for another answer; nothing was changed")
     return found
@@ -103,8 +118,7 @@ def _steps(connection: Connection, of: Project, row: AnyRow) -> int:
 
 
 def _revision(connection: Connection, of: Project, held: AnyRow, now: float) -> int:
-    query = select(func.max(judgement.c.revision), func.min(judgement.c.created_at))
-    last, first = connection.execute(query.where(judgement.c.assignment_id == held.id)).one()
+    last, first = connection.execute(_REVISIONS, {"which": held.id}).one()
     if last is None:
         return 1
     if now > first + 3600 * of.queue.revise_hours:
@@ -135,23 +149,20 @@ def _close(
     again = held.state == "done"
     late = held.late if again else held.state == "expired" or (held.state == "leased" and held.expires_at < now)
     slot = held.slot if again or held.state == "leased" else take_place(connection, held.item_id, row.target)
-    connection.execute(
-        update(assignment)
-        .where(assignment.c.id == held.id)
-        .values(
-            state="done",
-            slot=slot,
-            shown=list(shown),
-            late=late,
-            judgement_id=key,
-            closed_at=held.closed_at if again else now,
-            verdict=verdict_of(answered),
-            choice=_choice(answered),
-            agrees=_agrees(row, in_stored_order(answered, shown)),
-        )
-    )
+    new = {
+        "state": "done",
+        "slot": slot,
+        "shown": list(shown),
+        "late": late,
+        "judgement_id": key,
+        "closed_at": held.closed_at if again else now,
+        "verdict": verdict_of(answered),
+        "choice": _choice(answered),
+        "agrees": _agrees(row, in_stored_order(answered, shown)),
+    }
+    connection.execute(_CLOSE, {"which": held.id} | {f"new_{name}": value for name, value in new.items()})
     if not again:
-        connection.execute(update(item).where(item.c.id == held.item_id).values(done=item.c.done + 1))
+        connection.execute(_ONE_MORE, {"which": held.item_id})
     return bool(late)
 
 
@@ -202,7 +213,7 @@ def label_of(answered: Answered) -> str:
 
 def ask_more(connection: Connection, of: Project, item_id: int) -> None:
     """Two more raters for an item that has all it should and on which they disagree (1 → 3 → 5)."""
-    row = connection.execute(select(item).where(item.c.id == item_id)).one()
+    row = connection.execute(_ITEM, {"which": item_id}).one()
     if row.done < row.target or row.target >= of.queue.overlap_most:
         return
     people, machines = labels_on(connection, item_id)
@@ -251,7 +262,7 @@ def add_machine_label(
     shown: stored places in the order in which the rater saw the answers; empty where that isn't known, and then no
     place is counted. False: this rater's label was here before and stays. InputError: it is not what the sheet asks.
     """
-    row = connection.execute(select(item).where(item.c.id == item_id).with_for_update()).one()
+    row = connection.execute(_ITEM, {"which": item_id}).one()
     check(answered, _without_reason(of), len(row.completions), _steps(connection, of, row))
     where = (assignment.c.item_id == item_id, assignment.c.rater_id == rater_id)
     if connection.execute(select(assignment.c.id).where(*where)).first():

@@ -63,7 +63,7 @@ class Studio:
     clock: Callable[[], float] = time.time
 
 
-def studio_of(request: Request) -> Studio:
+async def studio_of(request: Request) -> Studio:  # so that it needs no thread
     studio: Studio = request.app.state.studio
     return studio
 

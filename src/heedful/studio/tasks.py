@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 
 from heedful.feedback.projects import Project
 from heedful.feedback.sheet import in_shown_order, read_answered, steps_of
@@ -16,26 +16,26 @@ from heedful.studio.render import direction, tree
 from heedful.studio.routes.shapes import Answer, Task, Turn
 
 
+_HELD = (
+    select(
+        assignment.c.id, assignment.c.state, assignment.c.shown, assignment.c.expires_at, assignment.c.part,
+        assignment.c.item_id, item.c.completions, prompt.c.messages,
+        draft.c.value.label("draft"), judgement.c.value.label("judged"),
+    )
+    .join(item, item.c.id == assignment.c.item_id)
+    .join(prompt, prompt.c.id == item.c.prompt_id)
+    .outerjoin(draft, draft.c.assignment_id == assignment.c.id)
+    .outerjoin(judgement, judgement.c.id == assignment.c.judgement_id)
+    .where(assignment.c.id.in_(bindparam("which", expanding=True)))
+)  # fmt: skip
+_TEXTS = select(completion.c.id, completion.c.text).where(completion.c.id.in_(bindparam("which", expanding=True)))
+
+
 def read_tasks(connection: Connection, of: Project, keys: Sequence[int], now: float) -> list[Task]:
     """The tasks of these assignments, in the order given."""
-    query = (
-        select(
-            assignment.c.id, assignment.c.state, assignment.c.shown, assignment.c.expires_at, assignment.c.part,
-            assignment.c.item_id, item.c.completions, prompt.c.messages,
-            draft.c.value.label("draft"), judgement.c.value.label("judged"),
-        )
-        .join(item, item.c.id == assignment.c.item_id)
-        .join(prompt, prompt.c.id == item.c.prompt_id)
-        .outerjoin(draft, draft.c.assignment_id == assignment.c.id)
-        .outerjoin(judgement, judgement.c.id == assignment.c.judgement_id)
-        .where(assignment.c.id.in_(keys))
-    )  # fmt: skip
-    rows = {row.id: row for row in connection.execute(query)}
+    rows = {row.id: row for row in connection.execute(_HELD, {"which": list(keys)})}
     wanted = {key for row in rows.values() for key in row.completions}
-    texts = {
-        row.id: row.text
-        for row in connection.execute(select(completion.c.id, completion.c.text).where(completion.c.id.in_(wanted)))
-    }
+    texts = {row.id: row.text for row in connection.execute(_TEXTS, {"which": list(wanted)})}
     shown = of.queue.suggestions == "shown"
     return [
         _task(rows[key], texts, of, _suggestions(connection, rows[key]) if shown else [], now)
