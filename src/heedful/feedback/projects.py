@@ -13,7 +13,7 @@ from sqlalchemy import Connection, bindparam, delete, func, select, update
 
 from heedful.errors import InputError
 from heedful.feedback.sheet import Frozen, Sheet
-from heedful.feedback.store import AnyRow, count, insert_new, insert_one
+from heedful.feedback.store import AnyRow, insert_new, insert_one
 from heedful.feedback.tables import account, assignment, item, member, project, rater
 
 

@@ -15,7 +15,6 @@ from heedful.feedback.tables import assignment, completion, draft, item, judgeme
 from heedful.studio.render import direction, tree
 from heedful.studio.routes.shapes import Answer, Task, Turn
 
-
 _HELD = (
     select(
         assignment.c.id, assignment.c.state, assignment.c.shown, assignment.c.expires_at, assignment.c.part,
