@@ -53,6 +53,9 @@ ROUTES = {
     "GET /api/projects/{project_id}/figures": REVIEW,
     "GET /api/projects/{project_id}/agreement": REVIEW,
     "GET /projects/{project_id}": REVIEW,
+    "GET /projects/{project_id}/disputes": REVIEW,
+    "GET /api/projects/{project_id}/disputes": REVIEW,
+    "POST /api/projects/{project_id}/items/{item_id}/decision": REVIEW,
     "GET /api/runs": REVIEW,
     "GET /api/runs/{name}/stages/{stage}/metrics": REVIEW,
     "GET /api/runs/{name}/report": REVIEW,
@@ -90,6 +93,10 @@ BODIES: dict[str, Any] = {
         "client_uuid": "6f1f3f0a-8f5d-4b5e-9b0e-0d7a4f6c2e11",
         "value": {},
     },
+    "POST /api/projects/{project_id}/items/{item_id}/decision": {
+        "client_uuid": "6f1f3f0a-8f5d-4b5e-9b0e-0d7a4f6c2e11",
+        "value": {},
+    },
     "POST /api/conversations/{conversation_id}/turns": {
         "client_uuid": "6f1f3f0a-8f5d-4b5e-9b0e-0d7a4f6c2e11",
         "text": "x",
@@ -113,8 +120,8 @@ def routes(app: Any) -> list[str]:
 def path_of(route: str, project: int, account: int = 999) -> tuple[str, str]:
     method, path = route.split(" ")
     for name, value in (
-        ("project_id", project), ("assignment_id", 999), ("conversation_id", 999), ("account_id", account),
-        ("token_id", 999), ("secret", "x"), ("name", "none"), ("stage", "none"),
+        ("project_id", project), ("assignment_id", 999), ("item_id", 999), ("conversation_id", 999),
+        ("account_id", account), ("token_id", 999), ("secret", "x"), ("name", "none"), ("stage", "none"),
     ):  # fmt: skip
         path = path.replace(f"{{{name}}}", str(value))
     query = {"import": "?name=a.txt", "machine-items": "?judge=j"}.get(path.rsplit("/", 1)[-1], "")

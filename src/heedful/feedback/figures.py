@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 from sqlalchemy import Connection, func, select
 
+from heedful.feedback.judgements import DECISION
 from heedful.feedback.tables import account, assignment, rater
 
 
@@ -51,7 +52,8 @@ def figures(connection: Connection, project_id: int, *, names: bool) -> Figures:
         assignment.c.rater_id, assignment.c.state, assignment.c.part, assignment.c.verdict, assignment.c.choice,
         assignment.c.agrees,
     )  # fmt: skip
-    query = select(*columns, func.count().label("n")).where(assignment.c.project_id == project_id).group_by(*columns)
+    where = (assignment.c.project_id == project_id, assignment.c.part != DECISION)
+    query = select(*columns, func.count().label("n")).where(*where).group_by(*columns)
     counts: dict[int, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     verdicts: dict[str, int] = defaultdict(int)
     kinds = {row.id: row for row in connection.execute(_raters(project_id))}

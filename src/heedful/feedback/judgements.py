@@ -17,6 +17,7 @@ from heedful.records import Comparison, Prompt, Ranking, RaterKind, Row, message
 
 SCHEMA = 1  # of the raw log
 TIES = ("tie", "both_good", "both_bad")
+DECISION = "decision"  # the part of a reviewer's decision: it stands for labels, and is no vote
 VERDICTS = ("none", "prefer", *TIES, "cant_judge")
 
 

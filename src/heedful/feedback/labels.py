@@ -10,7 +10,7 @@ from sqlalchemy import Connection, select
 
 from heedful.errors import InputError
 from heedful.feedback.exports.rows import ExportFormat, LeftOut, export_rows
-from heedful.feedback.judgements import Judgement
+from heedful.feedback.judgements import DECISION, Judgement
 from heedful.feedback.projects import Project
 from heedful.feedback.tables import assignment, completion, item, prompt, rater
 from heedful.feedback.tables import judgement as judged
@@ -29,6 +29,15 @@ def read_labels(
         for row in rows:
             yield _judgement(row, texts)
         after = rows[-1].id
+
+
+def standing_labels(
+    connection: Connection, of: Project, parts: tuple[str, ...] = ("main", "chat")
+) -> Iterator[Judgement]:
+    """The labels to train on: of an item that a reviewer decided the newest decision alone, of others every label."""
+    decided = {label.item: label for label in read_labels(connection, of, parts=(DECISION,))}
+    yield from (label for label in read_labels(connection, of, parts=parts) if label.item not in decided)
+    yield from decided.values()
 
 
 def _query(of: Project, parts: tuple[str, ...], after: int) -> Any:
@@ -122,15 +131,18 @@ def rows_of(
 ) -> Iterator[Row | LeftOut]:
     """Rows to write as JSON lines, with a LeftOut in the place of what has none in a format (a tie, say).
 
+    The raw log holds every label, decisions too; elsewhere a decision stands for the labels of its item.
     kind: demonstrations, or one of the ExportFormats. raters: all, or one kind of them. InputError: no such kind.
     """
     if kind not in KINDS:
         raise InputError(f"'{kind}' can't be exported: choose one of {', '.join(KINDS)}")
-    for judgement in read_labels(connection, of, parts=parts):
+    raw, people = kind == ExportFormat.RAW, raters in ("all", "human")  # machines' own labels are asked for as they are
+    labels = read_labels(connection, of, parts=(*parts, DECISION)) if raw else standing_labels(connection, of, parts)
+    for judgement in labels:
         if raters not in ("all", judgement.rater_kind):
             continue
         if kind == "demonstrations":
             yield from map(to_row, demonstration_of(judgement))
             continue
-        exact = judgement if kind == ExportFormat.RAW else with_edit(judgement)
+        exact = judgement if raw else with_edit(judgement)
         yield from export_rows(exact, ExportFormat(kind))

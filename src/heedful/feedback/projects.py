@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 from sqlalchemy import Connection, bindparam, delete, func, select, update
 
 from heedful.errors import InputError
+from heedful.feedback.judgements import DECISION
 from heedful.feedback.sheet import Frozen, Sheet
 from heedful.feedback.store import AnyRow, insert_new, insert_one
 from heedful.feedback.tables import account, assignment, item, member, project, rater
@@ -210,7 +211,7 @@ _JUDGED = (
     select(func.count())
     .select_from(assignment)
     .where(assignment.c.rater_id == bindparam("who"), assignment.c.project_id == bindparam("where"))
-    .where(assignment.c.state == "done", assignment.c.closed_at >= bindparam("since"))
+    .where(assignment.c.state == "done", assignment.c.closed_at >= bindparam("since"), assignment.c.part != DECISION)
 )
 
 

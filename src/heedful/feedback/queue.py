@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, bindparam, delete, exists, func, literal_column, select, true, tuple_, update
 
 from heedful.errors import InputError
+from heedful.feedback.judgements import DECISION
 from heedful.feedback.projects import Project
 from heedful.feedback.store import AnyRow, insert_one
 from heedful.feedback.tables import assignment, draft, item, notice, project, seat
@@ -290,7 +291,7 @@ def own(connection: Connection, assignment_id: int, rater_id: int) -> AnyRow:
 
 def mine(connection: Connection, project_id: int, rater_id: int, limit: int = 50) -> Sequence[AnyRow]:
     """What a rater did last, newest first: id, state, verdict, closed_at."""
-    where = (assignment.c.rater_id == rater_id, assignment.c.project_id == project_id)
+    where = (assignment.c.rater_id == rater_id, assignment.c.project_id == project_id, assignment.c.part != DECISION)
     closed = assignment.c.state.in_(("done", "skipped", "reported"))
     columns = (assignment.c.id, assignment.c.state, assignment.c.verdict, assignment.c.closed_at, assignment.c.late)
     query = select(*columns).where(*where, closed).order_by(assignment.c.closed_at.desc()).limit(limit)

@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, func, select, update
+from sqlalchemy import Connection, bindparam, case, delete, func, select, update
 
 from heedful.errors import InputError
+from heedful.feedback.judgements import DECISION
 from heedful.feedback.projects import Project
 from heedful.feedback.queue import own, share_of, take_place, to_the_end
 from heedful.feedback.sheet import Answered, check, in_shown_order, in_stored_order, read_answered, steps_of
@@ -51,7 +52,11 @@ _CLOSE = (
     .where(assignment.c.id == bindparam("which"))
     .values({name: bindparam(f"new_{name}") for name in _CLOSED})
 )
-_ONE_MORE = update(item).where(item.c.id == bindparam("which")).values(done=item.c.done + 1)
+_LABELLED = (
+    update(item)
+    .where(item.c.id == bindparam("which"))
+    .values(done=item.c.done + bindparam("more"), dispute=case((item.c.dispute == "decided", "decided"), else_=""))
+)
 _NO_DRAFT = delete(draft).where(draft.c.assignment_id == bindparam("which"))
 
 
@@ -161,8 +166,8 @@ def _close(
         "agrees": _agrees(row, in_stored_order(answered, shown)),
     }
     connection.execute(_CLOSE, {"which": held.id} | {f"new_{name}": value for name, value in new.items()})
-    if not again:
-        connection.execute(_ONE_MORE, {"which": held.item_id})
+    if held.part != DECISION:
+        connection.execute(_LABELLED, {"which": held.item_id, "more": int(not again)})
     return bool(late)
 
 
@@ -214,7 +219,7 @@ def label_of(answered: Answered) -> str:
 def ask_more(connection: Connection, of: Project, item_id: int) -> None:
     """Two more raters for an item that has all it should and on which they disagree (1 → 3 → 5)."""
     row = connection.execute(_ITEM, {"which": item_id}).one()
-    if row.done < row.target or row.target >= of.queue.overlap_most:
+    if row.done < row.target or row.target >= of.queue.overlap_most or row.dispute == "decided":
         return
     people, machines = labels_on(connection, item_id)
     if settled(people, machines):
@@ -231,7 +236,7 @@ def labels_on(connection: Connection, item_id: int) -> tuple[list[str], list[str
         select(judgement.c.value, rater.c.kind)
         .join(assignment, assignment.c.judgement_id == judgement.c.id)
         .join(rater, rater.c.id == assignment.c.rater_id)
-        .where(assignment.c.item_id == item_id)
+        .where(assignment.c.item_id == item_id, assignment.c.part != DECISION)
     )
     said = [(label_of(read_answered(row.value)), row.kind) for row in connection.execute(query)]
     return [label for label, kind in said if kind == "human"], [label for label, kind in said if kind != "human"]
@@ -281,6 +286,7 @@ def add_machine_label(
         value=_compact(answered), seconds=0.0, created_at=now,
     )  # fmt: skip
     connection.execute(update(assignment).where(assignment.c.id == held).values(judgement_id=key))
+    connection.execute(_LABELLED, {"which": item_id, "more": 0})
     if row.part == "main" and share_of(of.seed, "audit", item_id) >= of.queue.audit and not row.taken:
         connection.execute(update(item).where(item.c.id == item_id).values(open=False))
     return True

@@ -22,6 +22,7 @@ from sqlalchemy import (
     text,
 )
 
+DISPUTES = ("", "none", "open", "decided")  # "": not looked at since the last label came
 metadata = MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -161,7 +162,7 @@ item = Table(
     _to("project"),
     _to("prompt"),
     Column("key", String(64), nullable=False),
-    Column("part", String(12), nullable=False),  # main, gold, training, chat
+    Column("part", String(12), nullable=False),  # main, gold, training, chat, decision
     Column("open", Boolean, nullable=False),  # whether it has a free place
     Column("target", Integer, nullable=False),  # places for raters; 0: everyone, once (gold and training)
     Column("taken", Integer, nullable=False),  # places leased or judged
@@ -172,6 +173,7 @@ item = Table(
     Column("expected", JSON, nullable=False),  # a gold or training answer; {} elsewhere
     Column("explanation", Text, nullable=False),
     Column("scores", JSON, nullable=False),  # of reward models, a list for each answer
+    Column("dispute", String(12), nullable=False, server_default=text("''")),  # one of DISPUTES
     UniqueConstraint("project_id", "key"),
     Index(
         "ix_item_waiting",
@@ -183,6 +185,7 @@ item = Table(
         postgresql_where=text("open"),
     ),
     Index("ix_item_project_id_done", "project_id", "part", "done"),
+    Index("ix_item_project_id_dispute", "project_id", "dispute"),
 )
 seat = Table(  # where a rater's walk along a part of the queue has come to
     "seat",

@@ -10,7 +10,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from heedful.feedback.judgements import Judgement
+from heedful.feedback.judgements import DECISION, Judgement
 from heedful.records import prompt_id
 
 Ints = NDArray[np.int64]
@@ -83,7 +83,7 @@ def collect_votes(judgements: Iterable[Judgement]) -> Votes:
     votes: dict[tuple[int, int], tuple[int, int, float, float, int]] = {}
     for number, judgement in enumerate(judgements):
         ranks = judgement.ranks
-        if len(ranks) < 2:
+        if len(ranks) < 2 or judgement.part == DECISION:
             continue
         name = judgement.rater or f"(unnamed {number + 1})"
         rater = raters.setdefault((name, judgement.rater_kind), len(raters))

@@ -14,7 +14,7 @@ from heedful.evaluate.reward_report import judged_pairs, label_figures
 from heedful.feedback.awaited import awaited, item_numbers
 from heedful.feedback.fitting import NewItem, fitting
 from heedful.feedback.intake import Imported, import_items
-from heedful.feedback.labels import rankings_of, read_labels
+from heedful.feedback.labels import rankings_of, standing_labels
 from heedful.feedback.presets import PRESETS
 from heedful.feedback.projects import Project, QueuePolicy, create_project, find_project, read_project
 from heedful.feedback.sheet import MOST
@@ -93,7 +93,7 @@ def _said(store: Store, project: Project, asked: Mapping[int, Prompt]) -> list[R
     The project may hold more: earlier rounds' items, and the same prompts under the ids of other files.
     """
     with store.read() as connection:
-        labels = [label for label in read_labels(connection, project) if label.item in asked]
+        labels = [label for label in standing_labels(connection, project) if label.item in asked]
     people = [replace(label, prompt=asked[label.item]) for label in labels if label.rater_kind == "human"]
     return [ranking for label in people for ranking in rankings_of(label)]
 

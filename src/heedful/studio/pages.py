@@ -59,6 +59,11 @@ def dashboard(project_id: int, request: Request, studio: House, who: Reviewer) -
     return _of_project("project.html", project_id, request, studio, who)
 
 
+@router.get("/projects/{project_id}/disputes")
+def disputes(project_id: int, request: Request, studio: House, who: Reviewer) -> Response:
+    return _of_project("disputes.html", project_id, request, studio, who)
+
+
 @router.get("/projects/{project_id}/label")
 def label(project_id: int, request: Request, studio: House, who: Labeller) -> Response:
     return _of_project("label.html", project_id, request, studio, who)

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, select
 
 from heedful.feedback.projects import Project
-from heedful.feedback.sheet import in_shown_order, read_answered, steps_of
+from heedful.feedback.sheet import Sheet, in_shown_order, read_answered, steps_of
 from heedful.feedback.store import AnyRow
 from heedful.feedback.submit import order_seen
 from heedful.feedback.tables import assignment, completion, draft, item, judgement, prompt, rater
@@ -51,22 +51,39 @@ def _task(row: AnyRow, texts: dict[int, str], of: Project, suggestions: list[dic
         state=row.state,
         seconds_left=max(0.0, row.expires_at - now),
         training=row.part == "training",
-        prompt=[
-            Turn(role=m["role"], tree=tree(m["content"]), text=m["content"], direction=direction(m["content"]))
-            for m in row.messages
-        ],
-        answers=[
-            Answer(
-                tree=tree(text),
-                text=text,
-                direction=direction(text),
-                steps=[tree(step) for step in steps_of(text)] if of.sheet.steps else [],
-            )
-            for text in answers
-        ],
+        prompt=shown_turns(row.messages),
+        answers=shown_answers(answers, of.sheet),
         filled_in=_filled_in(row),
         suggestions=suggestions,
     )
+
+
+def shown_turns(messages: Sequence[dict[str, str]]) -> list[Turn]:
+    """A prompt as a page shows it."""
+    return [
+        Turn(role=m["role"], tree=tree(m["content"]), text=m["content"], direction=direction(m["content"]))
+        for m in messages
+    ]
+
+
+def shown_answers(texts: Sequence[str], sheet: Sheet) -> list[Answer]:
+    """Answers as a page shows them, in the order given."""
+    return [
+        Answer(
+            tree=tree(text),
+            text=text,
+            direction=direction(text),
+            steps=[tree(step) for step in steps_of(text)] if sheet.steps else [],
+        )
+        for text in texts
+    ]
+
+
+def read_texts(connection: Connection, row: AnyRow) -> tuple[list[dict[str, str]], list[str]]:
+    """The prompt's messages and the answers of an item, in stored order."""
+    messages = connection.execute(select(prompt.c.messages).where(prompt.c.id == row.prompt_id)).scalar_one()
+    texts = {one.id: one.text for one in connection.execute(_TEXTS, {"which": list(row.completions)})}
+    return messages, [texts[key] for key in row.completions]
 
 
 def _filled_in(row: AnyRow) -> dict[str, Any]:

@@ -8,16 +8,17 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 from heedful import __version__
 from heedful.data.faults import Fault
 from heedful.errors import InputError
-from heedful.feedback.consensus import Consensus, Rule, agree_on
+from heedful.feedback.consensus import TOP_MARGIN, Consensus, Rule, agree_on
 from heedful.feedback.exports.rows import ExportFormat, LeftOut, dataset_info, export_rows
 from heedful.feedback.imports import read_judgements
-from heedful.feedback.judgements import Judgement
+from heedful.feedback.judgements import DECISION, Judgement
 from heedful.feedback.votes import FIRST, SECOND, TIE, Votes, collect_votes
 from heedful.records import Prompt, prompt_id
 from heedful.run.atomic import atomic_folder, digest
@@ -59,16 +60,40 @@ def consensus_judgements(judgements: Sequence[Judgement], rule: Rule, fewest: in
     """One judgement a pair, in the order in which the pairs first came; its margin is the consensus's log odds.
 
     A soft or weighted label also keeps P(the preferred is better). Pairs with fewer votes than `fewest` have none.
+    What a reviewer decided stands for the votes.
     """
+    decided = _decided(judgements, rule)
     votes = collect_votes(judgements)
     found = agree_on(votes, rule)
     prompts = {prompt_id(judgement.prompt.messages): judgement.prompt for judgement in reversed(judgements)}
     kinds = _kinds(votes)
-    return [
-        _agreed(votes, found, item, prompts[votes.prompts[item]], kinds[item])
-        for item in range(votes.items)
-        if found.votes[item] >= fewest
-    ]
+    agreed = []
+    for item in range(votes.items):
+        pair = votes.prompts[item], frozenset((votes.texts[votes.first[item]], votes.texts[votes.second[item]]))
+        if pair in decided:
+            agreed.append(decided.pop(pair))
+        elif found.votes[item] >= fewest:
+            agreed.append(_agreed(votes, found, item, prompts[votes.prompts[item]], kinds[item]))
+    return agreed + list(decided.values())
+
+
+def _decided(judgements: Iterable[Judgement], rule: Rule) -> dict[tuple[str, frozenset[str]], Judgement]:
+    """(prompt, two answers) -> what a reviewer decided of them; the newest decision stands."""
+    found: dict[tuple[str, frozenset[str]], Judgement] = {}
+    for judgement in (one for one in judgements if one.part == DECISION):
+        ranks, texts = judgement.ranks, judgement.completions
+        for a, b in combinations(sorted(ranks), 2):
+            tie = ranks[a] == ranks[b]
+            found[prompt_id(judgement.prompt.messages), frozenset((texts[a], texts[b]))] = Judgement(
+                prompt=judgement.prompt,
+                completions=(texts[a], texts[b]),
+                value={"verdict": "tie"} if tie else {"verdict": "prefer", "preferred": int(ranks[a] > ranks[b])},
+                rater="decision",
+                rater_kind=judgement.rater_kind,
+                margins=() if tie or rule == "majority" else (TOP_MARGIN,),
+                origin={} if rule == "majority" else {"probability": 0.5 if tie else 1.0},
+            )
+    return found
 
 
 def _kinds(votes: Votes) -> list[str]:
@@ -142,7 +167,7 @@ def export(paths: Sequence[str | Path], query: Query, out: str | Path) -> Export
     if query.rule != "each":
         every = list(judgements)
         judgements = consensus_judgements(every, query.rule, query.fewest)  # type: ignore[arg-type]
-        if short := collect_votes(every).items - len(judgements):
+        if (short := collect_votes(every).items - len(judgements)) > 0:
             left_out[f"fewer than {query.fewest} votes"] += short
     with atomic_folder(out) as scratch:
         rows, prompts = _write(judgements, query, scratch, left_out)

@@ -1,0 +1,95 @@
+// Second looks: an item on which raters disagree, first as any rater sees it, then what they said, then the decision.
+import { get, post } from "./api.js";
+import { by, fill, h, tell, text } from "./dom.js";
+import { hint, listen, showHelp } from "./keys.js";
+import { LETTERS, SheetForm } from "./sheet.js";
+
+const place = by("disputes");
+const { project, name } = place.dataset;
+const ROLES = { user: "asked", assistant: "answered", system: "instruction", text: "text" };
+const TIES = { tie: "both are equally good", both_good: "both are good", both_bad: "both are bad", cant_judge: "can't be judged" };
+let form = null;
+let found = null;
+let sending = ""; // the client's number for the decision under way, the same for every retry
+let looked = 0;
+
+async function load(after = 0) {
+  try {
+    found = await get(`/projects/${project}/disputes?after=${after}`);
+    if (!found.task && found.unseen && looked < 500) { looked += 1; await load(after); return; }
+    looked = 0;
+    show();
+  } catch (error) {
+    fill(place, h("section.card.narrow", {}, h("p", {}, error.message), h("button", { type: "button", onclick: () => load(after) }, "Try again")));
+  }
+}
+
+function show() {
+  const one = found.task;
+  if (!one) { nothing(); return; }
+  sending = crypto.randomUUID();
+  form = new SheetForm(found.sheet, { ...one, filled_in: {} }, () => {});
+  const turns = one.prompt.map((turn) => h(`div.turn.${ROLES[turn.role] ? turn.role : "text"}`, {},
+    one.prompt.length > 1 || turn.role === "system" ? h("div.by", {}, ROLES[turn.role] || turn.role) : null, text(turn)));
+  form.last.prepend(h("button", { type: "button", onclick: later }, "Later", hint("skip")));
+  form.last.append(h("button.primary.send", { type: "button", onclick: send }, "Decide", hint("send")));
+  const count = `${found.waiting.toLocaleString()} to decide${found.decided ? ` · ${found.decided.toLocaleString()} decided` : ""}`;
+  fill(place, h("div.desk-bar", {}, h("a", { href: `/projects/${project}` }, name), h("span", {}, count), h("span.space"),
+    h("button.quiet", { type: "button", onclick: help }, "Keys", hint("help"))),
+    h("div.sheet", {}, h("section.prompt", { "aria-label": "What was asked" }, turns), opinions(one.said), form.body), form.panel);
+  scrollTo(0, 0);
+}
+
+/** Closed at first, so that one looks at the answers before one looks at what was said of them. */
+function opinions(said) {
+  const people = said.filter((one) => one.by === "person").length;
+  const who = [people && `${people} ${people === 1 ? "person" : "people"}`, said.length > people && `${said.length - people} ${said.length - people === 1 ? "machine" : "machines"}`].filter(Boolean).join(" and ");
+  return h("details.note.prompt.opinions", {}, h("summary", {}, `What ${who} said`),
+    h("ul", {}, said.map((one) => h("li", {}, h("b", {}, one.by === "person" ? "A person: " : "A machine: "), opinion(one.value), one.value.reason && h("span.dim", {}, ` – “${one.value.reason}”`)))));
+}
+
+function opinion(value) {
+  if (value.verdict === "prefer") {
+    const steps = found.sheet.strength > 1 ? ` (strength ${value.strength} of ${found.sheet.strength})` : "";
+    return `${LETTERS[value.preferred || 0]} is better${steps}`;
+  }
+  if (TIES[value.verdict]) return TIES[value.verdict];
+  if (value.ranks) {
+    const levels = [...new Set(value.ranks.filter((rank) => rank !== null))].sort((a, b) => a - b);
+    return levels.map((level) => value.ranks.flatMap((rank, i) => (rank === level ? [LETTERS[i]] : [])).join(" = ")).join(" > ");
+  }
+  if (value.steps) return value.steps.map((label, i) => `${i + 1} ${label || "–"}`).join(", ");
+  if (value.ratings) return value.ratings.map((one, i) => `${LETTERS[i]}: ${Object.entries(one).map(([key, rating]) => `${key.replaceAll("_", " ")} ${rating}`).join(", ")}`).join("; ");
+  return "something else";
+}
+
+function nothing() {
+  form = null;
+  const own = found.waiting ? `${found.waiting.toLocaleString()} wait, but you have judged each of them yourself: another reviewer decides those.` : "Where all raters of an item have answered and still disagree, it comes here.";
+  fill(place, h("section.card.narrow", { "data-finished": "yes" }, h("h2", {}, "Nothing for you to decide"), h("p", {}, own),
+    found.decided > 0 && h("p.dim", {}, `${found.decided.toLocaleString()} decided so far.`),
+    h("div.line", {}, h("button", { type: "button", onclick: () => load() }, "Look again"), h("a.button", { href: `/projects/${project}` }, "Dashboard"))));
+}
+
+async function send() {
+  if (!form) return;
+  const missing = form.missing();
+  if (missing) { tell(missing); return; }
+  const one = found.task;
+  try {
+    await post(`/projects/${project}/items/${one.item}/decision`, { client_uuid: sending, value: form.result() });
+    tell("Decided. The raters' own labels are kept beside it.");
+    await load(one.item);
+  } catch (error) {
+    tell(`${error.message} What you filled in is kept.`);
+  }
+}
+
+function later() { if (form) load(found.task.item); }
+const help = () => showHelp([["1 2 …", "set what is marked, from left to right"], ["↑ ↓ ← →", "move"], ["Esc", "leave a text field"]]);
+const verdict = (kind) => () => { if (form?.allows(kind)) form.verdict(kind); };
+listen({
+  send, skip: later, help, reason: () => form?.reason?.focus(),
+  tie: verdict("tie"), both_good: verdict("both_good"), both_bad: verdict("both_bad"), cant_judge: verdict("cant_judge"),
+}, (event) => form?.key(event));
+load();
