@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 # Independent implementations that tests compare ours with.
 ORACLES := choix crowd-kit krippendorff statsmodels trl==1.16.0
 
-.PHONY: demo evidence frontier test lint types format bench lock clean setup docs
+.PHONY: demo evidence frontier test soak lint types format bench bench-studio lock clean setup docs
 
 demo: $(READY) ## the whole loop on the built-in world, about ten minutes on two cores
 	$(BIN)/heedful run demo
@@ -31,6 +31,9 @@ frontier: $(READY) ## truth over KL for six ways of training and best-of-n, on a
 
 test: $(READY) lint types ## everything that must hold
 	$(BIN)/python -m pytest -n auto
+
+soak: $(READY) ## twenty raters for ten minutes, and twenty kills under fifty writers; SQLite, and PostgreSQL if installed
+	HEEDFUL_SOAK=600 HEEDFUL_KILLS=20 $(BIN)/python -m pytest -n 0 -v tests/studio/test_soak.py tests/studio/test_kill.py
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -64,6 +67,14 @@ bench: $(READY) .bench-venv/.ready .vllm-venv/.ready ## speed beside the peers; 
 	.vllm-venv/bin/pip uninstall --quiet --yes torchvision torchaudio torchcodec
 	touch $@
 
+bench-studio: $(READY) .label-studio-venv/.ready ## the studio beside Label Studio, one after the other
+	$(BIN)/python -m benchmarks.studio_versus --label-studio .label-studio-venv/bin/label-studio
+
+.label-studio-venv/.ready: Makefile
+	$(PYTHON) -m venv .label-studio-venv
+	.label-studio-venv/bin/pip install --quiet label-studio==1.23.2
+	touch $@
+
 setup: $(READY)
 
 $(READY): requirements.lock pyproject.toml
@@ -81,4 +92,4 @@ lock: ## pin what a fresh install of pyproject.toml and the tools below resolves
 	rm -rf .venv-lock
 
 clean:
-	rm -rf $(VENV) .venv-lock .bench-venv .vllm-venv build dist .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) .venv-lock .bench-venv .vllm-venv .label-studio-venv build dist .mypy_cache .ruff_cache .pytest_cache

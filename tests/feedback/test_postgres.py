@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import socket
-import subprocess
-import tempfile
 import uuid
 from collections import Counter
 from collections.abc import Iterator
@@ -19,6 +14,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import select, text
 from sqlalchemy.exc import DBAPIError
 from tests.feedback.conftest import new_item, plain, say
+from tests.postgres import MISSING, postgres_server
 
 from heedful.errors import ResourceError
 from heedful.feedback.audit import broken_at, note
@@ -31,38 +27,13 @@ from heedful.feedback.queue import lease
 from heedful.feedback.store import Store, open_store
 from heedful.feedback.tables import assignment, metadata
 
-PROGRAMS = next(iter(sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)), Path("/nowhere"))
-pytest.importorskip("psycopg", reason="PostgreSQL needs its driver: pip install 'heedful[postgres]'")
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        os.geteuid() != 0 or not (PROGRAMS / "initdb").exists() or not shutil.which("su"),
-        reason="needs root and Debian's package postgresql, to start a server of its own",
-    ),
-]
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(MISSING), reason=MISSING)]
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
-    folder = Path(tempfile.mkdtemp(prefix="heedful-pg-"))
-    shutil.chown(folder, "postgres")
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port = one.getsockname()[1]
-    data, quiet = folder / "data", {"check": True, "capture_output": True, "cwd": "/"}
-
-    def as_postgres(command: str) -> None:
-        subprocess.run(["su", "postgres", "-c", f"{PROGRAMS}/{command}"], **quiet)  # type: ignore[call-overload]
-
-    options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder}"
-    try:
-        as_postgres(f"initdb -D {data} -A trust -U heedful")
-        as_postgres(f"pg_ctl -D {data} -o '{options}' -l {folder}/log -w start")
-        as_postgres(f"createdb -h 127.0.0.1 -p {port} -U heedful labels")
-        yield f"postgresql://heedful@127.0.0.1:{port}/labels"
-    finally:
-        as_postgres(f"pg_ctl -D {data} -m immediate stop")
-        shutil.rmtree(folder)
+    with postgres_server() as url:
+        yield url
 
 
 @pytest.fixture(scope="module")

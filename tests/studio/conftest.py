@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 from tests.feedback.conftest import new_item, plain
+from tests.postgres import MISSING, postgres_server
 
 from heedful.feedback.accounts import ROLES, begin_session, create_account
 from heedful.feedback.intake import Imported, import_items
@@ -70,3 +71,15 @@ def place(tmp_path: Path) -> Iterator[Place]:
     import_items(store, project, [new_item(i) for i in range(6)], Imported())
     yield Place(settings, store, create_app(settings, store), project, accounts)
     store.close()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """An empty database of either kind; a server for PostgreSQL is started where one can be."""
+    if request.param == "sqlite":
+        yield str(tmp_path / "studio.db")
+        return
+    if MISSING:
+        pytest.skip(f"PostgreSQL {MISSING}")
+    with postgres_server() as url:
+        yield url

@@ -136,8 +136,11 @@ def rows_of(
     """
     if kind not in KINDS:
         raise InputError(f"'{kind}' can't be exported: choose one of {', '.join(KINDS)}")
-    raw, people = kind == ExportFormat.RAW, raters in ("all", "human")  # machines' own labels are asked for as they are
-    labels = read_labels(connection, of, parts=(*parts, DECISION)) if raw else standing_labels(connection, of, parts)
+    raw = kind == ExportFormat.RAW
+    if raw or raters not in ("all", "human"):  # what machines say is asked for as they said it
+        labels = read_labels(connection, of, parts=(*parts, DECISION))
+    else:
+        labels = standing_labels(connection, of, parts)
     for judgement in labels:
         if raters not in ("all", judgement.rater_kind):
             continue
