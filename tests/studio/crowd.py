@@ -26,6 +26,7 @@ from heedful.feedback.projects import add_members, create_project, read_project
 from heedful.feedback.store import Store, open_store
 
 SECONDS = float(os.environ.get("HEEDFUL_SOAK", "5"))  # `make soak` sets both
+BUSY = "no free connection in time"  # said with 503 to one of too many for a slow machine; nothing was saved
 KILLS = int(os.environ.get("HEEDFUL_KILLS", "1"))
 TWICE = "SELECT item_id FROM assignment WHERE slot IS NOT NULL GROUP BY item_id, slot HAVING count(*) > 1"
 WRONG = """SELECT id FROM item WHERE taken > target OR taken <>
@@ -92,7 +93,8 @@ def work_until(stop: Event, base: str, project: int, token: str) -> Work:
                 desk = client.post(f"/api/projects/{project}/desk")
                 if desk.status_code != 200:
                     mine.errors.append(f"{desk.status_code} {desk.text[:200]}")
-                    break
+                    time.sleep(0.2)
+                    continue
                 if not (tasks := desk.json()["tasks"]):
                     break
                 number = tasks[0]["assignment"]
