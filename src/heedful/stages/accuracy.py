@@ -12,20 +12,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from accelerate import Accelerator
 
 from heedful.config import AccuracyConfig
 from heedful.data.sources import read_completions, read_rankings
 from heedful.errors import InputError
 from heedful.evaluate.reward_report import Floats, Judged, gap_report, judged_pairs
-from heedful.models.loading import load_policy
 from heedful.records import Prompt, Ranking, Row
+from heedful.rewards.likelihood import Likelihood
 from heedful.rewards.loading import load_reward
 from heedful.run import Run, atomic_text
-from heedful.train.reference import target_logprobs
 
 KEPT = ("accuracy", "low", "high", "pairs", "prompts", "ceiling", "gold_on_labels", "gold_agreement", "length_only")
-TOKENS_PER_BATCH = 16_384
 Asked = Sequence[tuple[Prompt, str]]
 
 
@@ -65,11 +62,8 @@ def _scores(folder: str, asked: Asked) -> Floats:
 
 def _logprobs(folder: str, asked: Asked) -> Floats:
     """How likely a policy is to write every answer, in nats."""
-    accelerator = Accelerator()
-    policy, chat = load_policy(folder, device=accelerator.device)
-    examples = [chat.example(prompt.messages, text) for prompt, text in asked]
-    found = target_logprobs(policy.eval(), examples, tokens=TOKENS_PER_BATCH, accelerator=accelerator)
-    return np.array([float(of_targets.sum()) for of_targets in found])
+    likelihood = Likelihood.load(folder)
+    return np.array(likelihood([prompt for prompt, _ in asked], [text for _, text in asked], per_token=False))
 
 
 def _rows(pairs: Judged, gaps: Mapping[str, Floats]) -> Iterator[Row]:
