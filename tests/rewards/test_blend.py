@@ -14,7 +14,7 @@ from heedful.data.chat import Chat, train_tokenizer
 from heedful.errors import InputError
 from heedful.models.loading import Affine, new_policy, reward_from_policy, save_policy, save_reward_model
 from heedful.records import Message, Prompt
-from heedful.rewards.blend import BlendReward, Fitted, fit_weights, save_blend, scored_by
+from heedful.rewards.blend import BlendReward, Fitted, fit_weights, save_blend, scored_by, shaped
 from heedful.rewards.likelihood import Likelihood, LikelihoodReward
 from heedful.rewards.loading import load_reward
 from heedful.rewards.model import ModelReward
@@ -38,7 +38,7 @@ def blended(home: Path) -> dict[str, Fitted]:
     likely = BlendPart(model=str(home / "policy"), per_token=True)
     return {
         "head": Fitted(BlendPart(model=str(home / "reward")), 2.0, 0.25, 0.5),
-        "likely": Fitted(likely, -1.5, -5.0, 0.1),
+        "likely": Fitted(likely, -1.5, -5.7, 0.1),
     }
 
 
@@ -77,8 +77,12 @@ def test_a_blend_is_the_weighted_sum_with_likelihoods_bounded(home: Path) -> Non
     raw = [s.value for s in ModelReward.load(home / "reward", affine=False).score(PROMPTS, TEXTS)]
     likely = LikelihoodReward(Likelihood.load(home / "policy"), per_token=True).score(PROMPTS, TEXTS)
     expected = [
-        2.0 * (r - 0.25) / 0.5 - 1.5 * tanh((one.value + 5.0) / 0.1) for r, one in zip(raw, likely, strict=True)
+        2.0 * (r - 0.25) / 0.5 - 1.5 * tanh((one.value + 5.7) / 0.1)
+        if one.value < -5.7
+        else 2.0 * (r - 0.25) / 0.5 - 1.5 * (one.value + 5.7) / 0.1
+        for r, one in zip(raw, likely, strict=True)
     ]
+    assert min(one.value for one in likely) < -5.7 < max(one.value for one in likely)
     folder = save(home)
     scaled, plain = load_reward(folder), load_reward(folder, affine=False)
     assert isinstance(plain, BlendReward)
@@ -86,7 +90,7 @@ def test_a_blend_is_the_weighted_sum_with_likelihoods_bounded(home: Path) -> Non
     found = scaled.score(PROMPTS, TEXTS)
     assert [s.value for s in found] == pytest.approx([(value - 1.0) / 4.0 for value in expected], abs=1e-4)
     assert [s.parts["raw"] for s in found] == pytest.approx(expected, abs=1e-4)
-    assert [s.parts["head"] for s in found] == pytest.approx(raw, abs=1e-4)
+    assert [s.parts["head/raw"] for s in found] == pytest.approx(raw, abs=1e-4)
 
 
 def test_a_run_folder_can_be_moved(home: Path) -> None:
@@ -109,8 +113,15 @@ def test_a_part_that_is_gone_is_named(home: Path) -> None:
 
 def test_a_reward_model_reads_no_reference(home: Path) -> None:
     parts = blended(home)
-    parts["head"] = Fitted(BlendPart(model=str(home / "reward"), per_token=True), 1.0, 0.0, 1.0)
+    parts["head/raw"] = Fitted(BlendPart(model=str(home / "reward"), per_token=True), 1.0, 0.0, 1.0)
     (home / "wrong").mkdir()
     save_blend(home / "wrong", parts, Affine(0.0, 1.0))
     with pytest.raises(InputError, match="is a reward model, which reads neither reference nor per_token"):
         load_reward(home / "wrong")
+
+
+def test_a_log_ratio_is_bounded_on_both_sides_and_a_log_probability_below() -> None:
+    z = np.array([-3.0, 0.0, 3.0])
+    ratio, likely = BlendPart(model="a", reference="b"), BlendPart(model="a")
+    assert shaped(z, ratio) == pytest.approx([-tanh(3), 0.0, tanh(3)])
+    assert shaped(z, likely) == pytest.approx([-tanh(3), 0.0, 3.0])

@@ -1,8 +1,8 @@
 """A blend: reward models and likelihoods with fitted weights, saved as a folder that is used like a reward model's.
 
 Stacking (Wolpert 1992) with Bradley-Terry's likelihood: σ(Σ_k w_k (r_k(y) − r_k(y′))) is the chance that y wins over
-y′, so the blend's score is in log-odds whatever the parts are measured in. A likelihood enters as tanh((v −
-median)/IQR): its tails are long, and a policy that is paid for them without bound goes to live there.
+y′, so the blend's score is in log-odds whatever the parts are measured in. Likelihoods have long tails, so their lower
+half is bounded by tanh; a log-ratio's upper half too, which has no limit: a policy that is paid for it lives there.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import tanh
 from pathlib import Path
 from typing import Self
 
@@ -47,15 +46,24 @@ class Fitted:
     spread: float
 
 
-class Bounded:
-    """tanh((v − middle)/spread) of another reward's values v."""
+def shaped(z: Floats, part: BlendPart) -> Floats:
+    """What counts of scaled values: log-odds as they are, tanh of log-ratios, and of log-probabilities below 0."""
+    if is_reward_model(Path(part.model)):
+        return z
+    return np.where(z < 0, np.tanh(z), np.tanh(z) if part.reference else z)
 
-    def __init__(self, reward: Reward, middle: float, spread: float) -> None:
-        self.reward, self.middle, self.spread = reward, middle, spread
+
+class Shaped:
+    """Another reward's values v as they count in a blend."""
+
+    def __init__(self, reward: Reward, fitted: Fitted) -> None:
+        self.reward, self.fitted = reward, fitted
 
     def score(self, prompts: Sequence[Prompt], completions: Sequence[str]) -> list[Score]:
-        values = (one.value for one in self.reward.score(prompts, completions))
-        return [Score(tanh((value - self.middle) / self.spread)) for value in values]
+        scores = self.reward.score(prompts, completions)
+        values = np.array([one.value for one in scores])
+        found = shaped((values - self.fitted.middle) / self.fitted.spread, self.fitted.part)
+        return [Score(float(value), {"raw": one.value}) for value, one in zip(found, scores, strict=True)]
 
 
 def open_part(part: BlendPart, device: torch.device | str) -> Reward:
@@ -86,11 +94,6 @@ def fit_weights(differences: Floats, targets: Floats) -> Floats:
         if np.abs(step).max() < 1e-9:
             break
     return np.asarray(w / spread)
-
-
-def is_bounded(part: BlendPart) -> bool:
-    """Likelihoods are; a reward model's log-odds are not."""
-    return not is_reward_model(Path(part.model))
 
 
 def save_blend(folder: Path, parts: Mapping[str, Fitted], affine: Affine) -> None:
@@ -137,7 +140,7 @@ def scored_by(folder: str | Path) -> str:
     """The first reward model in a blend, which a critic can begin from. InputError: there is none."""
     parts, _ = read_blend(folder)
     for one in parts.values():
-        if not is_bounded(one.part):
+        if is_reward_model(Path(one.part.model)):
             return one.part.model
     raise InputError(f"{folder}: no part of this blend is a reward model: say with algorithm.critic what to begin from")
 
@@ -148,12 +151,7 @@ class BlendReward:
     def __init__(self, opened: Mapping[str, Reward], fitted: Mapping[str, Fitted], affine: Affine = RAW) -> None:
         self.affine = affine
         self.combined = CombinedReward(
-            {
-                name: Part(Bounded(opened[name], one.middle, one.spread), one.weight)
-                if is_bounded(one.part)
-                else Part(opened[name], one.weight, one.middle, one.spread)
-                for name, one in fitted.items()
-            }
+            {name: Part(Shaped(opened[name], one), one.weight) for name, one in fitted.items()}
         )
 
     @classmethod

@@ -19,7 +19,7 @@ from heedful.evaluate.reward_report import Judged, gap_report, judged_pairs, mod
 from heedful.models.loading import Affine
 from heedful.records import Ranking
 from heedful.rewards import Reward
-from heedful.rewards.blend import BlendReward, Fitted, fit_weights, is_bounded, open_part, save_blend
+from heedful.rewards.blend import BlendReward, Fitted, fit_weights, open_part, save_blend, shaped
 from heedful.run import Run, atomic_text
 from heedful.stages.reward.scale import CALIBRATION, sample_affine
 
@@ -43,8 +43,7 @@ def blend(config: BlendConfig, run: Run) -> None:
     if flat := [name for name, width in zip(opened, spread, strict=True) if width < 1e-9]:
         raise InputError(f"{config.parts[flat[0]].model}: says the same of most answers: leave part '{flat[0]}' out")
     scaled = (scores - middle) / spread
-    for k, part in enumerate(config.parts.values()):
-        scaled[:, k] = np.tanh(scaled[:, k]) if is_bounded(part) else scaled[:, k]
+    scaled = np.stack([shaped(scaled[:, k], part) for k, part in enumerate(config.parts.values())], axis=1)
     differences = scaled[pairs.first] - scaled[pairs.second]  # (P, K)
     weights = fit_weights(differences, pairs.target)
     fitted = {
