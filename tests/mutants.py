@@ -340,7 +340,9 @@ def main() -> int:
     for path in (path.resolve() for path in given.paths):
         sources = sorted(path.rglob("*.py")) if path.is_dir() else [path]
         tests = given.tests or mirrored(path)
-        trials: Trials = in_fork(partial(run_pytest, tests, partial(try_all, sources=sources)), 100 * TIME)
+        trials: Trials | None = in_fork(partial(run_pytest, tests, partial(try_all, sources=sources)), 100 * TIME)
+        if trials is None:
+            raise SystemExit(f"{', '.join(tests)}: can't be collected")
         if trials.failing:
             raise SystemExit(f"{trials.failing} fails on the sources as they are, so that it would kill anything")
         made += trials.made
