@@ -41,8 +41,12 @@ def test_every_two_judgements_count_and_ties_and_single_ones_say_nothing() -> No
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.3])
 def test_a_planted_share_is_found(share: float) -> None:
     rng = np.random.default_rng(0)
-    rankings = [r for pair in range(4000) for r in judged(pair, *(rng.random(2) >= share))]
-    assert flip_rate(rankings).rate == pytest.approx(share, abs=0.02)
+    draws = [[r for pair in range(1000) for r in judged(pair, *(rng.random(2) >= share))] for _ in range(40)]
+    found = [flip_rate(rankings) for rankings in draws]
+    rates = [each.rate for each in found]
+    spread = float(np.std(rates))
+    assert np.mean(rates) == pytest.approx(share, abs=0.02)
+    assert np.mean([each.error for each in found]) == pytest.approx(spread, rel=0.4)  # 40 draws tell it so roughly
 
 
 def test_what_was_judged_once_or_by_coins_tells_nothing() -> None:

@@ -23,6 +23,11 @@ class FlipRate:
     disagreement: float  # of two judgements of one pair
     pairs: int  # that were judged twice or more, ties left out
 
+    @property
+    def error(self) -> float:
+        """Standard error of the rate, as if every pair had two judgements: dε/dd = 1/(2 √(1 − 2d)), so large near ½."""
+        return sqrt(self.disagreement * (1 - self.disagreement) / self.pairs / (1 - 2 * self.disagreement)) / 2
+
 
 def flip_rate(rankings: Iterable[Ranking]) -> FlipRate:
     """Of all pairs of answers that were judged twice or more; each two judgements of a pair count once.

@@ -61,8 +61,8 @@ def _with_rate(loss: PairedLoss, rankings: list[Ranking], run: Run) -> PairedLos
     found = flip_rate(rankings)
     run.summary["epsilon"] = found.rate
     run.say(
-        f"{found.rate:.1%} of labels are taken to be flipped: two judgements of one pair disagree "
-        f"{found.disagreement:.1%} of the time ({found.pairs} pairs)"
+        f"{found.rate:.1%} of labels are taken to be flipped (standard error {found.error:.1%}): two judgements of one "
+        f"pair disagree {found.disagreement:.1%} of the time ({found.pairs} pairs)"
     )
     return loss.model_copy(update={"epsilon": found.rate})
 
