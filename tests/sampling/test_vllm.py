@@ -6,65 +6,69 @@ Where vLLM itself can be imported, its log-probabilities are held to the trainer
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
+sys.path.insert(0, str(Path(__file__).parent))
+from vllm_stand_in import StandIn
+
 from heedful.config.sampler import SamplerConfig
 from heedful.data.packing import Example, pack
 from heedful.errors import InputError, ResourceError
 from heedful.models.heads import Policy
-from heedful.sampling import SamplingParams, TransformersSampler, make_sampler
+from heedful.sampling import NativeSampler, SamplingParams, TransformersSampler, make_sampler
 from heedful.sampling.vllm_engine import InProcess, VLLMSampler, failing, save_untied
 
 Tiny = Callable[..., PreTrainedModel]
 PARAMS = SamplingParams(temperature=0.7, max_new_tokens=5, batch=4, eos_id=2, pad_id=0, also_ends=(3,))
 
 
-class FakeEngine:
-    """Answers each prompt with its seed's tokens and remembers what it was given."""
-
-    def __init__(self) -> None:
-        self.loaded: list[dict[str, torch.Tensor]] = []
-        self.asked: list[tuple[list[int], int, int]] = []
-
-    def load(self, folder: Path) -> None:
-        lm = AutoModelForCausalLM.from_pretrained(folder)
-        self.loaded.append({name: value.clone() for name, value in lm.state_dict().items()})
-
-    def write(
-        self, prompts: Sequence[Sequence[int]], limits: Sequence[int], params: SamplingParams, seeds: Sequence[int]
-    ) -> list[tuple[list[int], list[float]]]:
-        self.asked = [(list(p), limit, seed) for p, limit, seed in zip(prompts, limits, seeds, strict=True)]
-        return [([7, seed], [-0.5, -0.25]) for seed in seeds]
+def changed(policy: Policy, scale: float = 0.5) -> None:
+    """Other weights in the same policy."""
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for weight in policy.parameters():
+            weight.add_(scale * torch.randn_like(weight))
 
 
-def test_answers_end_by_any_end_token_or_by_length(tiny: Tiny) -> None:
-    engine = FakeEngine()
-    sampler = VLLMSampler(Policy(tiny("llama")), engine)
-    answers = sampler.sample([[5], [6, 7], [8]], PARAMS, [2, 3, 9])
-    assert [answer.finish for answer in answers] == ["eos", "eos", "length"]
-    assert answers[2].token_ids == (7, 9) and answers[2].logprobs == (-0.5, -0.25)
-    assert engine.asked == [([5], 5, 2), ([6, 7], 5, 3), ([8], 5, 9)]
+def test_answers_are_those_of_the_policy_and_end_by_any_end_token_or_by_length(tiny: Tiny) -> None:
+    policy, engine = Policy(tiny("llama")), StandIn()
+    prompts, seeds, hot = [[5], [6, 7], [8]] * 8, list(range(24)), replace(PARAMS, temperature=5.0)
+    answers = VLLMSampler(policy, engine).sample(prompts, hot, seeds)
+    ours = NativeSampler(policy).sample(prompts, hot, seeds)
+    assert [(a.token_ids, a.finish) for a in answers] == [(a.token_ids, a.finish) for a in ours]
+    assert {answer.finish for answer in answers} == {"eos", "length"}
+    assert engine.asked[-24:] == [(p, 5, seed) for p, seed in zip(prompts, seeds, strict=True)]
 
 
 def test_weights_go_over_once_and_again_after_an_update(tiny: Tiny) -> None:
-    policy, engine = Policy(tiny("llama")), FakeEngine()
+    policy, engine = Policy(tiny("llama")), StandIn()
     sampler = VLLMSampler(policy, engine)
     for _ in range(2):
         sampler.sample([[5]], PARAMS, [2])
     assert len(engine.loaded) == 1
-    with torch.no_grad():
-        for weight in policy.parameters():
-            weight.add_(1.0)
+    changed(policy)
     sampler.update(policy)
     sampler.sample([[5]], PARAMS, [2])
     for name, value in policy.lm.state_dict().items():
         assert torch.equal(engine.loaded[1][name], value), name
         assert not torch.equal(engine.loaded[0][name], value), name
+
+
+def test_an_engine_that_kept_older_weights_is_found_out(tiny: Tiny) -> None:
+    policy, engine = Policy(tiny("llama")), StandIn()
+    sampler = VLLMSampler(policy, engine)
+    sampler.sample([[5]], PARAMS, [2])
+    changed(policy)
+    sampler.update(policy)
+    engine.forgetful = True
+    with pytest.raises(ResourceError, match="vLLM does not compute this policy: .* nats apart .*same command"):
+        sampler.sample([[5]], PARAMS, [2])
 
 
 @pytest.mark.parametrize("tied", [True, False])
@@ -87,7 +91,7 @@ def test_adapters_are_refused(tiny: Tiny) -> None:
     lm = tiny("llama")
     lm.peft_config = {}
     with pytest.raises(InputError, match="leave lora out"):
-        VLLMSampler(Policy(lm), FakeEngine()).sample([[5]], PARAMS, [1])
+        VLLMSampler(Policy(lm), StandIn()).sample([[5]], PARAMS, [1])
 
 
 def test_a_missing_engine_is_a_sentence_and_exit_code_4(monkeypatch: pytest.MonkeyPatch, tiny: Tiny) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
 
 from heedful.config.sections import Section
 
@@ -10,6 +12,19 @@ from heedful.config.sections import Section
 class SamplerConfig(Section):
     """What writes the policy's answers; all engines give tokens and their log-probabilities."""
 
-    type: Literal["native", "transformers", "vllm"] = "native"
+    type: Literal["native", "transformers", "vllm", "vllm_server"] = "native"
     """`native`: heedful's own, or transformers for families that it doesn't know. `transformers`: always that, several
-    times slower. `vllm`: vLLM in this process, where it is installed beside heedful."""
+    times slower. `vllm`: vLLM in this process, where it is installed beside heedful. `vllm_server`: a vLLM server that
+    you started."""
+    url: str = Field("http://127.0.0.1:8000", pattern=r"^https?://[^\s/]+(/\S*)?$")
+    """Where the server of `vllm_server` listens."""
+    folder: str = ""
+    """Where new weights are left for that server, a folder that both see; empty: this machine's temporary one."""
+
+    @model_validator(mode="after")
+    def _reads_what_is_set(self) -> Self:
+        default = type(self).model_fields
+        idle = [name for name in ("url", "folder") if getattr(self, name) != default[name].default]
+        if idle and self.type != "vllm_server":
+            raise ValueError(f"{idle[0]} is read by type = 'vllm_server' alone: set that type, or leave {idle[0]} out")
+        return self

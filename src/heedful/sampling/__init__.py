@@ -9,6 +9,7 @@ from heedful.sampling.native import NativeSampler
 from heedful.sampling.protocol import Sampled, Sampler, SamplingParams
 from heedful.sampling.transformers_sampler import TransformersSampler
 from heedful.sampling.vllm_engine import InProcess, VLLMSampler
+from heedful.sampling.vllm_server import Server
 from heedful.sampling.weights import can_read
 
 __all__ = ["NativeSampler", "Sampled", "Sampler", "SamplingParams", "TransformersSampler", "make_sampler"]
@@ -21,6 +22,8 @@ def make_sampler(policy: Policy, engine: SamplerConfig = DEFAULT, rows: int = 25
     match engine.type:
         case "vllm":
             return VLLMSampler(policy, InProcess(rows))
+        case "vllm_server":
+            return VLLMSampler(policy, Server(engine.url, rows), engine.folder)
         case "transformers":
             return TransformersSampler(policy)
     if can_read(policy.lm):

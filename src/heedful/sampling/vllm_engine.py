@@ -1,4 +1,4 @@
-"""vLLM behind the Sampler protocol, in this process; new weights go through a folder.
+"""vLLM behind the Sampler protocol, and the engine in this process; new weights go through a folder.
 
 Each answer has its own seed. vLLM's arithmetic depends on what is computed together, so that an answer may differ from
 run to run in late digits, and then in its tokens; what training calls old log-probabilities is the trainer's own.
@@ -10,19 +10,24 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
+import torch
 from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel
 
+from heedful.data.packing import Example, pack
 from heedful.errors import HeedfulError, InputError, ResourceError
 from heedful.models.folders import quiet
 from heedful.models.heads import Policy, context_of
 from heedful.sampling.answers import Room
 from heedful.sampling.protocol import Sampled, SamplingParams
 
+PROBE_TOKENS = 8  # on which engine and policy are compared after each hand-over
+PROBE_GAP = 0.1  # nats; what bfloat16 may make of it, and far less than other weights do
 AGAIN = "what was trained is saved up to the last checkpoint: mend it and run the same command again"
 
 
@@ -41,10 +46,13 @@ class Engine(Protocol):
 
 
 class VLLMSampler:
-    """For any model that vLLM serves. InputError: a prompt leaves no room; adapters. ResourceError: vLLM failed."""
+    """For any model that vLLM serves. `folder`: where its new weights are left; empty: this machine's temporary one.
 
-    def __init__(self, policy: Policy, engine: Engine) -> None:
-        self._policy, self._engine = policy, engine
+    InputError: a prompt leaves no room for an answer; the policy has adapters. ResourceError: vLLM failed.
+    """
+
+    def __init__(self, policy: Policy, engine: Engine, folder: str = "") -> None:
+        self._policy, self._engine, self._folder = policy, engine, folder
         self._room = Room(context_of(policy.lm))
         self._stale = True
 
@@ -56,22 +64,49 @@ class VLLMSampler:
         limits = self._room.limits(prompts, params.max_new_tokens)
         if len(seeds) != len(prompts):
             raise ValueError(f"{len(prompts)} prompts need as many seeds, not {len(seeds)}")
-        if self._stale:
-            self._hand_over()
+        if self._stale and prompts:
+            self._hand_over(prompts[0], params)
         ends = {params.eos_id, *params.also_ends}
         return [
             Sampled(tuple(tokens), tuple(logprobs), "eos" if tokens[-1] in ends else "length")
             for tokens, logprobs in self._engine.write(prompts, limits, params, seeds)
         ]
 
-    def _hand_over(self) -> None:
-        """The policy's weights, through the folder."""
+    def _hand_over(self, prompt: Sequence[int], params: SamplingParams) -> None:
+        """The policy's weights, through the folder; then the engine must say of a few tokens what the policy says."""
         if hasattr(self._policy.lm, "peft_config"):
-            raise InputError("sampler.type = 'vllm' takes whole models: leave lora out, or set sampler.type = 'native'")
-        with TemporaryDirectory(prefix="heedful-vllm-") as folder:
-            save_untied(self._policy.lm, Path(folder))
-            self._engine.load(Path(folder))
+            raise InputError(
+                "sampler.type takes whole models where it is vLLM's: leave lora out, or set it to 'native'"
+            )
+        with _folder_in(self._folder) as folder:
+            save_untied(self._policy.lm, folder)
+            self._engine.load(folder)
+        gap = self._gap(prompt, replace(params, temperature=0.0, max_new_tokens=PROBE_TOKENS))
+        if not gap <= PROBE_GAP:
+            raise ResourceError(
+                f"vLLM does not compute this policy: log-probabilities of the same tokens are {gap:.2g} nats apart "
+                f"just after it took the weights; start it from the folder of the model that is trained here; {AGAIN}"
+            )
         self._stale = False
+
+    def _gap(self, prompt: Sequence[int], params: SamplingParams) -> float:
+        """Largest difference over the most likely answer's first tokens."""
+        limits = self._room.limits([prompt], params.max_new_tokens)
+        ((tokens, logprobs),) = self._engine.write([prompt], limits, params, [0])
+        batch = pack([Example((*prompt, *tokens), len(prompt))]).to(self._policy.lm.device)
+        with torch.no_grad():
+            ours = self._policy(batch).cpu()
+        return float((ours - torch.tensor(logprobs)).abs().max())
+
+
+@contextmanager
+def _folder_in(parent: str) -> Iterator[Path]:
+    """A folder of its own, gone afterwards. ResourceError: there is no place for it."""
+    try:
+        with TemporaryDirectory(prefix="heedful-vllm-", dir=parent or None, ignore_cleanup_errors=True) as folder:
+            yield Path(folder).resolve()
+    except OSError as error:
+        raise ResourceError(f"the policy's weights can't be written for vLLM ({error}): see sampler.folder") from error
 
 
 class InProcess:
@@ -111,7 +146,10 @@ class InProcess:
         self, prompts: Sequence[Sequence[int]], limits: Sequence[int], params: SamplingParams, seeds: Sequence[int]
     ) -> list[tuple[list[int], list[float]]]:
         asked = [{"prompt_token_ids": list(prompt)} for prompt in prompts]
-        how = [self._params(limit, params, seed) for limit, seed in zip(limits, seeds, strict=True)]
+        how = [
+            self._vllm.SamplingParams(**request(limit, params, seed), detokenize=False)
+            for limit, seed in zip(limits, seeds, strict=True)
+        ]
         with failing("sample"):
             outputs = self._llm.generate(asked, how, use_tqdm=False)
         answers = [output.outputs[0] for output in outputs]
@@ -120,17 +158,22 @@ class InProcess:
             for a in answers
         ]
 
-    def _params(self, limit: int, params: SamplingParams, seed: int) -> Any:
-        return self._vllm.SamplingParams(
-            max_tokens=limit,
-            logprobs=0,
-            detokenize=False,
-            temperature=params.temperature,  # from the whole distribution: nothing is cut off or penalised
-            top_p=1.0,
-            top_k=-1,
-            stop_token_ids=[params.eos_id, *params.also_ends],
-            seed=seed & (2**63 - 1),  # vLLM's seeds have 63 bits
-        )
+
+def request(limit: int, params: SamplingParams, seed: int) -> dict[str, Any]:
+    """How one answer is to be drawn, in vLLM's words: from the whole distribution, nothing cut off or penalised."""
+    return {
+        "max_tokens": limit,
+        "logprobs": 0,  # of the drawn token alone
+        "temperature": params.temperature,
+        "top_p": 1.0,
+        "top_k": -1,
+        "min_p": 0.0,
+        "repetition_penalty": 1.0,
+        "presence_penalty": 0.0,
+        "frequency_penalty": 0.0,
+        "stop_token_ids": [params.eos_id, *params.also_ends],
+        "seed": seed & (2**63 - 1),  # vLLM's seeds have 63 bits
+    }
 
 
 def save_untied(lm: PreTrainedModel, folder: Path) -> None:
