@@ -122,13 +122,15 @@ def dpo_config(house: Path, **sections: object) -> DPOConfig:
 def untimed(run: Run) -> list[dict[str, float]]:
     """The metrics that two equal runs share."""
     rows = read_metrics(run.path / "metrics.jsonl")
-    return [{name: value for name, value in row.items() if not name.startswith("time/")} for row in rows]
+    return [{name: value for name, value in row.items() if not name.startswith(("time/", "memory/"))} for row in rows]
 
 
-def steered(house: Path) -> PPOConfig:
+def steered(house: Path, *, overlap: bool = True) -> PPOConfig:
     """With everything on that has a state of its own."""
+    practice = {"iterations": 3, "prompts": 8, "epochs": 2, "minibatches": 2, "critic_warmup": 0}
     return ppo_config(
         house,
+        algorithm=practice | {"overlap": overlap, "importance_cap": 2.0},
         kl={"type": "adaptive", "target": 0.01, "horizon": 20},
         ptx={"data": str(house / "text.jsonl"), "coefficient": 0.5, "tokens": 64},
     )
@@ -167,7 +169,7 @@ def die_at(moment: int) -> None:
 
     for owner, name in ((os, "replace"), (shutil, "rmtree"), (Optimizer, "step"), (LastGood, "keep"), (Path, "open")):
         watch(owner, name)
-    for name in ("answer", "measure", "log_samples"):
+    for name in ("ask", "scored", "measure", "log_samples"):
         watch(on_policy, name)
 
 

@@ -41,7 +41,7 @@ def test_leaves_a_policy_and_its_story(house: Path, tmp_path: Path, monkeypatch:
     wanted = {"reward/mean", "reward/std", "reward/total", "reward/raw", "kl/reference", "kl/k1", "kl/k3"}
     wanted |= {"kl/coefficient", "policy/entropy", "ratio/mean", "ratio/variance", "ratio/clipped", "ratio/kl"}
     wanted |= {"value/explained_variance", "loss/policy", "loss/value", "answers/eos", "answers/length", "sampler/gap"}
-    wanted |= {"time/sample", "time/reward", "time/forward", "time/update"}
+    wanted |= {"time/sample", "time/reward", "time/forward", "time/update", "memory/peak_mb"}
     assert all(wanted <= row.keys() for row in rows)
     assert rows[0]["kl/reference"] == pytest.approx(0, abs=1e-6)
     assert rows[0]["reward/mean"] == pytest.approx((rows[0]["reward/raw"] - 0.2) / 0.5, abs=1e-5)

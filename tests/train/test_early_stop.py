@@ -171,5 +171,7 @@ def test_bad_settings_are_one_sentence(tmp_path: Path) -> None:
         overfit(tmp_path / "3", heldout=False)
     with pytest.raises(ValidationError, match="differs from run to run"):
         EarlyStop(metric="time/step")
+    with pytest.raises(ValidationError, match="differs from run to run"):
+        EarlyStop(metric="memory/peak_mb")
     with pytest.raises(ValidationError, match="no metric is named"):
         EarlyStop(patience=5)

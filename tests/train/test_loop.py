@@ -79,7 +79,7 @@ def weights(path: Path) -> dict[str, bytes]:
 
 def metrics(path: Path) -> list[dict[str, Any]]:
     rows = read_metrics(path / "metrics.jsonl")
-    return [{key: value for key, value in row.items() if not key.startswith("time/")} for row in rows]
+    return [{key: value for key, value in row.items() if not key.startswith(("time/", "memory/"))} for row in rows]
 
 
 def test_it_learns_and_says_so(tmp_path: Path) -> None:

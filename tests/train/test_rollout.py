@@ -34,7 +34,7 @@ from heedful.train.kl_control import next_coefficient
 from heedful.train.minibatches import Experience, micro_batches
 from heedful.train.on_policy import OnPolicySource
 from heedful.train.ppo_method import PPOMethod
-from heedful.train.rollout import Asked, Clock, Collected, Players, answer
+from heedful.train.rollout import Asked, Clock, Collected, Players, ask, scored
 from heedful.train.rollout_log import sequence_kl
 from heedful.train.text_mix import TextMix
 
@@ -518,7 +518,8 @@ def test_answers_keep_prompts_and_answers_together(run: Run) -> None:
     who = players()
     asked = [Asked(Prompt(id=str(i), messages=()), tuple(range(2, 2 + 1 + i))) for i in range(6)]
     params = SamplingParams(temperature=1.0, max_new_tokens=8, batch=4, eos_id=EOS, pad_id=0)
-    found = answer(who, asked, list(range(6)), list(range(6)), params, config().rewards, Clock())
+    sampled = ask(who, asked, list(range(6)), params, Clock())
+    found = scored(who, asked, list(range(6)), sampled, params, config().rewards, Clock())
     assert found.groups == [int(one.prompt.id) for one in found.asked]
     for one, sample, text, score in zip(found.asked, found.samples, found.texts, found.scores, strict=True):
         index = int(one.prompt.id)

@@ -18,6 +18,19 @@ ImportanceCap = Annotated[
         "computes a little differently (bfloat16, another engine): at least 1, 2 is common; 0: off.",
     ),
 ]
+Overlap = Annotated[
+    bool,
+    Field(
+        description="Sample the next rollout in the background while this one is learned from: its answers come from "
+        "weights one rollout older, which `importance_cap` must correct. For engines that compute elsewhere."
+    ),
+]
+
+
+def refuse_uncorrected(overlap: bool, cap: float) -> None:
+    """Answers of older weights with nothing that says so to the loss."""
+    if overlap and not cap:
+        raise ValueError("overlap learns from answers of older weights: set importance_cap (2 is common), or leave it")
 
 
 def refuse_shrinking(cap: float) -> float:
@@ -55,6 +68,7 @@ class PPOAlgorithm(Section):
     critic_warmup: int = Field(3, ge=0)
     """Iterations in which only the critic learns."""
     importance_cap: ImportanceCap = 0.0
+    overlap: Overlap = False
 
     _cap = field_validator("importance_cap")(refuse_shrinking)
 
@@ -110,6 +124,7 @@ class PPOConfig(Section):
         if any(part.within_prompt for part in self.rewards.parts.values()):
             raise ValueError("PPO samples one answer a prompt, so a reward can't be standardised within_prompt")
         check_leash(self.kl, self.lora, self.algorithm.prompts)
+        refuse_uncorrected(self.algorithm.overlap, self.algorithm.importance_cap)
         return self
 
 

@@ -6,7 +6,15 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from heedful.config.on_policy import PTX, ImportanceCap, check_leash, refuse_idle, refuse_shrinking
+from heedful.config.on_policy import (
+    PTX,
+    ImportanceCap,
+    Overlap,
+    check_leash,
+    refuse_idle,
+    refuse_shrinking,
+    refuse_uncorrected,
+)
 from heedful.config.rewards import Rewards
 from heedful.config.sampler import SamplerConfig
 from heedful.config.sections import Generation, InputPath, KLControl, Lora, Name, Optim, Section, Training
@@ -41,6 +49,7 @@ class Practice(Section):
     """Passes over a rollout."""
     minibatches: int = Field(8, ge=1)
     """Optimizer steps in a pass."""
+    overlap: Overlap = False
 
 
 class RLOO(Section):
@@ -250,6 +259,9 @@ class RLConfig(Section):
             raise ValueError(
                 f"{kind} learns from pairs, whoever wrote them: importance_cap has no meaning, leave it out"
             )
+        if isinstance(self.algorithm, OnlineDPO | XPO) and self.practice.overlap:
+            raise ValueError(f"{kind} has no weight that could correct for older answers: leave overlap out")
+        refuse_uncorrected(self.practice.overlap, self.importance_cap)
         if isinstance(self.algorithm, OnlineDPO | XPO) and not self.kl.coefficient:
             raise ValueError(f"{kind}: β is kl.coefficient, and must be above 0")
         return self

@@ -101,8 +101,10 @@ class EarlyStop(Section):
 
     @model_validator(mode="after")
     def _is_a_result(self) -> Self:
-        if self.metric.startswith("time/"):
-            raise ValueError(f"metric {self.metric} differs from run to run: choose one that does not measure time")
+        if self.metric.startswith(("time/", "memory/")):
+            raise ValueError(
+                f"metric {self.metric} differs from run to run: choose one that does not measure the machine"
+            )
         if not self.metric and self != EarlyStop.model_construct():
             raise ValueError("no metric is named, so nothing ends early: set metric, such as heldout/loss")
         return self

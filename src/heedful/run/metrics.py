@@ -12,7 +12,7 @@ from heedful.run.atomic import atomic_text
 
 
 class MetricsLog:
-    """Appends lines; `time/*` values are the only ones that may differ between two equal runs."""
+    """Appends lines; `time/*` and `memory/*` values are the only ones that may differ between two equal runs."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

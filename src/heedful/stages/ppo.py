@@ -54,4 +54,5 @@ def practice_of(config: PPOConfig) -> Practice:
         completions=1,
         epochs=algorithm.epochs,
         minibatches=algorithm.minibatches,
+        overlap=algorithm.overlap,
     )

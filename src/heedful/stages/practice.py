@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import resource
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from heedful.errors import InputError
 from heedful.models.heads import Policy, context_of
 from heedful.models.loading import load_policy, save_policy
 from heedful.models.lora import Underlying, add_lora
+from heedful.ops.memory import peak_memory_mb
 from heedful.records import Messages
 from heedful.rewards import Reward
 from heedful.rewards.build import build_reward
@@ -121,7 +120,7 @@ def train(source: OnPolicySource, model: nn.Module, objective: Objective, optim:
         "kl": source.last_good.kl,
         "kept_iteration": kept,
         "kl_coefficient": source.coefficient,
-        "peak_memory_mb": _peak_memory_mb(),
+        "peak_memory_mb": peak_memory_mb(),
     }
 
 
@@ -149,11 +148,3 @@ def _say_units(config: Config, reward: Reward, run: Run) -> None:
         f"β {beta:g} a nat in units of the reward as paid = {beta * std:.3g} in the reward model's log-odds "
         f"(one standard deviation of SFT samples is {std:.3g} log-odds)"
     )
-
-
-def _peak_memory_mb() -> float:
-    """The most memory that this process has held: of the accelerator where there is one."""
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated() / 2**20
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # kilobytes, on macOS bytes
-    return peak / (2**20 if sys.platform == "darwin" else 2**10)

@@ -61,7 +61,7 @@ class Watch:
             return
         if name not in row:
             if whole and self.seen.step < 0:
-                known = ", ".join(sorted(key for key in row if not key.startswith("time/")))
+                known = ", ".join(sorted(key for key in row if not key.startswith(("time/", "memory/"))))
                 raise InputError(f"training.early_stop.metric: no '{name}' is logged here; there are {known}")
             return
         value = row[name] if self.config.better == "lower" else -row[name]

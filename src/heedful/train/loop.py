@@ -1,8 +1,8 @@
 """The one loop. It knows no algorithm: a source says what each optimizer step is made of, an objective what it costs.
 
-A run that is killed at any moment and started again ends with the weights and metrics (but for `time/*`) of one that
-was never killed, on one machine, version and thread count: data order comes from seeds, the learning rate from the
-step, and all else from checkpoints.
+A run that is killed at any moment and started again ends with the weights and metrics (but for `time/*` and `memory/*`)
+of one that was never killed, on one machine, version and thread count: data order comes from seeds, the learning rate
+from the step, and all else from checkpoints.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from heedful.batches import Batch, LossOutput, tokens_in
 from heedful.config import Optim, Training
 from heedful.errors import DivergedError, InputError, ResourceError
+from heedful.ops.memory import peak_memory_mb
 from heedful.run import Progress, Run, read_metrics
 from heedful.train.average import Average
 from heedful.train.checkpoint import Checkpoints
@@ -59,9 +60,9 @@ class BatchSource(Protocol):
         """The steps from `start` on: those that an unbroken walk would give. It may end before `total_steps`."""
         ...
 
-    def state_dict(self) -> dict[str, float | int]: ...
+    def state_dict(self) -> dict[str, Any]: ...
 
-    def load_state_dict(self, state: dict[str, float | int]) -> None: ...
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -320,7 +321,7 @@ class _Trainer:
 
     def log(self, done: int, step: Step, seconds: float) -> str:
         """Write a line; returns what the progress bar says."""
-        row = self.tally.row() | dict(step.metrics) | {"time/step": seconds}
+        row = self.tally.row() | dict(step.metrics) | {"time/step": seconds, "memory/peak_mb": peak_memory_mb()}
         row |= {metric_name(prefix, "lr"): value for prefix, value in self.optimizer.rates.items()}
         row |= self.due_heldout(done)
         if self.watch.config.metric not in self.found:

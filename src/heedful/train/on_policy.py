@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from math import isfinite
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -25,14 +25,25 @@ from heedful.errors import DivergedError, InputError, ResumeError
 from heedful.ops.advantages import differs
 from heedful.ops.reductions import global_mean
 from heedful.run import Run
-from heedful.sampling import SamplingParams
+from heedful.sampling import Sampled, SamplingParams
 from heedful.train import laws
+from heedful.train.ahead import Ahead
 from heedful.train.kl_control import follow, next_coefficient
 from heedful.train.last_good import LastGood
 from heedful.train.loop import Step
 from heedful.train.minibatches import Experience, cut, flat, micro_batches, tokens_of
 from heedful.train.processes import reducer, whole
-from heedful.train.rollout import Answers, Asked, Clock, Collected, Players, answer, in_order_of_length, measure
+from heedful.train.rollout import (
+    Answers,
+    Asked,
+    Clock,
+    Collected,
+    Players,
+    ask,
+    in_order_of_length,
+    measure,
+    scored,
+)
 from heedful.train.rollout_log import log_samples, sequence_kl
 from heedful.train.text_mix import TextMix
 
@@ -71,6 +82,7 @@ class OnPolicySource:
         self.starts_at_reference = starts_at_reference
         self.coefficient = config.kl.coefficient
         self.last_good = LastGood(run)
+        self.ahead = Ahead(players.sampler, players.policy)
         self.stopped = ""  # why training ended before its last iteration
         self._unchecked = True
         units = practice.prompts // accelerator.num_processes * (1 if method.together else practice.completions)
@@ -79,16 +91,19 @@ class OnPolicySource:
                 f"prompts = {practice.prompts} does not fill minibatches = {practice.minibatches} on each of "
                 f"{accelerator.num_processes} processes: raise prompts or lower minibatches"
             )
+        if practice.overlap and config.training.sharding != "none":
+            raise InputError("overlap keeps a whole copy of the policy, which sharding spares: leave one of them out")
         self.steps_per_iteration = practice.epochs * practice.minibatches
         self.total_steps = practice.iterations * self.steps_per_iteration
 
-    def state_dict(self) -> dict[str, float | int]:
+    def state_dict(self) -> dict[str, Any]:
         """What the next iteration begins with. Right at an iteration's last step only."""
-        return {"coefficient": self.coefficient} | self.last_good.state_dict()
+        return {"coefficient": self.coefficient} | self.last_good.state_dict() | self.ahead.state_dict()
 
-    def load_state_dict(self, state: dict[str, float | int]) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         self.coefficient = float(state["coefficient"])
         self.last_good.load_state_dict(state)
+        self.ahead.load_state_dict(state, self.accelerator.process_index)
 
     def steps(self, start: int) -> Iterator[Step]:
         """Steps from an iteration's first one on; ends early when the KL leaves its budget."""
@@ -105,20 +120,27 @@ class OnPolicySource:
                 experience, metrics = self.method.experience(iteration, collected, self.coefficient)
                 if self._unchecked:
                     self._check_ratio(experience, [int(i) for i in self._minibatches(iteration, 0, experience)[0]])
+                if self.practice.overlap and iteration + 1 < self.practice.iterations:
+                    asked, _, seeds = self._questions(iteration + 1, 0)
+                    self.ahead.begin(iteration + 1, [one.ids for one in asked], self._params, seeds)
             yield from self._updates(iteration, experience, metrics, collected.clock)
 
     def collect(self, iteration: int) -> Collected:
         """This process's share of an iteration's rollout, with the policy as it is now."""
         clock = Clock()
+        with clock.phase("sample"):
+            early = self.ahead.take(iteration)
+        if early:
+            clock.seconds["ahead"] = self.ahead.seconds
         collected = measure(
             self.players,
-            self._answers(iteration, clock),
+            self._answers(iteration, early, clock),
             clock,
             temperature=self.config.generation.temperature,
             tokens=self.config.training.tokens_per_batch,
             accelerator=self.accelerator,
         )
-        if self._unchecked:
+        if self._unchecked and not early:  # those come from older weights
             laws.sampler_agrees(collected.sampler_gap, self.config.training.precision)
         if iteration == 0 and self.starts_at_reference:
             log_ratio = collected.rollout.policy_logprobs - collected.rollout.reference_logprobs
@@ -127,16 +149,17 @@ class OnPolicySource:
             log_samples(self.run, iteration, iteration * self.steps_per_iteration, collected)
         return collected
 
-    def _answers(self, iteration: int, clock: Clock) -> Answers:
+    def _answers(self, iteration: int, early: Sequence[Sampled], clock: Clock) -> Answers:
         """All answers of this process's prompts; those to prompts whose answers were all paid alike are sampled anew
-        with other prompts while there are rounds left, and kept where nothing better came (DAPO's dynamic sampling)."""
-        answers = self._round(iteration, 0, clock)
+        with other prompts while there are rounds left, and kept where nothing better came (DAPO's dynamic sampling).
+        `early`: what was sampled ahead for the first round, if anything."""
+        answers = self._round(iteration, 0, early, clock)
         if self.method.rounds == 1:
             return answers
         each, missing = self.practice.completions, len(answers.asked) // self.practice.completions
         kept, alike = answers.at([]), answers.at([])
         for turn in range(self.method.rounds):
-            answers = self._round(iteration, turn, clock) if turn else answers
+            answers = self._round(iteration, turn, (), clock) if turn else answers
             differ = differs(answers.paid, torch.tensor(answers.groups))
             found = _first_groups(answers, differ, missing)
             kept, alike = kept + found, alike + _first_groups(answers, ~differ, missing)
@@ -146,8 +169,15 @@ class OnPolicySource:
         kept += _first_groups(alike, torch.ones(len(alike.asked), dtype=torch.bool), missing)
         return kept.at(in_order_of_length(kept.asked, kept.samples))
 
-    def _round(self, iteration: int, turn: int, clock: Clock) -> Answers:
-        """The answers to this process's prompts of an iteration; of other prompts in a later turn."""
+    def _round(self, iteration: int, turn: int, early: Sequence[Sampled], clock: Clock) -> Answers:
+        """Scored answers to the questions of a turn, sampled now where they were not sampled early."""
+        asked, groups, seeds = self._questions(iteration, turn)
+        sampled = early or ask(self.players, asked, seeds, self._params, clock)
+        return scored(self.players, asked, groups, sampled, self._params, self.config.rewards, clock)
+
+    def _questions(self, iteration: int, turn: int) -> tuple[list[Asked], list[int], list[int]]:
+        """This process's prompts of an iteration, once for each answer, with their groups and the answers' seeds; of
+        other prompts in a later turn."""
         rank, processes, each = (
             self.accelerator.process_index,
             self.accelerator.num_processes,
@@ -157,15 +187,15 @@ class OnPolicySource:
         places = range(rank, len(drawn), processes)
         first = turn * self.practice.prompts  # groups have numbers of their own in every turn
         purpose = "rollout" if turn == 0 else f"rollout-{turn}"
-        return answer(
-            self.players,
+        return (
             [self.asked[drawn[place]] for place in places for _ in range(each)],
             [first + place for place in places for _ in range(each)],
             [self.run.seed_for(purpose, iteration, place * each + draw) for place in places for draw in range(each)],
-            SamplingParams.of(self.config.generation, self.players.chat),
-            self.config.rewards,
-            clock,
         )
+
+    @property
+    def _params(self) -> SamplingParams:
+        return SamplingParams.of(self.config.generation, self.players.chat)
 
     def within_budget(self, iteration: int, collected: Collected) -> bool:
         """Whether the policy that wrote these answers is near enough to the reference; then its weights are kept."""

@@ -16,7 +16,7 @@ from heedful.models.lora import adapters_off
 from heedful.run import Run
 from heedful.sampling import Sampled, Sampler, SamplingParams, make_sampler
 from heedful.train.kl_control import follow
-from heedful.train.rollout import Answers, Asked, Collected, Players, answer, measure
+from heedful.train.rollout import Answers, Asked, Collected, Players, ask, measure, scored
 
 
 class FixedSampler:
@@ -78,7 +78,9 @@ class Opponent:
             seeds.append(self.run.seed_for("opponent", iteration, group * most + turns[group]))
             turns[group] += 1
         params = SamplingParams.of(self.config.generation, self.players.chat)
-        return answer(self.players, asked, groups, seeds, params, self.config.rewards, collected.clock)
+        clock = collected.clock
+        sampled = ask(self.players, asked, seeds, params, clock)
+        return scored(self.players, asked, groups, sampled, params, self.config.rewards, clock)
 
     def collected(self, iteration: int, collected: Collected) -> Collected:
         """The same, read by policy and reference."""

@@ -156,19 +156,25 @@ def in_order_of_length(asked: Sequence[Asked], samples: Sequence[Sampled]) -> li
     return sorted(range(len(asked)), key=lambda i: len(asked[i].ids) + len(samples[i].token_ids))
 
 
-def answer(
+def ask(
+    players: Players, asked: Sequence[Asked], seeds: Sequence[int], params: SamplingParams, clock: Clock
+) -> list[Sampled]:
+    """Let the policy, as it is now, answer each of `asked` once."""
+    with clock.phase("sample"):
+        players.sampler.update(players.policy)
+        return players.sampler.sample([one.ids for one in asked], params, seeds)
+
+
+def scored(
     players: Players,
     asked: Sequence[Asked],
     groups: Sequence[int],
-    seeds: Sequence[int],
+    sampled: Sequence[Sampled],
     params: SamplingParams,
     rewards: Rewards,
     clock: Clock,
 ) -> Answers:
-    """Let the policy answer each of `asked` once, and score what it says; in order of length."""
-    with clock.phase("sample"):
-        players.sampler.update(players.policy)
-        sampled = players.sampler.sample([one.ids for one in asked], params, seeds)
+    """What the answers say and what they are paid; in order of length."""
     order = in_order_of_length(asked, sampled)
     ordered, samples = [asked[i] for i in order], [sampled[i] for i in order]
     texts = [players.chat.decode(sample.token_ids) for sample in samples]
