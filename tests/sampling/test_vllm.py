@@ -71,6 +71,13 @@ def test_an_engine_that_kept_older_weights_is_found_out(tiny: Tiny) -> None:
         sampler.sample([[5]], PARAMS, [2])
 
 
+def test_log_probabilities_from_before_the_temperature_are_found_out(tiny: Tiny) -> None:
+    engine = StandIn()
+    engine.raw = True
+    with pytest.raises(ResourceError, match="--logprobs-mode processed_logprobs"):
+        VLLMSampler(Policy(tiny("llama")), engine).sample([[5]], PARAMS, [2])
+
+
 @pytest.mark.parametrize("tied", [True, False])
 def test_the_head_stands_by_itself_in_what_vllm_is_given(tied: bool, tiny: Tiny, tmp_path: Path) -> None:
     lm = tiny("llama")

@@ -26,6 +26,7 @@ class StandIn:
         self.loaded: list[dict[str, torch.Tensor]] = []
         self.asked: list[tuple[list[int], int, int]] = []
         self.forgetful = False  # takes weights in words only, as a head that is not reloaded
+        self.raw = False  # tells log-probabilities as they were before the temperature
 
     def load(self, folder: Path) -> None:
         lm = AutoModelForCausalLM.from_pretrained(folder).eval()
@@ -37,6 +38,7 @@ class StandIn:
         self, prompts: Sequence[Sequence[int]], limits: Sequence[int], params: SamplingParams, seeds: Sequence[int]
     ) -> list[tuple[list[int], list[float]]]:
         self.asked += [(list(p), limit, seed) for p, limit, seed in zip(prompts, limits, seeds, strict=True)]
+        params = replace(params, temperature=1.0) if self.raw else params
         answers = [
             self.sampler.sample([prompt], replace(params, max_new_tokens=limit), [seed])[0]
             for prompt, limit, seed in zip(prompts, limits, seeds, strict=True)
@@ -88,11 +90,13 @@ class _Handler(BaseHTTPRequestHandler):
             return self.reply({"results": [None]})
         if self.path == "/v1/completions":
             assert body["model"] == "served" and body["return_token_ids"] and body["ignore_eos"]
-            if self.server.answers_left == 0:
+            with self.server.lock:
+                dies = self.server.answers_left == 0
+                self.server.answers_left -= not dies
+            if dies:
                 self.connection.shutdown(SHUT_RDWR)
                 self.close_connection = True
                 return None
-            self.server.answers_left -= 1
             return self.reply(self.server.complete(body))
         return self.reply({"detail": "Not Found"}, 404)
 

@@ -11,10 +11,11 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path += [str(Path(__file__).parent), str(Path(__file__).parents[1] / "sampling")]
 from rl_house import build, ppo_config, steered, untimed, write
+from vllm_stand_in import stub_server
 
-from heedful.errors import InputError, Stopped
+from heedful.errors import InputError, ResourceError, Stopped
 from heedful.records import Message, Prompt
 from heedful.run import Run, read_metrics
 from heedful.stages.ppo import ppo
@@ -69,6 +70,22 @@ def test_a_stopped_run_ends_like_an_unbroken_one(house: Path, tmp_path: Path) ->
     assert untimed(again) == untimed(whole)
     assert (again.path / "samples.jsonl").read_bytes() == (whole.path / "samples.jsonl").read_bytes()
     assert (again.model / "model.safetensors").read_bytes() == (whole.model / "model.safetensors").read_bytes()
+
+
+def test_a_server_may_sample_and_when_it_dies_the_same_command_goes_on(house: Path, tmp_path: Path) -> None:
+    path = tmp_path / "ppo"
+    with stub_server() as server:
+        server.answers_left = 1 + 8 + 4  # the first rollout with the look before it, and a part of the second
+        with pytest.raises(ResourceError, match="run the same command again") as caught:
+            ppo(ppo_config(house, sampler={"type": "vllm_server", "url": server.url}), Run(path, "ppo", seed=1))
+        assert caught.value.exit_code == 4
+    with stub_server() as server:
+        run = Run(path, "ppo", seed=1)
+        ppo(ppo_config(house, sampler={"type": "vllm_server", "url": server.url}), run)
+        assert len(server.engine.loaded) == 3  # for the two rollouts that were missing, and the one at the end
+    rows = iterations(run)
+    assert [row["step"] for row in rows] == [4, 8, 12]
+    assert max(row["sampler/gap"] for row in rows) < 1e-4
 
 
 def test_leaving_the_budget_keeps_the_last_weights_within_it(house: Path, tmp_path: Path) -> None:

@@ -81,22 +81,24 @@ class VLLMSampler:
         with _folder_in(self._folder) as folder:
             save_untied(self._policy.lm, folder)
             self._engine.load(folder)
-        gap = self._gap(prompt, replace(params, temperature=0.0, max_new_tokens=PROBE_TOKENS))
+        gap = self._gap(prompt, replace(params, max_new_tokens=PROBE_TOKENS))
         if not gap <= PROBE_GAP:
             raise ResourceError(
                 f"vLLM does not compute this policy: log-probabilities of the same tokens are {gap:.2g} nats apart "
-                f"just after it took the weights; start it from the folder of the model that is trained here; {AGAIN}"
+                "just after it took the weights; a server must be started from the folder of the model that is trained "
+                f"here, with --logprobs-mode processed_logprobs; {AGAIN}"
             )
         self._stale = False
 
     def _gap(self, prompt: Sequence[int], params: SamplingParams) -> float:
-        """Largest difference over the most likely answer's first tokens."""
+        """Largest difference over the first tokens of an answer."""
         limits = self._room.limits([prompt], params.max_new_tokens)
         ((tokens, logprobs),) = self._engine.write([prompt], limits, params, [0])
         batch = pack([Example((*prompt, *tokens), len(prompt))]).to(self._policy.lm.device)
+        heat = params.temperature or 1.0
         with torch.no_grad():
-            ours = self._policy(batch).cpu()
-        return float((ours - torch.tensor(logprobs)).abs().max())
+            ours = self._policy(batch, heat).cpu()
+        return float((ours - torch.tensor(logprobs)).abs().max()) * min(1.0, heat)  # heat divides rounding as well
 
 
 @contextmanager
