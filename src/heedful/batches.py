@@ -38,6 +38,11 @@ class PackedBatch(_OnDevice):
         return self.input_ids[self.targets]
 
     @property
+    def everywhere(self) -> Tensor:
+        """The position of every token. (T,)"""
+        return torch.arange(len(self.input_ids), device=self.input_ids.device)
+
+    @property
     def ends(self) -> Tensor:
         """The position of each sequence's last token. (B,)"""
         return self.lengths.cumsum(0) - 1

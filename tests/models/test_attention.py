@@ -28,8 +28,9 @@ from transformers import (
 
 from heedful.data.packing import Example, pack
 from heedful.errors import InputError
-from heedful.models.attention import SHORTEST, Layout, grid_rows, packed_hidden, plain_attention, use_packed_attention
+from heedful.models.attention import packed_hidden, plain_attention, use_packed_attention
 from heedful.models.heads import Policy
+from heedful.models.layout import SHORTEST, Layout, grid_rows
 
 SHAPE = {
     "vocab_size": 64,
@@ -73,6 +74,12 @@ def loud(model: PreTrainedModel) -> PreTrainedModel:
     return model.eval()
 
 
+def everywhere(policy: Policy, examples: list[Example]) -> torch.Tensor:
+    """Hidden states of every token."""
+    batch = pack(examples)
+    return packed_hidden(policy.lm.base_model, batch, batch.everywhere)
+
+
 def sequences(*lengths: int) -> list[Example]:
     generator = torch.Generator().manual_seed(1)
     return [Example(tuple(torch.randint(1, 64, (n,), generator=generator).tolist())) for n in lengths]
@@ -84,7 +91,7 @@ def test_packed_equals_separate_forwards(name: str) -> None:
     examples = sequences(3, 17, 1, 9, 17, 5)
     alone = torch.cat([model(torch.tensor([e.ids]), use_cache=False).logits[0] for e in examples])
     policy = Policy(model)
-    packed = policy.head(packed_hidden(policy.lm.base_model, pack(examples)))
+    packed = policy.head(everywhere(policy, examples))
     assert alone.std() > 0.1
     torch.testing.assert_close(packed, alone, rtol=1e-4, atol=1e-4)
 
@@ -107,8 +114,8 @@ def test_a_sequence_knows_nothing_of_its_neighbours() -> None:
     policy = Policy(loud(build("llama")))
     one, other, third = sequences(6, 9, 4)
     changed = Example(tuple((i + 5) % 63 + 1 for i in other.ids))
-    before = packed_hidden(policy.lm.base_model, pack([one, other, third]))
-    after = packed_hidden(policy.lm.base_model, pack([one, changed, third]))
+    before = everywhere(policy, [one, other, third])
+    after = everywhere(policy, [one, changed, third])
     assert torch.equal(before[:6], after[:6])
     assert torch.equal(before[15:], after[15:])
     assert not torch.allclose(before[6:15], after[6:15])
@@ -119,7 +126,7 @@ def test_the_sliding_window_is_kept() -> None:
     policy = Policy(loud(build("mistral")))
     (example,) = sequences(9)
     changed = Example((example.ids[0] % 63 + 1, *example.ids[1:]))
-    before, after = (packed_hidden(policy.lm.base_model, pack([e])) for e in (example, changed))
+    before, after = (everywhere(policy, [e]) for e in (example, changed))
     assert not torch.allclose(before[6], after[6])
     assert torch.equal(before[7:], after[7:])
 

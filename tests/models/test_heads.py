@@ -81,7 +81,7 @@ def test_value_model_stands_before_each_target() -> None:
     backbone = classifier("llama").base_model
     model = ValueModel(backbone, nn.Linear(16, 1))
     values = model(pack(EXAMPLES))
-    hidden = packed_hidden(backbone, pack(EXAMPLES))
+    hidden = packed_hidden(backbone, pack(EXAMPLES), pack(EXAMPLES).everywhere)
     places = [1, 2, 4, 5, 10]  # one before each target: 2, 3 | 5, 6 | 11
     torch.testing.assert_close(values, model.score(hidden[places]).squeeze(-1))
 

@@ -248,7 +248,7 @@ def test_a_stages_folder_is_not_its_models(folder: Path) -> None:
 def test_a_model_that_mixes_tokens_otherwise_is_refused(chat: Chat, folder: Path, monkeypatch: Any) -> None:
     from heedful.models import agreement
 
-    monkeypatch.setattr(agreement, "packed_hidden", lambda model, batch: torch.zeros(15, 16))
+    monkeypatch.setattr(agreement, "packed_hidden", lambda model, batch, at: torch.zeros(15, 16))
     with pytest.raises(InputError, match="other results on packed sequences"):
         load_policy(folder, device="cpu")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import groupby
 from math import exp
 from pathlib import Path
 
@@ -147,8 +148,10 @@ def learn(made: OnPolicySource, start: int = 0, lr: float = 1e-2, until: int = 1
 def test_a_rollout_is_what_was_sampled_and_what_the_trainer_reads(run: Run) -> None:
     made = source(run, config())
     found = made.collect(0)
-    lengths = [len(example.ids) for example in found.examples]
-    assert lengths == sorted(lengths)
+    blocks = [list(block) for _, block in groupby(range(len(found.asked)), key=lambda i: found.asked[i].ids)]
+    assert len(blocks) == len({one.ids for one in found.asked})  # answers to a prompt stand together
+    longest = [max(len(found.examples[i].ids) for i in block) for block in blocks]
+    assert longest == sorted(longest)
     for one, sample, example in zip(found.asked, found.samples, found.examples, strict=True):
         assert example.ids == (*one.ids, *sample.token_ids)
     assert found.rollout.packed.target_lengths.tolist() == [len(sample.token_ids) for sample in found.samples]

@@ -44,6 +44,12 @@ def _ranges(lengths: Tensor) -> Tensor:
     return torch.arange(int(lengths.sum())) - torch.repeat_interleave(starts, lengths)
 
 
+def alike_together(sequences: Sequence[tuple[int, ...]]) -> list[int]:
+    """Indices in an order in which sequences that begin alike, such as the answers to one prompt, are neighbours: a
+    batch that holds neighbours computes what they share once."""
+    return sorted(range(len(sequences)), key=sequences.__getitem__)
+
+
 def groups_by_tokens(lengths: Iterable[int], limit: int) -> list[list[int]]:
     """Consecutive indices in groups of at most `limit` tokens; a longer single item stands alone."""
     groups: list[list[int]] = []

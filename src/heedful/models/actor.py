@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from heedful.batches import PackedBatch
 from heedful.models.heads import Policy
-from heedful.ops.logprobs import chunked_kl, chunked_logprobs
+from heedful.ops.logprobs import chunked_kl
 
 
 class Actor(nn.Module):
@@ -43,9 +43,7 @@ class LeashedActor(nn.Module):
         """As an Actor's, with the exact KL to the reference over the vocabulary at every target. -> (N,), (N,), (M,)"""
         (reference,) = self._reference
         hidden, size = self.policy.hidden(batch), self.policy.vocabulary
-        logprobs = chunked_logprobs(
-            hidden, batch.target_ids, self.policy.head, vocabulary=size, temperature=temperature
-        )
+        logprobs = self.policy.logprobs(hidden, batch.target_ids, temperature)
         with torch.no_grad():
             other = reference.hidden(batch)
         kl = chunked_kl(hidden, self.policy.head, other, reference.head, vocabulary=size, temperature=temperature)

@@ -18,7 +18,8 @@ TOLERANCE = 1e-3  # of the largest output, in float32
 def check_policy(policy: Policy) -> None:
     """Compare logits at every token; InputError where they differ."""
     examples, device = _sequences(policy.vocabulary, policy.lm.config.pad_token_id), policy.lm.device
-    packed = policy.head(packed_hidden(policy.lm.base_model, pack(examples).to(device)))
+    batch = pack(examples).to(device)
+    packed = policy.head(packed_hidden(policy.lm.base_model, batch, batch.everywhere))
     with plain_attention(policy.lm) as lm:
         alone = [lm(torch.tensor([e.ids], device=device), use_cache=False).logits[0] for e in examples]
     _compare(policy.lm, packed, torch.cat(alone))
@@ -44,7 +45,7 @@ def check_heads(model: Heads) -> None:
     with plain_attention(model.classifier) as classifier:
         alone = [classifier(torch.tensor([e.ids], device=device), use_cache=False).logits[0] for e in examples]
     each_token = alone[0].dim() == 2
-    at = torch.arange(len(batch.input_ids), device=device) if each_token else batch.ends
+    at = batch.everywhere if each_token else batch.ends
     _compare(model.classifier, model(batch, at), torch.cat(alone) if each_token else torch.stack(alone))
 
 

@@ -14,7 +14,10 @@ from transformers import PreTrainedModel
 
 from heedful.batches import PackedBatch
 from heedful.models.attention import packed_hidden, use_packed_attention
+from heedful.ops.linear_logprobs import linear_logprobs
 from heedful.ops.logprobs import Divergence, chunked_collision, chunked_divergence, chunked_logprobs
+
+SCALES = ("logits_scaling", "logit_scale", "final_logit_softcapping")  # what `Policy.head` knows of besides a product
 
 
 def context_of(model: PreTrainedModel) -> int:
@@ -29,6 +32,14 @@ def disable_dropout(model: nn.Module) -> None:
             module.p = 0.0
         elif isinstance(getattr(module, "attention_dropout", None), float):
             module.attention_dropout = 0.0  # type: ignore[assignment]
+
+
+def _is_linear(lm: PreTrainedModel) -> bool:
+    """Whether logits are h Wᵀ and nothing else, on a CPU, whose cache `linear_logprobs` is made for."""
+    layer, config = lm.get_output_embeddings(), lm.config
+    changed = any(getattr(config, name, None) for name in SCALES)
+    here = type(layer.weight) is nn.Parameter and layer.weight.device.type == "cpu"  # whole, no sharded tensor
+    return type(layer) is nn.Linear and layer.bias is None and not changed and here
 
 
 class Policy(nn.Module):
@@ -62,14 +73,18 @@ class Policy(nn.Module):
 
     def hidden(self, batch: PackedBatch) -> Tensor:
         """The states from which each target is predicted: those of the token before it. -> (N, H)"""
-        return packed_hidden(self.lm.base_model, batch).index_select(0, batch.targets - 1)
+        return packed_hidden(self.lm.base_model, batch, batch.targets - 1)
+
+    def logprobs(self, hidden: Tensor, tokens: Tensor, temperature: float = 1.0) -> Tensor:
+        """Log-probability of each token where these states stand. (n, H), (n,) -> (n,)"""
+        if _is_linear(self.lm) and hidden.dtype == torch.float32 and not torch.is_autocast_enabled(hidden.device.type):
+            weight: Tensor = self.lm.get_output_embeddings().weight
+            return linear_logprobs(hidden if temperature == 1.0 else hidden / temperature, weight, tokens)
+        return chunked_logprobs(hidden, tokens, self.head, vocabulary=self.vocabulary, temperature=temperature)
 
     def forward(self, batch: PackedBatch, temperature: float = 1.0) -> Tensor:
         """Log-probability of every target at this temperature. -> (N,)"""
-        hidden = self.hidden(batch)
-        return chunked_logprobs(
-            hidden, batch.target_ids, self.head, vocabulary=self.vocabulary, temperature=temperature
-        )
+        return self.logprobs(self.hidden(batch), batch.target_ids, temperature)
 
     @torch.no_grad()
     def divergence(self, reference: Policy, batch: PackedBatch, temperature: float = 1.0) -> Divergence:
@@ -95,8 +110,7 @@ class ConcentratedPolicy(nn.Module):
     def forward(self, batch: PackedBatch) -> tuple[Tensor, Tensor]:
         """Log-probability of every target, and without gradient log Σ_v π(v)² where it stands. -> (N,), (N,)"""
         hidden, head, vocabulary = self.policy.hidden(batch), self.policy.head, self.policy.vocabulary
-        logprobs = chunked_logprobs(hidden, batch.target_ids, head, vocabulary=vocabulary)
-        return logprobs, chunked_collision(hidden, head, vocabulary=vocabulary)
+        return self.policy.logprobs(hidden, batch.target_ids), chunked_collision(hidden, head, vocabulary=vocabulary)
 
 
 class Classifier(nn.Module):
@@ -118,7 +132,7 @@ class RewardModel(Classifier):
 
     def forward(self, batch: PackedBatch) -> Tensor:
         """Log-odds scores, before any affine. -> (B,)"""
-        hidden = packed_hidden(self.classifier.base_model, batch).index_select(0, batch.ends)
+        hidden = packed_hidden(self.classifier.base_model, batch, batch.ends)
         scores: Tensor = self.classifier.score(hidden)  # type: ignore[operator]
         return scores.squeeze(-1).float()
 
@@ -134,7 +148,7 @@ class Heads(Classifier):
 
     def forward(self, batch: PackedBatch, at: Tensor) -> Tensor:
         """What the heads say behind each token of `at`, positions in (T,). (S,) -> (S, K)"""
-        hidden = packed_hidden(self.classifier.base_model, batch).index_select(0, at)
+        hidden = packed_hidden(self.classifier.base_model, batch, at)
         scores: Tensor = self.head(hidden)
         return scores.float()
 
@@ -151,7 +165,7 @@ class ValueModel(nn.Module):
 
     def forward(self, batch: PackedBatch) -> Tensor:
         """-> (N,)"""
-        hidden = packed_hidden(self.backbone, batch).index_select(0, batch.targets - 1)
+        hidden = packed_hidden(self.backbone, batch, batch.targets - 1)
         values: Tensor = self.score(hidden)
         return values.squeeze(-1).float()
 

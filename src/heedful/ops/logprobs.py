@@ -14,6 +14,7 @@ from torch.nn.functional import cross_entropy
 from torch.utils.checkpoint import checkpoint
 
 from heedful.ops.kl import exact_kl
+from heedful.ops.linear_logprobs import rows_at_once
 
 Head = Callable[[Tensor], Tensor]  # hidden states (n, H) -> logits (n, V)
 
@@ -59,6 +60,11 @@ def _log_softmax(logits: Tensor, temperature: float) -> Tensor:
     return torch.log_softmax(_tempered(logits.float(), temperature), dim=-1)
 
 
+def _row_sums(a: Tensor, b: Tensor) -> Tensor:
+    """Σ_v a_v b_v, with no (n, V) product in memory. (n, V), (n, V) -> (n,)"""
+    return torch.einsum("nv,nv->n", a, b)
+
+
 @dataclass(frozen=True, slots=True)
 class Divergence:
     """What two models say about N sampled tokens, the first one's whole next-token distribution against the other's."""
@@ -85,6 +91,7 @@ def chunked_divergence(
     p = softmax(head(hidden)/temperature), q = softmax(other_head(other_hidden)/temperature).
     """
     rows = max(1, CHUNK_ELEMENTS // vocabulary)
+    rows = min(rows, rows_at_once(vocabulary)) if hidden.device.type == "cpu" else rows
     columns: list[tuple[Tensor, ...]] = []
     parts = (torch.split(states, rows) for states in (hidden, other_hidden, tokens))
     for part, other, part_tokens in zip(*parts, strict=True):
@@ -94,9 +101,9 @@ def chunked_divergence(
         columns.append(
             (
                 log_p.gather(-1, chosen).squeeze(-1),
-                -(p * log_p).sum(-1),  # H(p) = −Σ_v p_v log p_v
+                -_row_sums(p, log_p),  # H(p) = −Σ_v p_v log p_v
                 log_q.gather(-1, chosen).squeeze(-1),
-                (p * (log_p - log_q)).sum(-1),  # Σ_v p_v (log p_v − log q_v)
+                _row_sums(p, torch.sub(log_p, log_q, out=log_q)),  # Σ_v p_v (log p_v − log q_v)
             )
         )
     return Divergence(*(torch.cat(column) for column in zip(*columns, strict=True)))

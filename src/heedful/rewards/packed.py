@@ -1,11 +1,11 @@
-"""Token sequences through a network in packed batches, for rewards: equal ones once, like lengths side by side."""
+"""Token sequences through a network in packed batches, for rewards: equal ones once, like beginnings together."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from heedful.data.packing import Example, groups_by_tokens
+from heedful.data.packing import Example, alike_together, groups_by_tokens
 from heedful.errors import InputError
 
 TOKENS_PER_BATCH = 16384
@@ -14,11 +14,11 @@ V = TypeVar("V")
 
 
 def in_batches(examples: Sequence[Example], score: Callable[[list[Example]], list[V]]) -> list[V]:
-    """What `score` says of each sequence, in order. Equal ones are read once, and like lengths share a batch."""
+    """What `score` says of each sequence, in order. Equal ones are read once; those that begin alike share a batch."""
     place: dict[Example, int] = {}
     where = [place.setdefault(example, len(place)) for example in examples]
     texts = list(place)
-    order = sorted(range(len(texts)), key=lambda i: len(texts[i].ids))
+    order = alike_together([text.ids for text in texts])
     found: dict[int, V] = {}
     for group in groups_by_tokens([len(texts[i].ids) for i in order], TOKENS_PER_BATCH):
         members = [order[position] for position in group]

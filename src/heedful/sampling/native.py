@@ -13,8 +13,8 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
 from heedful.data.packing import Example, groups_by_tokens, pack
-from heedful.models.attention import Layout, band
 from heedful.models.heads import Policy, context_of
+from heedful.models.layout import Layout, band
 from heedful.sampling.answers import Answers, Room
 from heedful.sampling.cache import Cache
 from heedful.sampling.linear import Packing

@@ -18,7 +18,8 @@ from heedful.train.loop import fit, make_accelerator
 from heedful.train.paired import paired_course
 from heedful.train.unpaired import unpaired_course
 
-SHOWN_TRAINING = 256  # items that stand in for held-out ones where none are given
+CHECKED = 8  # items of the first step by which the loss must start as stated
+SHOWN_TRAINING = 64  # items that stand in for held-out ones where none are given
 
 
 def dpo(config: DPOConfig, run: Run) -> None:
@@ -35,7 +36,7 @@ def dpo(config: DPOConfig, run: Run) -> None:
     held_out = course.items > course.training
     shown = range(course.training, course.items) if held_out else range(min(course.training, SHOWN_TRAINING))
     if config.loss.reference:
-        start = _measure(course, course.first, accelerator)
+        start = _measure(course, course.first[:CHECKED], accelerator)
         laws.first_loss_is_as_stated(config.loss.type, start["loss"], start["loss/start"], config.training.precision)
     before = {} if config.loss.reference else _measure(course, shown, accelerator)
     fit(

@@ -41,9 +41,12 @@ def flat(units: Sequence[Sequence[int]]) -> list[int]:
 
 
 def cut(experience: Experience, units: Sequence[int], tokens: int) -> list[list[Sequence[int]]]:
-    """A minibatch, given by its units' numbers, as groups of units with at most `tokens` prompt and answer tokens."""
+    """A minibatch, given by its units' numbers, as groups of units with at most `tokens` prompt and answer tokens.
+
+    Units keep the rollout's order, in which answers to one prompt are neighbours.
+    """
     sizes = [sum(len(experience.examples[i].ids) for i in unit) for unit in experience.units]
-    ordered = sorted(units, key=lambda unit: sizes[unit])
+    ordered = sorted(units)
     groups = groups_by_tokens([sizes[unit] for unit in ordered], tokens)
     return [[experience.units[ordered[place]] for place in group] for group in groups]
 

@@ -67,7 +67,7 @@ class Opponent:
         self.config, self.run, self.accelerator = config, run, accelerator
 
     def answers(self, iteration: int, collected: Collected) -> Answers:
-        """Scored answers, in order of length; their groups are those of the rollout."""
+        """Scored answers, in the order of `in_order_of_length`; their groups are those of the rollout."""
         groups = collected.rollout.groups.tolist()
         most = max(Counter(groups).values())
         turns: Counter[int] = Counter()

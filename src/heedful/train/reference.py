@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 from safetensors import SafetensorError
@@ -13,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from heedful.config import Training
-from heedful.data.packing import Example, groups_by_tokens, pack
+from heedful.data.packing import Example, alike_together, groups_by_tokens, pack
 from heedful.models.heads import Policy
 from heedful.run import Run, atomic_folder
 from heedful.train.processes import whole
@@ -45,8 +46,8 @@ def target_logprobs(
     Each process computes its share, and all get the whole.
     """
     lengths = [example.targets for example in examples]
-    order = sorted(range(len(examples)), key=lambda i: len(examples[i].ids))
-    mine = order[accelerator.process_index :: accelerator.num_processes]
+    order = np.array(alike_together([example.ids for example in examples]), dtype=np.int64)
+    mine: list[int] = np.array_split(order, accelerator.num_processes)[accelerator.process_index].tolist()
     found = torch.zeros(sum(lengths))
     places = torch.split(torch.arange(len(found)), lengths)
     with whole(accelerator):

@@ -103,7 +103,7 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """One process's share of a rollout, in order of length."""
+    """One process's share of a rollout, in the order of `in_order_of_length`."""
 
     asked: list[Asked]
     samples: list[Sampled]
@@ -152,8 +152,13 @@ def read(
 
 
 def in_order_of_length(asked: Sequence[Asked], samples: Sequence[Sampled]) -> list[int]:
-    """Answers of like length then share a forward pass, which spends little on the longest."""
-    return sorted(range(len(asked)), key=lambda i: len(asked[i].ids) + len(samples[i].token_ids))
+    """Prompts by their longest answer, each prompt's answers side by side: a forward pass then reads the prompt once,
+    and spends little on the longest."""
+    lengths = [len(one.ids) + len(sample.token_ids) for one, sample in zip(asked, samples, strict=True)]
+    longest: dict[tuple[int, ...], int] = {}
+    for one, length in zip(asked, lengths, strict=True):
+        longest[one.ids] = max(length, longest.get(one.ids, 0))
+    return sorted(range(len(asked)), key=lambda i: (longest[asked[i].ids], asked[i].ids, lengths[i]))
 
 
 def ask(
@@ -174,7 +179,7 @@ def scored(
     rewards: Rewards,
     clock: Clock,
 ) -> Answers:
-    """What the answers say and what they are paid; in order of length."""
+    """What the answers say and what they are paid; in the order of `in_order_of_length`."""
     order = in_order_of_length(asked, sampled)
     ordered, samples = [asked[i] for i in order], [sampled[i] for i in order]
     texts = [players.chat.decode(sample.token_ids) for sample in samples]

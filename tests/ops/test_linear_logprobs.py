@@ -1,0 +1,43 @@
+"""Log-probabilities under a linear head: autograd's values and gradients, in pieces and with nothing kept."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from heedful.ops import linear_logprobs as module
+from heedful.ops.linear_logprobs import linear_logprobs
+from heedful.ops.logprobs import token_logprobs
+
+
+@pytest.mark.parametrize(("rows", "kept"), [(256, 1 << 25), (2, 1 << 25), (2, 0)])
+def test_values_and_gradients_are_autograds(rows: int, kept: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("PIECE", 1), ("ROWS", rows), ("KEPT", kept)):
+        monkeypatch.setattr(module, name, value)
+    draw = torch.Generator().manual_seed(0)
+    hidden, weight = (torch.randn(n, 4, generator=draw, dtype=torch.float64).requires_grad_() for n in (7, 5))
+    tokens, upstream = torch.tensor([0, 4, 2, 1, 3, 0, 2]), torch.randn(7, generator=draw, dtype=torch.float64)
+    expected = torch.log_softmax(hidden @ weight.T, -1).gather(-1, tokens[:, None]).squeeze(-1)
+    found = linear_logprobs(hidden, weight, tokens)
+    torch.testing.assert_close(found, expected)
+    slopes = torch.autograd.grad(found, (hidden, weight), upstream)
+    torch.testing.assert_close(slopes, torch.autograd.grad(expected, (hidden, weight), upstream))
+    with torch.no_grad():
+        assert torch.equal(linear_logprobs(hidden, weight, tokens), found)
+
+
+def test_what_is_frozen_gets_no_gradient() -> None:
+    hidden, weight = torch.randn(3, 4, requires_grad=True), torch.randn(5, 4)
+    linear_logprobs(hidden, weight, torch.tensor([0, 1, 2])).sum().backward()
+    assert hidden.grad is not None and weight.grad is None
+    hidden, weight = hidden.detach(), weight.requires_grad_()
+    linear_logprobs(hidden, weight, torch.tensor([0, 1, 2])).sum().backward()
+    assert weight.grad is not None
+
+
+def test_float32_agrees_with_the_whole_softmax_and_no_target_is_no_error() -> None:
+    hidden, weight, tokens = torch.randn(6, 8), torch.randn(9, 8), torch.arange(6)
+    torch.testing.assert_close(linear_logprobs(hidden, weight, tokens), token_logprobs(hidden @ weight.T, tokens))
+    none = linear_logprobs(hidden[:0].requires_grad_(), weight.requires_grad_(), tokens[:0])
+    none.sum().backward()
+    assert none.shape == (0,)
