@@ -18,7 +18,7 @@ from rl_house import BAD, GOOD, build, dpo_config, prompts, rankings, untimed, w
 
 from heedful.config.direct import DirectLoss
 from heedful.errors import InputError, Stopped
-from heedful.records import Labelled, Prompt
+from heedful.records import Labelled, Message, Prompt
 from heedful.run import CACHE, Run, read_metrics
 from heedful.stages.dpo import dpo
 
@@ -44,8 +44,8 @@ def labels() -> list[Labelled]:
 
 
 def renamed(prompt: Prompt) -> Prompt:
-    """The same question, as if it were another one."""
-    return replace(prompt, id=f"held-{prompt.id}")
+    """The same question with a mark, which makes it another one."""
+    return replace(prompt, messages=(Message("user", f"{prompt.messages[0].content}?"),))
 
 
 def trained(house: Path, path: Path, loss: dict[str, Any], **sections: object) -> Run:
