@@ -150,6 +150,7 @@ def _show(report: Any) -> None:
             f"A vote agrees with the majority of the others in {_percent(report.majority_of_others)}; the best guess "
             f"of single votes would be right in {_percent(report.ceiling)}."
         )
+    _show_machines(report, console)
     _show_raters(report, console)
     for finding in report.findings:
         console.print(f"! {', '.join(finding.raters)}: {finding.sentence} (p = {finding.p:.2g})", markup=False)
@@ -170,6 +171,17 @@ def _show(report: Any) -> None:
         )
     if not report.converged:
         console.print("The model of skill did not converge; read its column with care.")
+
+
+def _show_machines(report: Any, console: Any) -> None:
+    from rich.table import Table
+
+    if not report.machines:
+        return
+    table = Table("prompts", "judge", "agrees with people", "95 %", "pairs")
+    for row in report.machines[:ROWS]:
+        table.add_row(row.stratum, row.judge, _percent(row.agreement.mean), _interval(row.agreement), f"{row.n:,}")
+    console.print(table)
 
 
 def _show_raters(report: Any, console: Any) -> None:

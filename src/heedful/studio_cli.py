@@ -44,6 +44,10 @@ def serve_command(
         list[str],
         typer.Option("--model", metavar="NAME=URL#MODEL@KEYVAR", help="An OpenAI-compatible endpoint."),
     ] = [],  # noqa: B006
+    serve: Annotated[
+        list[str],
+        typer.Option("--serve", metavar="RUN[/STAGE]", help="Talk to a run's models: before and after, or a stage's."),
+    ] = [],  # noqa: B006
     runs: Annotated[Path, typer.Option("--runs", help="Folder that holds the run folders.")] = Path("runs"),
     demo: Annotated[bool, typer.Option("--demo", help="Begin with projects of the built-in world.")] = False,
 ) -> None:
@@ -52,14 +56,19 @@ def serve_command(
         return
     gc.disable()  # until it serves: whatever a start makes stays, and looking through it was a fifth of the start
     from heedful.studio.server import serve_studio
+    from heedful.studio.serving import models_of_runs, served
     from heedful.studio.settings import Settings, read_models
 
-    settings = Settings(database, host, port, public_url, runs, read_models(models), tuple(proxies))
     if demo:
         from heedful.studio_demo import add_demo
 
         add_demo(database)
-    serve_studio(settings)
+    folders = models_of_runs(runs, serve)
+    named = read_models(models)
+    if twice := {model.name for model in named} & set(folders):
+        raise InputError(f"--model and --serve both bring a model '{twice.pop()}'; give the --model another name")
+    with served(folders) as own:
+        serve_studio(Settings(database, host, port, public_url, runs, (*named, *own), tuple(proxies)))
 
 
 @studio_app.command("backup")

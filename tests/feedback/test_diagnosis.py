@@ -13,6 +13,7 @@ from scipy import stats
 from heedful.feedback.crowd import fit_crowd
 from heedful.feedback.diagnosis import (
     EXACT,
+    careless_findings,
     copying,
     diagnose,
     drift_findings,
@@ -94,6 +95,11 @@ def rankings(seed: int, answers: int, *, sets: int = 60, first: float = 0.0, cha
     return collect_votes(found)
 
 
+def of_any_length(votes: Votes) -> Votes:
+    """The same votes on answers whose lengths say nothing."""
+    return replace(votes, length=np.exp(np.random.default_rng(0).normal(5, 1, votes.answers)))
+
+
 def test_honest_rankers_are_left_in_peace() -> None:
     """The 36 votes of a ranking of nine are no 36 witnesses: at 5 % each, few of twelve crowds may hold a finding."""
     crowds = [rankings(seed, 9) for seed in range(12)]
@@ -101,6 +107,8 @@ def test_honest_rankers_are_left_in_peace() -> None:
     assert sum(position_test(votes).p < 0.05 for votes in crowds) <= 2
     assert sum(bool(drift_findings(votes)) for votes in crowds) <= 2
     assert sum(bool(copying(votes)) for votes in crowds) <= 2
+    assert sum(bool(length_findings(votes)) for votes in map(of_any_length, crowds)) <= 2
+    assert sum(bool(careless_findings(votes, fit_crowd(votes))) for votes in crowds[:4]) == 0
     covered = [test.low <= 0.5 <= test.high for test in map(position_test, crowds)]
     assert sum(covered) >= 10, "the interval is as wide as the test is careful"
 
@@ -112,9 +120,23 @@ def test_faults_of_rankers_are_found() -> None:
     assert len(found) == 8 and "rankings" in found[0].sentence and position_test(leaning).low > 0.55
     assert [f.raters for f in drift_findings(rankings(1, 9, sets=160, change=80))] == [("r0",)]
     assert [set(f.raters) for f in copying(rankings(2, 9, sets=160, copies=3))] == [{"r0", "r1", "r2"}]
+    careless = rankings(3, 5, sets=160, change=1)
+    assert [f.raters for f in careless_findings(careless, fit_crowd(careless))] == [("r0",)]
     few = rankings(0, 4, first=2.0)
     few = few.only(few.sheet < 9)
     assert len(few.item) > 40 and not position_findings(few), "nine rankings are fewer than ten, whatever their votes"
+
+
+def test_the_votes_of_one_ranking_count_as_what_they_are_worth() -> None:
+    """By hand: votes that agree within a ranking of three count a third; opposite and single ones, as they are."""
+    votes = rankings(0, 3, sets=2)
+    votes = votes.only(votes.rater == votes.rater[0])
+    rater = int(votes.rater[0])
+    pairs = len(votes.item)
+    assert votes.judgements()[rater] == pairs / 3
+    assert votes.design_effects(np.ones(pairs))[rater] == pytest.approx(3)
+    assert votes.design_effects(np.tile([1.0, -1.0, 0.0], pairs // 3))[rater] == 1
+    assert (replace(votes, sheet=np.arange(pairs)).design_effects(np.ones(pairs)) == 1).all()
 
 
 def test_what_clusters_have_in_common() -> None:

@@ -37,6 +37,17 @@ def write(path: Path, rows: list[Any]) -> Path:
     return path
 
 
+def test_a_labels_weight_comes_in_and_goes_out(store: Store, make: Make, tmp_path: Path) -> None:
+    project = make(0)
+    row = {"prompt": "q", "chosen": "a", "rejected": "b", "rater": "x", "rater_kind": "human"}
+    rows = [row | {"weight": 0.25}, row | {"prompt": "r"}]
+    assert import_file(store, project.id, write(tmp_path / "a.jsonl", rows)).labels == 2
+    with store.read() as connection:
+        assert [label.weight for label in read_labels(connection, project)] == [0.25, 1.0]
+        weights = [row.get("weight", 1.0) for row in rows_of(connection, project, "rankings") if isinstance(row, dict)]
+    assert weights == [0.25, 1.0]
+
+
 def count(store: Store) -> int:
     with store.read() as connection:
         return int(connection.execute(select(func.count()).select_from(item)).scalar_one())

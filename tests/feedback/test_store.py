@@ -20,7 +20,7 @@ from heedful.feedback.backup import copy_database, restore
 from heedful.feedback.intake import completion_key
 from heedful.feedback.labels import read_labels
 from heedful.feedback.migrate import HEAD, SCRIPTS, version_of
-from heedful.feedback.projects import Project, find_project
+from heedful.feedback.projects import Project, find_project, rater_named
 from heedful.feedback.store import Store, database_url, open_store
 from heedful.feedback.tables import completion, metadata
 
@@ -171,3 +171,22 @@ def test_a_database_of_the_first_tables_opens_and_keeps_all_that_it_held(tmp_pat
     with pytest.raises(DBAPIError, match="append-only"), store.write() as connection:
         connection.execute(text("DELETE FROM judgement"))
     store.close()
+
+
+def test_a_lease_waits_for_no_disk_and_an_answer_does(store: Store) -> None:
+    """What `write_soon` leaves is there, and the writes behind it are as safe as ever."""
+
+    def mode() -> int:
+        with store.write() as connection:
+            return int(connection.exec_driver_sql("PRAGMA synchronous").scalar_one())
+
+    with store.write_soon() as connection:
+        rater_named(connection, "human", "soon")
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar_one() == 1
+    assert mode() == 2
+    with pytest.raises(ZeroDivisionError), store.write_soon() as connection:
+        rater_named(connection, "human", "never")
+        raise ZeroDivisionError
+    assert mode() == 2
+    with store.read() as connection:
+        assert list(connection.exec_driver_sql("SELECT name FROM rater").scalars()) == ["soon"]

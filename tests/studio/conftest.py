@@ -12,6 +12,7 @@ import pytest
 from starlette.testclient import TestClient
 from tests.feedback.conftest import new_item, plain
 from tests.postgres import MISSING, postgres_server
+from tests.studio.browser import CHROMIUM, Seen, looking_at
 
 from heedful.feedback.accounts import ROLES, begin_session, create_account
 from heedful.feedback.intake import Imported, import_items
@@ -83,3 +84,18 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
         pytest.skip(f"PostgreSQL {MISSING}")
     with postgres_server() as url:
         yield url
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    library = pytest.importorskip("playwright.sync_api", reason="the browser tests need the package playwright")
+    with library.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def seen(place: Place, chromium: Any) -> Iterator[Seen]:
+    with looking_at(place, chromium) as found:
+        yield found

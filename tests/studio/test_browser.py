@@ -3,108 +3,21 @@
 from __future__ import annotations
 
 import re
-import threading
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
-from tests.studio.conftest import Place
+from tests.studio.browser import PHONE, Seen, needs_chromium
 from tests.studio.payloads import PAYLOADS
-from tests.studio.test_kill import free_port
 
 from heedful.feedback.accounts import begin_session
 from heedful.feedback.fitting import NewItem
 from heedful.feedback.intake import Imported, import_items
-from heedful.feedback.judgements import Judgement
-from heedful.feedback.labels import read_labels
 from heedful.feedback.presets import PRESETS
-from heedful.feedback.projects import Project
 from heedful.records import Message, Prompt
-from heedful.studio.app import create_app
-from heedful.studio.settings import Settings
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="the browser tests need the Python package playwright")
-CHROMIUM = Path("/usr/bin/chromium")
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not CHROMIUM.exists(), reason="the browser tests need Debian's package chromium"),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-]
-PHONE = {"width": 390, "height": 844}
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-@dataclass
-class Seen:
-    """A page, and what went wrong on it."""
-
-    page: Any
-    place: Place
-    url: str
-    wrong: list[str] = field(default_factory=list)
-
-    def open(self, project: Project, what: str = "label") -> Any:
-        self.page.goto(f"{self.url}/projects/{project.id}/{what}")
-        self.page.wait_for_selector(".answer")
-        return self.page
-
-    def judgements(self, project: Project, wanted: int) -> list[Judgement]:
-        """What the database holds, once so many are in."""
-        end = time.monotonic() + 30
-        while True:
-            with self.place.store.read() as connection:
-                found = list(read_labels(connection, project))
-            if len(found) >= wanted or time.monotonic() > end:
-                return found
-            self.page.wait_for_timeout(50)
-
-    def next(self, act: Any) -> None:
-        """Do something that sends an answer, and wait for another item or the end."""
-        before = self.page.locator("#desk").get_attribute("data-assignment")
-        act()
-        self.page.wait_for_function(
-            "before => document.querySelector('[data-finished]') || "
-            "(document.querySelector('.answer') && document.getElementById('desk').dataset.assignment !== before)",
-            arg=before,
-        )
-
-
-@pytest.fixture
-def seen(place: Place, chromium: Any) -> Iterator[Seen]:
-    port = free_port()
-    settings = Settings(database=place.settings.database, port=port, runs=place.settings.runs)
-    server = uvicorn.Server(uvicorn.Config(create_app(settings, place.store), port=port, log_level="error"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.02)
-    with place.store.write() as connection:
-        secret = begin_session(connection, place.accounts["rater"], time.time())
-    context = chromium.new_context(viewport={"width": 1280, "height": 800}, reduced_motion="reduce")
-    context.set_default_timeout(60_000)
-    context.add_cookies([{"name": "heedful_session", "value": secret, "url": settings.url}])
-    page = context.new_page()
-    found = Seen(page, place, settings.url)
-    page.on("console", lambda message: found.wrong.append(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda error: found.wrong.append(str(error)))
-    page.on("dialog", lambda dialog: found.wrong.append(f"dialog {dialog.message}") or dialog.dismiss())
-    page.on("request", lambda r: None if r.url.startswith(settings.url) else found.wrong.append(f"left: {r.url}"))
-    yield found
-    context.close()
-    server.should_exit = True
-    thread.join(20)
-    assert found.wrong == []
+pytestmark = needs_chromium
 
 
 def answers(page: Any) -> list[str]:
@@ -302,6 +215,7 @@ def test_every_page_can_be_read_and_reached(seen: Seen, scheme: Any, size: str) 
         "/projects/new",
         "/playground",
         f"/projects/{place.project.id}",
+        f"/projects/{place.project.id}/disputes",
     ]
     project = place.add_project("all", PRESETS["instructgpt"].sheet, items=1, answers=3)
     for path in [

@@ -7,29 +7,34 @@ import uuid
 from tests.studio.conftest import Place
 
 from heedful.feedback.presets import PRESETS
+from heedful.feedback.projects import Project
+
+
+def disagree(place: Place, project: Project) -> str:
+    """A person and a machine differ about a project's only item; returns the answer that the person prefers."""
+    path = f"/api/projects/{project.id}"
+    held = place.client("rater").post(f"{path}/desk").json()["tasks"][0]
+    liked = str(held["answers"][0]["text"])
+    value = {"verdict": "prefer", "preferred": 0, "strength": 2, "reason": "because"}
+    body = {"client_uuid": str(uuid.uuid4()), "value": value}
+    assert place.client("rater").post(f"/api/assignments/{held['assignment']}/judgements", json=body).status_code == 200
+    machine = place.client("owner")
+    item = machine.get(f"{path}/machine-items?judge=j").json()[0]
+    other = {"verdict": "prefer", "preferred": 1 - item["answers"].index(liked), "strength": 1}
+    label = {"item": item["item"], "client_uuid": str(uuid.uuid4()), "value": other}
+    assert machine.post(f"{path}/machine-labels", json={"judge": "j", "labels": [label]}).json()["saved"] == 1
+    return liked
 
 
 def test_a_reviewer_decides(place: Place) -> None:
     project = place.add_project("d", PRESETS["pair"].sheet, items=1, members=("rater", "reviewer"))
-    path = f"/api/projects/{project.id}"
-    place.client("owner").patch(path, json={"queue": {"overlap": 1, "overlap_most": 1, "gold": 0, "shared": 0}})
-    held = place.client("rater").post(f"{path}/desk").json()["tasks"][0]
-    first = held["answers"][0]["text"]
-    said = {"verdict": "prefer", "preferred": 0, "strength": 2, "reason": "because"}
-    body = {"client_uuid": str(uuid.uuid4()), "value": said}
-    assert place.client("rater").post(f"/api/assignments/{held['assignment']}/judgements", json=body).status_code == 200
-    machine = place.client("owner")
-    item = machine.get(f"{path}/machine-items?judge=j").json()[0]
-    other = {"verdict": "prefer", "preferred": 1 - item["answers"].index(first), "strength": 1}
-    label = {"item": item["item"], "client_uuid": str(uuid.uuid4()), "value": other}
-    assert machine.post(f"{path}/machine-labels", json={"judge": "j", "labels": [label]}).json()["saved"] == 1
-
+    first, path = disagree(place, project), f"/api/projects/{project.id}"
     reviewer = place.client("reviewer")
     found = reviewer.get(f"{path}/disputes").json()
     assert (found["waiting"], found["decided"], found["unseen"]) == (1, 0, 0)
     task = found["task"]
     by = {one["by"]: task["answers"][one["value"].get("preferred", 0)]["text"] for one in task["said"]}
-    assert by == {"person": first, "machine": next(one for one in item["answers"] if one != first)}
+    assert by["person"] == first and by["machine"] != first
     assert task["said"][0]["value"]["reason"] == "because" and set(task["said"][0]) == {"by", "value"}
 
     path = f"{path}/items/{task['item']}/decision"

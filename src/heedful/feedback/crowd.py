@@ -33,7 +33,7 @@ class Crowd:
 
     score: Floats  # (A,)
     skill: Floats  # (R,) γ: the share of votes that judge the answers
-    skill_low: Floats  # (R,) 95 %, all else held at its estimate
+    skill_low: Floats  # (R,) 95 %, all else held at its estimate, the votes of one ranking taken together
     skill_high: Floats
     lean: Floats  # (R,) P(left) of a guess that is no tie; 0.5: no side
     log_tie: float
@@ -131,7 +131,8 @@ def fit_crowd(votes: Votes, weight: ArrayLike | None = None) -> Crowd:
     s, a, b, _, log_tie = problem.split(found.x)
     _, h, gamma, _, _ = problem.responsibility(found.x)
     known = np.bincount(problem.rater, problem.weight * (gamma * (1 - gamma) - h * (1 - h)), problem.raters)
-    se = 1 / np.sqrt(np.maximum(known, 0.0) + SKILL_SPREAD**-2)  # −∂² log P / ∂ a², and the prior's
+    effect = votes.design_effects(problem.weight * (h - gamma))
+    se = 1 / np.sqrt(np.maximum(known / effect, 0.0) + SKILL_SPREAD**-2)  # −∂² log P / ∂ a², and the prior's
     return Crowd(
         score=s - s.mean() if len(s) else s,
         skill=expit(a),

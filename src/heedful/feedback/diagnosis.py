@@ -4,7 +4,7 @@ Nothing here bans anyone. A finding says what was seen, of how many votes, and h
 looked at; the models in `crowd` and `reliability` then let votes weigh what they are worth.
 
 The K(K−1)/2 votes of one ranking stand and fall together: whoever happens to like the answer that lies first gives it
-K − 1 votes. So tests of place, drift and copying count rankings, not votes.
+K − 1 votes. So every test counts rankings, not votes.
 """
 
 from __future__ import annotations
@@ -183,15 +183,20 @@ def length_findings(votes: Votes) -> list[Finding]:
     decided = votes.only(votes.choice != TIE)
     x, y = _doublings(decided)[decided.item], (decided.choice == FIRST).astype(np.float64)
     offset = logit(others_share(decided))
+    differ = decided.only(x != 0)
+    x, y, offset = x[x != 0], y[x != 0], offset[x != 0]
+    enough = differ.judgements() >= FEWEST
     found: list[tuple[int, int, float, float]] = []
-    for rater in range(len(votes.raters)):
-        mine = (decided.rater == rater) & (x != 0)
-        if mine.sum() >= FEWEST:
-            slope, information = _logistic(x[mine], y[mine], offset[mine], ridge=0.1)
-            found.append((rater, int(mine.sum()), slope, 1 / sqrt(information)))
+    score = np.zeros_like(x)
+    for rater in np.flatnonzero(enough):
+        mine = differ.rater == rater
+        slope, information = _logistic(x[mine], y[mine], offset[mine], ridge=0.1)
+        score[mine] = x[mine] * (y[mine] - expit(offset[mine] + slope * x[mine]))
+        found.append((int(rater), int(mine.sum()), slope, 1 / sqrt(information)))
     if len(found) < 3:
         return []
-    slopes, errors = np.array([f[2] for f in found]), np.array([f[3] for f in found])
+    slopes, alone = np.array([f[2] for f in found]), np.array([f[3] for f in found])
+    errors = alone * np.sqrt(differ.design_effects(score)[enough])
     middle = float(np.median(slopes))
     between = max(0.0, (1.4826 * float(np.median(np.abs(slopes - middle)))) ** 2 - float(np.median(errors**2)))
     z = (slopes - middle) / np.sqrt(errors**2 + between)
@@ -222,7 +227,7 @@ def others_share(votes: Votes) -> Floats:
 def careless_findings(votes: Votes, crowd: Crowd) -> list[Finding]:
     """Raters whose skill is surely below one half: they guess more often than they judge."""
     total = np.bincount(votes.rater, minlength=len(votes.raters))
-    who = np.flatnonzero(total >= FEWEST)
+    who = np.flatnonzero(votes.judgements() >= FEWEST)
     odds = logit(crowd.skill[who]) - logit(CARELESS)
     se = (logit(crowd.skill_high[who]) - logit(crowd.skill_low[who])) / (2 * Z)
     p = holm(stats.norm.cdf(odds / se).tolist())

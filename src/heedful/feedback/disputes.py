@@ -26,7 +26,7 @@ from heedful.feedback.submit import Submitted, label_of, settled, submit
 from heedful.feedback.tables import DISPUTES, assignment, item, judgement, rater
 
 UNKNOWN, NONE, OPEN, DECIDED = DISPUTES
-SLICE = 500  # items that are looked at together
+SLICE = 200  # items that are looked at together, while raters wait
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +46,16 @@ class Said:
     answered: Answered
 
 
-def look_through(connection: Connection, of: Project, seconds: float = 1.0) -> Disputes:
+def look_through(connection: Connection, of: Project, seconds: float = 0.2) -> Disputes:
     """Find out which items are in dispute among those that have all their labels, for at most about so long."""
     end = time.monotonic() + seconds
-    while (rows := connection.execute(_unseen(of).limit(SLICE)).scalars().all()) and time.monotonic() < end:
+    while rows := connection.execute(_unseen(of).limit(SLICE)).scalars().all():
         said = _labels(connection, rows)
         odd = [key for key in rows if _disputed(said.get(key, []))]
         for state, keys in ((OPEN, odd), (NONE, sorted(set(rows) - set(odd)))):
             connection.execute(update(item).where(item.c.id.in_(keys)).values(dispute=state))
+        if time.monotonic() > end:
+            break
     counts = select(item.c.dispute, func.count().label("n")).where(item.c.project_id == of.id)
     found = {row.dispute: int(row.n) for row in connection.execute(counts.group_by(item.c.dispute))}
     left = int(connection.execute(select(func.count()).select_from(_unseen(of).subquery())).scalar_one())

@@ -334,4 +334,5 @@ def _keep_label(connection: Connection, of: Project, key: str, new: NewItem) -> 
     answered = in_stored_order(answered_of(new.label, of.sheet), inverse)
     rater_id = rater_named(connection, new.label.rater_kind, new.label.rater)
     client_uuid = str(uuid.uuid5(NAMESPACE, f"{of.id}/{row.id}/{rater_id}"))
-    return add_machine_label(connection, of, row.id, rater_id, answered, client_uuid, time.time())
+    weight = new.label.weight
+    return add_machine_label(connection, of, row.id, rater_id, answered, client_uuid, time.time(), weight=weight)

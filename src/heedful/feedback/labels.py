@@ -43,7 +43,7 @@ def standing_labels(
 def _query(of: Project, parts: tuple[str, ...], after: int) -> Any:
     return (
         select(
-            judged.c.id, judged.c.revision, judged.c.value, judged.c.seconds, judged.c.created_at,
+            judged.c.id, judged.c.revision, judged.c.value, judged.c.seconds, judged.c.created_at, judged.c.weight,
             assignment.c.item_id, assignment.c.shown, assignment.c.part, assignment.c.late, item.c.completions,
             item.c.chosen_by, rater.c.name.label("rater"), rater.c.kind,
             prompt.c.name, prompt.c.messages, prompt.c.meta,
@@ -69,6 +69,7 @@ def _judgement(row: Any, texts: Mapping[int, tuple[str, str]]) -> Judgement:
         prompt=Prompt(id=row.name, messages=messages_from_rows(row.messages), meta=row.meta),
         completions=tuple(text for text, _ in answers),
         value=row.value,
+        weight=row.weight,
         rater=row.rater,
         rater_kind=row.kind,
         sources=tuple(source for _, source in answers),

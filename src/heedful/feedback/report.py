@@ -40,6 +40,7 @@ from heedful.feedback.diagnosis import (
     vote_weights,
 )
 from heedful.feedback.judgements import Judgement
+from heedful.feedback.machines import Stratum, by_stratum
 from heedful.feedback.votes import FIRST, SECOND, TIE, Votes, collect_votes
 from heedful.records import prompt_id
 
@@ -92,6 +93,7 @@ class RaterReport:
     kinds: dict[str, int]  # raters of each kind
     agreement: tuple[Figure, ...]
     between: tuple[Figure, ...]  # Cohen's κ of each two raters who share enough
+    machines: tuple[Stratum, ...]  # each machine's agreement with people, by kind of prompt
     majority_of_others: float
     ceiling: float
     position: Position
@@ -135,6 +137,7 @@ def rater_report(judgements: Sequence[Judgement], seed: int = 0, draws: int = DR
         kinds={kind: votes.kinds.count(kind) for kind in kinds},
         agreement=tuple(_agreement(judgements, votes, rng, draws)),
         between=tuple(_between(votes, rng, draws)),
+        machines=tuple(by_stratum(judgements, votes, rng, draws)),
         majority_of_others=leave_one_out(k, n) if max(n, default=0) > 1 else float("nan"),
         ceiling=vote_ceiling(k, n) if max(n, default=0) > 1 else float("nan"),
         position=position_test(votes),

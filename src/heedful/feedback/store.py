@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -53,9 +53,30 @@ class Store:
         with _in_words(self.url), self._writer.begin() as connection:
             yield connection
 
+    @contextmanager
+    def write_soon(self) -> Iterator[Connection]:
+        """All or nothing, and on the disk with the next `write`: for what a power cut may take back, as a lease."""
+        with _in_words(self.url), self._writer.connect() as connection:
+            raw = connection.connection.dbapi_connection
+            assert raw is not None
+            with _unsynced(raw) if self.sqlite else nullcontext(), connection.begin():
+                if not self.sqlite:
+                    connection.exec_driver_sql("SET LOCAL synchronous_commit TO OFF")
+                yield connection
+
     def close(self) -> None:
         self._reader.dispose()
         self._writer.dispose()
+
+
+@contextmanager
+def _unsynced(connection: Any) -> Iterator[None]:
+    """A connection of the driver whose commits wait for no disk. Later ones that do bring these along."""
+    connection.execute("PRAGMA synchronous=NORMAL")
+    try:
+        yield
+    finally:
+        connection.execute("PRAGMA synchronous=FULL")
 
 
 def database_url(database: str) -> URL:

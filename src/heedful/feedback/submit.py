@@ -261,6 +261,7 @@ def add_machine_label(
     client_uuid: str,
     now: float,
     shown: Sequence[int] = (),
+    weight: float = 1.0,
 ) -> bool:
     """A label by an AI judge, a simulated rater or an earlier study, in stored order. It takes no person's place.
 
@@ -283,7 +284,7 @@ def add_machine_label(
     digest = _digest(held, _compact(answered))
     key = insert_one(
         connection, judgement, assignment_id=held, revision=1, client_uuid=client_uuid, digest=digest,
-        value=_compact(answered), seconds=0.0, created_at=now,
+        value=_compact(answered), seconds=0.0, created_at=now, weight=weight,
     )  # fmt: skip
     connection.execute(update(assignment).where(assignment.c.id == held).values(judgement_id=key))
     connection.execute(_LABELLED, {"which": item_id, "more": 0})

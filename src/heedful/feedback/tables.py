@@ -241,6 +241,7 @@ judgement = Table(
     Column("digest", String(64), nullable=False),  # of the body, to tell a retry from a second use of the UUID
     Column("value", JSON, nullable=False),
     Column("seconds", Float, nullable=False),  # with the page in view and the rater active
+    Column("weight", Float, nullable=False, server_default=text("1")),  # in training; of imported labels
     Column("created_at", Float, nullable=False),
     UniqueConstraint("assignment_id", "revision"),
 )

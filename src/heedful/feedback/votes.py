@@ -56,6 +56,22 @@ class Votes:
         flat = np.bincount(self.item * 3 + self.choice, minlength=self.items * 3)
         return flat.reshape(self.items, 3).astype(np.float64)
 
+    def judgements(self) -> Ints:
+        """How many judgements each rater's votes come from: a ranking of nine is one, not 36. (R,)"""
+        _, at = np.unique(self.sheet, return_index=True)
+        return np.bincount(self.rater[at], minlength=len(self.raters))
+
+    def design_effects(self, score: Floats) -> Floats:
+        """By how much the votes of one ranking, which stand and fall together, make a rater's information less. (R,)
+
+        score: (V,) what each vote adds to the derivative of the rater's log likelihood. The variance of its sums over
+        rankings stands against that of as many single votes (Kish 1965); at least 1, and 1 where each vote is alone.
+        """
+        _, at, which = np.unique(self.sheet, return_index=True, return_inverse=True)
+        together = np.bincount(self.rater[at], np.bincount(which, score) ** 2, len(self.raters))
+        alone = np.bincount(self.rater, score**2, len(self.raters))
+        return np.asarray(np.maximum(1.0, np.divide(together, alone, out=np.ones_like(alone), where=alone > 0)))
+
     def only(self, keep: NDArray[np.bool_]) -> Votes:
         """Some of the votes; items, raters and answers keep their numbers."""
         return replace(

@@ -40,7 +40,9 @@ def ask(model: Model, messages: Sequence[dict[str, str]], *, temperature: float 
             f"a model's endpoint refused ({error.response.status_code}); nothing was lost, try again"
         ) from None
     except httpx.HTTPError:
-        raise ResourceError("a model's endpoint does not answer; nothing was lost, try again when it runs") from None
+        raise ResourceError(
+            "a model's endpoint does not answer (one just started needs some seconds); nothing was lost, try again"
+        ) from None
     except (KeyError, IndexError, TypeError, ValueError):
         raise ResourceError("a model's endpoint answered with something that is no chat completion") from None
     if not isinstance(text, str) or not text.strip():

@@ -81,7 +81,7 @@ class Past(BaseModel):
 def desk(project_id: int, studio: House, who: Labeller) -> Desk:
     """The items that the caller holds, filled up from the queue; asking again gives the same ones."""
     now = studio.clock()
-    with studio.store.write() as connection:
+    with studio.store.write_soon() as connection:
         of, rater_id = project_for(connection, who, project_id), rater_for(connection, who.account.id)
         held = queue.lease(connection, of, rater_id, now)
     with studio.store.read() as connection:
@@ -118,7 +118,7 @@ def task(assignment_id: int, studio: House, who: Labeller) -> Task:
 def heartbeat(assignment_id: int, studio: House, who: Labeller) -> Done:
     """Hold an item longer. `done` is false when the lease had run out: an answer is kept all the same."""
     now = studio.clock()
-    with studio.store.write() as connection:
+    with studio.store.write_soon() as connection:
         rater_id = rater_for(connection, who.account.id)
         held = queue.own(connection, assignment_id, rater_id)
         of = project_for(connection, who, held.project_id)

@@ -2,6 +2,7 @@
 import { get, post } from "./api.js";
 import { by, fill, h, tell, text } from "./dom.js";
 import { hint, listen, showHelp } from "./keys.js";
+import { uuid } from "./outbox.js";
 import { LETTERS, SheetForm } from "./sheet.js";
 
 const place = by("disputes");
@@ -27,7 +28,7 @@ async function load(after = 0) {
 function show() {
   const one = found.task;
   if (!one) { nothing(); return; }
-  sending = crypto.randomUUID();
+  sending = uuid();
   form = new SheetForm(found.sheet, { ...one, filled_in: {} }, () => {});
   const turns = one.prompt.map((turn) => h(`div.turn.${ROLES[turn.role] ? turn.role : "text"}`, {},
     one.prompt.length > 1 || turn.role === "system" ? h("div.by", {}, ROLES[turn.role] || turn.role) : null, text(turn)));

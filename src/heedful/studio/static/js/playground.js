@@ -8,7 +8,7 @@ const threads = new Map(); // model -> its own messages
 async function start() {
   const models = await get("/models");
   if (!models.length) {
-    fill(place, h("section.card", {}, h("p", {}, "The studio was started without models. Serve one and name it:"), h("pre.raw", {}, "heedful serve runs/demo/03-sft/model --port 8001\nheedful studio --model sft=http://127.0.0.1:8001/v1")));
+    fill(place, h("section.card", {}, h("p", {}, "The studio was started without models. Start it with those of a run, or with any OpenAI-compatible endpoint:"), h("pre.raw", {}, "heedful studio --serve demo\nheedful studio --model sft=http://127.0.0.1:8001/v1")));
     return;
   }
   const boxes = models.map((name, i) => h("label", {}, h("input", { type: "checkbox", value: name, checked: i < 2 }), ` ${name} `));

@@ -37,7 +37,16 @@ async function agree(card) {
   const row = (one) => h("tr", {}, h("td", {}, one.name), h("td", {}, `${number(one.value.mean)} [${number(one.value.low)}, ${number(one.value.high)}]`), h("td", {}, one.n));
   fill(card, h("h2", {}, "Do raters agree?"), h("div.scroll", {}, h("table", {}, h("thead", {}, h("tr", {}, ["statistic", "value and 95 % interval", "n"].map((name) => h("th", { scope: "col" }, name)))), h("tbody", {}, found.agreement.map(row)))),
     h("p.dim", {}, `Published, for comparison: ${found.published.map((one) => `${one.name} ${percent(one.agreement)}`).join(" · ")}`),
-    found.findings.length > 0 && h("ul", {}, found.findings.map((one) => h("li", {}, one.sentence))));
+    found.findings.length > 0 && h("ul", {}, found.findings.map((one) => h("li", {}, one.sentence))),
+    machines(found.machines));
+}
+
+/** Each judge's agreement with people beside people's own, one kind of prompt after another. */
+function machines(rows) {
+  if (!rows.length) return null;
+  const said = (one) => (one.n < TOO_FEW ? "not enough data" : `${percent(one.agreement.mean)}${one.agreement.low === null ? "" : ` [${percent(one.agreement.low)}, ${percent(one.agreement.high)}]`}`);
+  return [h("h3", {}, "Do machines agree with people?"), h("div.scroll", {}, h("table", {}, h("thead", {}, h("tr", {}, ["prompts", "judge", "agrees with people", "pairs"].map((name) => h("th", { scope: "col" }, name)))),
+    h("tbody", {}, rows.map((one) => h("tr", {}, h("td", {}, one.stratum), h("td", {}, one.judge === "people" ? "people among themselves" : one.judge), h("td", {}, said(one)), h("td", {}, one.n))))))];
 }
 
 function imported() {

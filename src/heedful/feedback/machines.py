@@ -1,0 +1,76 @@
+"""How far machines agree with people, one kind of prompt after another: where a judge may label, and where people must.
+
+A judge's agreement with people stands beside people's agreement among themselves on the same prompts: no judge can be
+asked to agree with people more than they do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heedful.evaluate.statistics import Interval
+from heedful.feedback.agreement import Statistic, raw_agreement
+from heedful.feedback.judgements import Judgement
+from heedful.feedback.votes import Votes
+from heedful.records import prompt_id
+
+STRATA = ("stratum", "family", "category")  # columns that name a prompt's kind; the first that a prompt has counts
+ALL, PEOPLE = "all prompts", "people"
+
+
+@dataclass(frozen=True, slots=True)
+class Stratum:
+    """Raw agreement with people on one kind of prompt, a tie as an answer; n pairs of answers that both judged.
+
+    judge: a machine's name, or `people`, whose agreement is among themselves.
+    """
+
+    stratum: str
+    judge: str
+    agreement: Interval
+    n: int
+
+
+def by_stratum(judgements: Sequence[Judgement], votes: Votes, rng: np.random.Generator, draws: int) -> list[Stratum]:
+    """Every machine with people, on all prompts and on each kind of them; empty without machines or without people."""
+    kinds = np.array(votes.kinds, dtype=np.str_)
+    machines = np.flatnonzero(kinds == "ai").tolist()
+    people = votes.only((kinds == "human")[votes.rater]).counts()
+    if not machines or not people.any():
+        return []
+    names = _kinds_of_prompts(judgements, votes)
+    known = sorted(set(names.tolist()) - {""})
+    masks = {ALL: np.ones(votes.items, dtype=bool)}
+    if len(known) > 1:
+        masks |= {name: names == name for name in known}
+    found = []
+    for name, mask in masks.items():
+        among = mask & (people.sum(1) > 1)
+        if among.any():
+            value = raw_agreement(people[among]).interval(votes.group[among], rng, draws)
+            found.append(Stratum(name, PEOPLE, value, int(among.sum())))
+        for judge in machines:
+            mine = (votes.rater == judge) & mask[votes.item] & (people[votes.item].sum(1) > 0)
+            item, choice = votes.item[mine], votes.choice[mine]
+            if not len(item):
+                continue
+            statistic = Statistic(
+                np.stack([people[item, choice], people[item].sum(1)], axis=1), lambda s: s[..., 0] / s[..., 1]
+            )
+            value = statistic.interval(votes.group[item], rng, draws)
+            found.append(Stratum(name, votes.raters[judge], value, len(item)))
+    return found
+
+
+def _kinds_of_prompts(judgements: Sequence[Judgement], votes: Votes) -> NDArray[np.str_]:
+    """The kind of each item's prompt; empty where none is known. (I,)"""
+    kinds: dict[str, str] = {}
+    for judgement in judgements:
+        meta = judgement.prompt.meta
+        if named := next((str(meta[key]) for key in STRATA if meta.get(key)), ""):
+            kinds[prompt_id(judgement.prompt.messages)] = named
+    return np.array([kinds.get(prompt, "") for prompt in votes.prompts], dtype=np.str_)
