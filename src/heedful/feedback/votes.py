@@ -70,7 +70,7 @@ class Votes:
         _, at, which = np.unique(self.sheet, return_index=True, return_inverse=True)
         together = np.bincount(self.rater[at], np.bincount(which, score) ** 2, len(self.raters))
         alone = np.bincount(self.rater, score**2, len(self.raters))
-        return np.asarray(np.maximum(1.0, np.divide(together, alone, out=np.ones_like(alone), where=alone > 0)))
+        return np.asarray(np.maximum(1.0, np.divide(together, alone, out=np.ones(len(alone)), where=alone > 0)))
 
     def only(self, keep: NDArray[np.bool_]) -> Votes:
         """Some of the votes; items, raters and answers keep their numbers."""
