@@ -28,7 +28,7 @@ def test_version() -> None:
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["run", "nowhere"], "no recipe 'nowhere': give a .toml file or one of demo"),
+        (["run", "nowhere"], "no recipe 'nowhere': give a .toml file or one of "),
         (["run", "own"], "inputs.model is not set"),
         (["sft", "--out", "x", "--set", "modell=1"], "unknown key 'sft.modell'"),
         (["runs", "compare", "a"], "there is no such run"),

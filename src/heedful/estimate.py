@@ -24,6 +24,7 @@ from heedful.config import (
     PretrainConfig,
     Recipe,
     RewardConfig,
+    Rewards,
     RLConfig,
     SampleConfig,
     SelectConfig,
@@ -58,6 +59,11 @@ def parameters_of(architecture: Architecture) -> float:
     head = a.hidden // a.heads
     attention = a.hidden * head * (2 * a.heads + 2 * a.kv_heads)
     return a.vocabulary * a.hidden + a.layers * (attention + 3 * a.hidden * a.feedforward)
+
+
+def _models(rewards: Rewards) -> list[str]:
+    parts = [part.model for part in rewards.parts.values() if part.type in ("model", "likelihood")]
+    return [rewards.model, *parts]
 
 
 def _at_most(limit: float, count: float) -> float:
@@ -149,8 +155,7 @@ class Estimator:
             case SelectConfig():
                 answers = sum(self._count(path) for path in config.completions)
                 self.rows[f"@{name}/demonstrations.jsonl"] = answers / CANDIDATES * config.keep * config.share
-                models = [config.rewards.model, *(p.model for p in config.rewards.parts.values() if p.type == "model")]
-                return self._reading(answers, models)
+                return self._reading(answers, _models(config.rewards))
             case EvaluateConfig():
                 prompts = self._count(config.prompts, 600)
                 answers = prompts * (config.draws + 1) * len(config.models)

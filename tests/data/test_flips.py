@@ -38,6 +38,19 @@ def test_every_two_judgements_count_and_ties_and_single_ones_say_nothing() -> No
     assert (found.disagreement, found.pairs) == (3 / 7, 2)  # 3 of 6 couples, and 0 of 1
 
 
+def test_prompts_are_told_apart_by_what_they_say() -> None:
+    here, there = judged(0, True)[0], judged(1, False)[0]
+    again = Ranking(
+        prompt=Prompt(id=here.prompt.id, messages=there.prompt.messages),  # two files may number alike
+        completions=there.completions,
+        ranks=there.ranks,
+        rater="r",
+        rater_kind="human",
+    )
+    found = flip_rate([here, *judged(0, True), again])
+    assert (found.disagreement, found.pairs) == (0.0, 1)
+
+
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.3])
 def test_a_planted_share_is_found(share: float) -> None:
     rng = np.random.default_rng(0)

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 import heedful.config.sections as sections
 from heedful.cli import app
 from heedful.config import load_recipe
+from heedful.config.recipe import KINDS
 from heedful.config.reference import markdown, stage_models
 
 ROOT = Path(__file__).parents[2]
@@ -35,6 +36,10 @@ def test_every_command_is_in_the_docs() -> None:
 
 def test_config_page_is_the_generated_one() -> None:
     assert (ROOT / "docs" / "config.md").read_text() == markdown(), "run `make docs`"
+
+
+def test_every_stage_is_on_the_config_page() -> None:
+    assert set(KINDS.values()) <= set(stage_models())
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda m: m.__name__)

@@ -14,7 +14,7 @@ from heedful.data.chat import Chat, train_tokenizer
 from heedful.errors import InputError
 from heedful.models.loading import Affine, new_policy, reward_from_policy, save_policy, save_reward_model
 from heedful.records import Message, Prompt
-from heedful.rewards.blend import BlendReward, Fitted, fit_weights, save_blend, scored_by, shaped
+from heedful.rewards.blend import BlendReward, Fitted, bounds, fit_weights, save_blend, scored_by
 from heedful.rewards.likelihood import Likelihood, LikelihoodReward
 from heedful.rewards.loading import load_reward
 from heedful.rewards.model import ModelReward
@@ -123,5 +123,5 @@ def test_a_reward_model_reads_no_reference(home: Path) -> None:
 def test_a_log_ratio_is_bounded_on_both_sides_and_a_log_probability_below() -> None:
     z = np.array([-3.0, 0.0, 3.0])
     ratio, likely = BlendPart(model="a", reference="b"), BlendPart(model="a")
-    assert shaped(z, ratio) == pytest.approx([-tanh(3), 0.0, tanh(3)])
-    assert shaped(z, likely) == pytest.approx([-tanh(3), 0.0, 3.0])
+    assert bounds(ratio)(z) == pytest.approx([-tanh(3), 0.0, tanh(3)])
+    assert bounds(likely)(z) == pytest.approx([-tanh(3), 0.0, 3.0])

@@ -27,7 +27,7 @@ class BlendConfig(Section):
     type: Literal["blend"] = "blend"
     name: Name = "blend"
     parts: dict[Name, BlendPart]
-    """Name → what is weighed: at least two, one of them a reward model."""
+    """Name → what is weighed: at least two; PPO's critic begins from the first reward model among them."""
     data: list[InputPath] = Field(min_length=1)
     """Rankings that no part was trained on: the `heldout.jsonl` of a label stage."""
     calibration: list[InputPath] = []

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic_core import PydanticUndefined
 
-from heedful.config import direct, on_policy, reward, rewards, rl, sampler, sections, stages
+from heedful.config import blend, direct, on_policy, reward, rewards, rl, sampler, sections, stages
 from heedful.config.recipe import Recipe
 from heedful.config.rounds import RoundsConfig
 from heedful.config.sections import Section
@@ -47,7 +47,7 @@ def _table(model: type[Section]) -> list[str]:
 
 def stage_models() -> list[type[Section]]:
     """Every stage's config model and its own sections, in the order of the files."""
-    files = (stages, reward, direct, on_policy, rl, rewards)
+    files = (stages, reward, blend, direct, on_policy, rl, rewards)
     own = [m for file in files for m in vars(file).values() if getattr(m, "__module__", "") == file.__name__]
     return [m for m in own if isinstance(m, type) and issubclass(m, Section) and m.model_fields]
 

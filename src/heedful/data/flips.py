@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from math import sqrt
 
 from heedful.errors import InputError
-from heedful.records import Ranking
+from heedful.records import Messages, Ranking
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +34,12 @@ def flip_rate(rankings: Iterable[Ranking]) -> FlipRate:
 
     InputError: no pair was judged twice, or judgements contradict each other as often as coins do.
     """
-    votes: dict[tuple[str, str, str], Counter[bool]] = {}
+    votes: dict[tuple[Messages, str, str], Counter[bool]] = {}
     for ranking in rankings:
         for better, worse, tie in ranking.pairs():
             if not tie:
                 won, lost = ranking.completions[better], ranking.completions[worse]
-                pair = (ranking.prompt.id, min(won, lost), max(won, lost))
+                pair = (ranking.prompt.messages, min(won, lost), max(won, lost))
                 votes.setdefault(pair, Counter())[won < lost] += 1
     twice = [count for count in votes.values() if count.total() > 1]
     if not twice:

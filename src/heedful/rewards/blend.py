@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -46,23 +46,25 @@ class Fitted:
     spread: float
 
 
-def shaped(z: Floats, part: BlendPart) -> Floats:
+def bounds(part: BlendPart) -> Callable[[Floats], Floats]:
     """What counts of scaled values: log-odds as they are, tanh of log-ratios, and of log-probabilities below 0."""
     if is_reward_model(Path(part.model)):
-        return z
-    return np.where(z < 0, np.tanh(z), np.tanh(z) if part.reference else z)
+        return lambda z: z
+    if part.reference:
+        return np.tanh
+    return lambda z: np.where(z < 0, np.tanh(z), z)
 
 
 class Shaped:
     """Another reward's values v as they count in a blend."""
 
     def __init__(self, reward: Reward, fitted: Fitted) -> None:
-        self.reward, self.fitted = reward, fitted
+        self.reward, self.fitted, self.bounded = reward, fitted, bounds(fitted.part)
 
     def score(self, prompts: Sequence[Prompt], completions: Sequence[str]) -> list[Score]:
         scores = self.reward.score(prompts, completions)
         values = np.array([one.value for one in scores])
-        found = shaped((values - self.fitted.middle) / self.fitted.spread, self.fitted.part)
+        found = self.bounded((values - self.fitted.middle) / self.fitted.spread)
         return [Score(float(value), {"raw": one.value}) for value, one in zip(found, scores, strict=True)]
 
 

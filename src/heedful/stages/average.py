@@ -140,4 +140,4 @@ def _tell(result: Member, said: Sequence[Tensor], weights: Sequence[float], run:
 def _affine(model: RewardModel, chat: Chat, config: AverageConfig, run: Run) -> Affine:
     """The average's own scale: its members' are of no use to it."""
     samples = read_samples(config.calibration, chat, model.context, run)
-    return scale_of(samples, ModelReward(model, chat).score_examples(samples.examples), run)
+    return scale_of(samples.completions, ModelReward(model, chat).score_examples(samples.examples), run)

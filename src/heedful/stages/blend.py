@@ -13,15 +13,14 @@ import torch
 from numpy.typing import NDArray
 
 from heedful.config import BlendConfig
-from heedful.data.sources import read_completions, read_rankings
+from heedful.data.sources import read_rankings
 from heedful.errors import InputError
 from heedful.evaluate.reward_report import Judged, gap_report, judged_pairs, model_figures, sentence
-from heedful.models.loading import Affine
 from heedful.records import Ranking
 from heedful.rewards import Reward
-from heedful.rewards.blend import BlendReward, Fitted, fit_weights, open_part, save_blend, shaped
+from heedful.rewards.blend import BlendReward, Fitted, bounds, fit_weights, open_part, save_blend
 from heedful.run import Run, atomic_text
-from heedful.stages.reward.scale import CALIBRATION, sample_affine
+from heedful.stages.reward import first_samples, scale_of
 
 SUMMARY = ("accuracy", "low", "high", "ceiling", "gold_on_labels", "gold_agreement", "short_of_gold", "length_only")
 Floats = NDArray[np.float64]
@@ -43,14 +42,16 @@ def blend(config: BlendConfig, run: Run) -> None:
     if flat := [name for name, width in zip(opened, spread, strict=True) if width < 1e-9]:
         raise InputError(f"{config.parts[flat[0]].model}: says the same of most answers: leave part '{flat[0]}' out")
     scaled = (scores - middle) / spread
-    scaled = np.stack([shaped(scaled[:, k], part) for k, part in enumerate(config.parts.values())], axis=1)
+    scaled = np.stack([bounds(part)(scaled[:, k]) for k, part in enumerate(config.parts.values())], axis=1)
     differences = scaled[pairs.first] - scaled[pairs.second]  # (P, K)
     weights = fit_weights(differences, pairs.target)
     fitted = {
         name: Fitted(part, float(weights[k]), float(middle[k]), float(spread[k]))
         for k, (name, part) in enumerate(config.parts.items())
     }
-    affine = _scale(config, BlendReward(opened, fitted), run)
+    samples, together = first_samples(config.calibration), BlendReward(opened, fitted)
+    scored = together.score([sample.prompt for sample in samples], [sample.text for sample in samples])
+    affine = scale_of(samples, [score.value for score in scored], run)
     run.model.mkdir(parents=True, exist_ok=True)
     save_blend(run.model, fitted, affine)
     gap = _unseen(differences, pairs, config.folds, run.rng("folds"))
@@ -82,13 +83,3 @@ def _unseen(differences: Floats, pairs: Judged, folds: int, rng: np.random.Gener
     for k in range(folds):
         gap[fold == k] = differences[fold == k] @ fit_weights(differences[fold != k], pairs.target[fold != k])
     return gap
-
-
-def _scale(config: BlendConfig, reward: BlendReward, run: Run) -> Affine:
-    """SFT samples' mean and their standard deviation within a prompt; none where no samples are named."""
-    samples = [sample for path in config.calibration for sample in read_completions(path)[:CALIBRATION]]
-    if not samples:
-        run.say("no calibration samples: scores stay in log-odds")
-        return reward.affine
-    scores = reward.score([sample.prompt for sample in samples], [sample.text for sample in samples])
-    return sample_affine(samples, [score.value for score in scores])

@@ -18,6 +18,7 @@ from heedful.models.lora import Underlying, add_lora
 from heedful.ops.memory import peak_memory_mb
 from heedful.records import Messages
 from heedful.rewards import Reward
+from heedful.rewards.blend import BlendReward
 from heedful.rewards.build import build_reward
 from heedful.rewards.model import ModelReward
 from heedful.run import Run
@@ -139,12 +140,12 @@ def _say_units(config: Config, reward: Reward, run: Run) -> None:
     """β means nothing without its unit."""
     beta = config.kl.coefficient
     run.summary |= {"beta": beta}
-    if not isinstance(reward, ModelReward):
+    if not isinstance(reward, ModelReward | BlendReward):
         run.say(f"β {beta:g} a nat in units of the reward as paid")
         return
     std = reward.affine.std
     run.summary |= {"beta_log_odds": beta * std}
     run.say(
-        f"β {beta:g} a nat in units of the reward as paid = {beta * std:.3g} in the reward model's log-odds "
+        f"β {beta:g} a nat in units of the reward as paid = {beta * std:.3g} in the reward's log-odds "
         f"(one standard deviation of SFT samples is {std:.3g} log-odds)"
     )

@@ -6,7 +6,7 @@ rankings, side_by_side, ratings, correctness   the kinds, by what they learn fro
 scale      SFT samples and the unit of β
 """
 
-from heedful.stages.reward.scale import read_samples, sample_affine, scale_of
+from heedful.stages.reward.scale import first_samples, read_samples, sample_affine, scale_of
 from heedful.stages.reward.stage import reward
 
-__all__ = ["read_samples", "reward", "sample_affine", "scale_of"]
+__all__ = ["first_samples", "read_samples", "reward", "sample_affine", "scale_of"]

@@ -49,7 +49,7 @@ class JudgedSteps:
 
     def save(self, run: Run) -> None:
         scores = [score.value for score in self.judge.score(*self.samples.asked)]
-        self.affine = scale_of(self.samples, scores, run)
+        self.affine = scale_of(self.samples.completions, scores, run)
         told = {"steps": self.judge.cut, "step_score": self.judge.way}
         save_heads(self.judge.model, self.judge.chat, self.affine, run.model, **told)
 
@@ -78,7 +78,7 @@ class JudgedAnswers:
         return self.judge.model.classifier
 
     def save(self, run: Run) -> None:
-        self.affine = scale_of(self.samples, self.judge.score_examples(self.samples.examples), run)
+        self.affine = scale_of(self.samples.completions, self.judge.score_examples(self.samples.examples), run)
         save_reward_model(self.judge.model, self.judge.chat, self.affine, run.model)
 
     def report(self, run: Run) -> tuple[Report, str]:

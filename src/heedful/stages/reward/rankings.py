@@ -94,7 +94,7 @@ class ScoredAnswers:
 
     def save(self, run: Run) -> None:
         samples = self.material.samples
-        self.affine = scale_of(samples, self.judge.score_examples(samples.examples), run)
+        self.affine = scale_of(samples.completions, self.judge.score_examples(samples.examples), run)
         save_reward_model(self.judge.model, self.judge.chat, self.affine, run.model)
 
     def report(self, run: Run) -> tuple[Report, str]:

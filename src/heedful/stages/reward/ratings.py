@@ -42,7 +42,7 @@ class RatedAnswers:
 
     def save(self, run: Run) -> None:
         scores = [score.value for score in self.judge.score(*self.samples.asked)]
-        self.affine = scale_of(self.samples, scores, run)
+        self.affine = scale_of(self.samples.completions, scores, run)
         criteria = criteria_row(self.judge.criteria)
         save_heads(self.judge.model, self.judge.chat, self.affine, run.model, criteria=criteria)
 

@@ -34,19 +34,24 @@ class Samples:
 
 def read_samples(paths: Sequence[str], chat: Chat, context: int, run: Run) -> Samples:
     """The first samples of each calibration file; the few that don't fit the context are left out, and said."""
-    samples = [sample for path in paths for sample in read_completions(path)[:CALIBRATION]]
+    samples = first_samples(paths)
     texts = [[chat.example(sample.prompt.messages, sample.text)] for sample in samples]
     kept, left_out = fitting_groups(texts, context, "calibration samples")
     run.note(left_out)
     return Samples([samples[i] for i in kept], [texts[i][0] for i in kept])
 
 
-def scale_of(samples: Samples, scores: Sequence[float], run: Run) -> Affine:
+def first_samples(paths: Sequence[str]) -> list[Completion]:
+    """As many of each calibration file as set a scale."""
+    return [sample for path in paths for sample in read_completions(path)[:CALIBRATION]]
+
+
+def scale_of(samples: Sequence[Completion], scores: Sequence[float], run: Run) -> Affine:
     """The scale that SFT samples' scores set, or none where the config names no samples."""
-    if not samples.completions:
+    if not samples:
         run.say("no calibration samples: scores stay as they are learnt")
         return RAW
-    affine = sample_affine(samples.completions, scores)
+    affine = sample_affine(samples, scores)
     run.say(f"SFT samples score {affine.mean:+.2f} on average, {affine.std:.2f} within a prompt: the unit of β")
     return affine
 
