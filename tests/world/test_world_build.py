@@ -1,8 +1,10 @@
 """The world is the same each time, its splits share nothing, and what test asks stands in the corpus."""
 
+import random
 import re
 import subprocess
 import sys
+from collections import Counter
 from itertools import combinations
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from heedful import world
 from heedful.errors import InputError
 from heedful.world.build import World, WorldSettings
 from heedful.world.describe import describe
+from heedful.world.draws import draw_split
 from heedful.world.families.facts import RELATIONS
 from heedful.world.splits import assignment, pool
 
@@ -136,8 +139,14 @@ def test_a_thousand_lookalikes() -> None:
 
 
 def test_too_many_prompts_are_refused() -> None:
-    with pytest.raises(InputError, match="100000 distinct rl prompts asked for, it holds 3815; ask for at most 3815"):
+    with pytest.raises(InputError, match="100000 distinct rl prompts asked for, it holds 3531; ask for at most 3531"):
         world.build(WorldSettings(documents=10, rl_prompts=100_000), 0)
+
+
+def test_as_many_claims_are_true_as_false_even_where_a_split_is_drawn_whole() -> None:
+    drawn = draw_split("rl", 3531, random.Random(0))
+    truths = Counter(prompt.meta["bucket"] for prompt in drawn if prompt.meta["family"] == "claim")
+    assert truths["true"] == truths["false"] == 208
 
 
 def test_few_shot_prefix_holds_pages_of_training_prompts() -> None:

@@ -107,7 +107,7 @@ def _count(prompts: list[Prompt]) -> dict[str, int]:
 
 
 def available() -> Mapping[str, Mapping[str, int]]:
-    """How many distinct prompts each split holds of each family: the most that can be asked for."""
+    """How many distinct prompts each split holds of each family."""
     return {
         split: {family: len(found) for family, found in pool(split).items() if found}
         for split in ("sft", "preference", "rl", "dev", "test")

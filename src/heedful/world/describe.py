@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from heedful.world.build import available
-from heedful.world.draws import lookalikes
+from heedful.world.draws import at_most, lookalikes
 from heedful.world.gold import COSTS, FLOOR, MESS, REPEAT, STRAY, SUBSTANCE, WEIGHTS
 from heedful.world.raters import CARELESS, SIZE, TASTES, TEMPERATURE
 from heedful.world.rates import CORPUS_MIX, DEMO, LEFT_OUT, PROMPT_MIX, WEB
@@ -49,6 +49,7 @@ def counts_table() -> str:
         held = [counts[split].get(family, 0) for split in counts]
         rows.append((family, *held, f"{CORPUS_MIX[family]:.2f}", f"{PROMPT_MIX[family]:.2f}"))
     rows.append(("all", *(sum(held.values()) for held in counts.values()), "", ""))
+    rows.append(("all that can be drawn, buckets alike", *map(at_most, counts), "", ""))
     return _table(("family", *counts, "share of pages", "share of prompts"), rows)
 
 

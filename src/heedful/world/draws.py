@@ -29,27 +29,43 @@ def fill(total: int, weights: Mapping[str, float], room: Mapping[str, int]) -> d
     return quota
 
 
+def at_most(split: str) -> int:
+    """How many prompts can be drawn from a split."""
+    return sum(map(_room, pool(split).values()))
+
+
 def draw_split(split: str, total: int, rng: random.Random) -> list[Prompt]:
     """`total` distinct prompts of a split. InputError: the split holds fewer."""
     held = pool(split)
-    if total > (most := sum(map(len, held.values()))):
+    if total > (most := at_most(split)):
         raise InputError(f"world: {total} distinct {split} prompts asked for, it holds {most}; ask for at most {most}")
     return draw(held, total, rng)
 
 
 def draw(prompts: Mapping[str, Sequence[Prompt]], total: int, rng: random.Random) -> list[Prompt]:
-    """`total` distinct prompts in the families' shares, shuffled."""
+    """`total` distinct prompts in the families' shares, shuffled; a family's buckets are drawn alike."""
     held = {family: found for family, found in prompts.items() if found}
     chosen: list[Prompt] = []
-    for family, count in fill(total, PROMPT_MIX, {family: len(found) for family, found in held.items()}).items():
-        buckets: dict[str, list[Prompt]] = defaultdict(list)
-        for prompt in held[family]:
-            buckets[str(prompt.meta.get("bucket", ""))].append(prompt)
+    for family, count in fill(total, PROMPT_MIX, {family: _room(found) for family, found in held.items()}).items():
+        buckets = _buckets(held[family])
         quota = fill(count, dict.fromkeys(buckets, 1.0), {name: len(found) for name, found in buckets.items()})
         for name, found in buckets.items():
             chosen += rng.sample(found, quota[name])
     rng.shuffle(chosen)
     return chosen
+
+
+def _buckets(prompts: Sequence[Prompt]) -> dict[str, list[Prompt]]:
+    buckets: dict[str, list[Prompt]] = defaultdict(list)
+    for prompt in prompts:
+        buckets[str(prompt.meta.get("bucket", ""))].append(prompt)
+    return buckets
+
+
+def _room(prompts: Sequence[Prompt]) -> int:
+    """How many can be drawn alike from all buckets: if most claims were false, "no" would be a good guess."""
+    sizes = [len(found) for found in _buckets(prompts).values()]
+    return len(sizes) * min(sizes, default=0)
 
 
 def lookalikes(count: int = 1000, split: str = "test") -> list[Prompt]:
