@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -90,6 +91,18 @@ def test_families_are_shown_apart_and_their_falls_named() -> None:
     assert after["by_family"]["b"]["total"] == pytest.approx(0.3)
     assert family_falls(after["by_family"], before["by_family"], "ppo", "sft", "sample") == [
         "ppo (sample): the family 'b' falls against sft from 0.50 to 0.30 in all"
+    ]
+
+
+def test_a_policy_that_denies_every_claim_is_named() -> None:
+    """It gains on false claims what it loses on true ones: the family's mean stays."""
+    claims = [replace(p, meta=p.meta | {"bucket": ("true", "false")[i % 2]}) for i, p in enumerate(PROMPTS)]
+    claims = [replace(p, meta=p.meta | {"family": "claim"}) for p in claims]
+    before = criteria_rows(judged([["x" * 50]] * 12), claims, RESAMPLES)
+    after = criteria_rows(judged([["x" * (80 if i % 2 else 20)] for i in range(12)]), claims, RESAMPLES)
+    assert after["all"]["total"]["mean"] == pytest.approx(before["all"]["total"]["mean"])
+    assert family_falls(after["by_family"], before["by_family"], "ppo", "sft", "greedy") == [
+        "ppo (greedy): the family 'claim.true' falls against sft from 0.50 to 0.20 in all"
     ]
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from heedful.evaluate.judging import Judged
 from heedful.evaluate.statistics import Floats, TwoWay, holm
+from heedful.evaluate.strata import strata
 from heedful.evaluate.winrate import counted_rows
 from heedful.records import Prompt
 
@@ -34,11 +35,10 @@ def criteria_rows(judged: Judged, prompts: Sequence[Prompt], resamples: TwoWay) 
 
 
 def _means_by(key: str, means: Mapping[str, Floats], prompts: Sequence[Prompt]) -> dict[str, dict[str, float]]:
-    rows: dict[str, dict[str, float]] = {}
-    for value in sorted({str(p.meta[key]) for p in prompts if key in p.meta}):
-        chosen = [i for i, p in enumerate(prompts) if str(p.meta.get(key)) == value]
-        rows[value] = {"prompts": len(chosen)} | {name: float(column[chosen].mean()) for name, column in means.items()}
-    return rows
+    return {
+        value: {"prompts": len(rows)} | {name: float(column[rows].mean()) for name, column in means.items()}
+        for value, rows in strata(key, prompts).items()
+    }
 
 
 def difference_rows(

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heedful.evaluate.statistics import clustered_bootstrap
+from heedful.evaluate.strata import stratum
 from heedful.records import Ranking, prompt_id
 
 Floats = NDArray[np.float64]
@@ -61,7 +62,7 @@ def judged_pairs(rankings: Sequence[Ranking]) -> Judged:
         p = dict(zip(order, truth.get("p", [np.nan] * len(ranking.pairs())), strict=True))
         words = [len(text.split()) for text in ranking.completions]
         prompt = prompt_id(ranking.prompt.messages)
-        family = str(ranking.prompt.meta.get("family", "all"))
+        family = stratum("family", ranking.prompt) or "all"
         for win, lose, tie in ranking.pairs():
             chance = p[win, lose] if win < lose else 1 - p[lose, win]
             rows.append(

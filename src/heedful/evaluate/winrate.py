@@ -14,6 +14,7 @@ import numpy as np
 
 from heedful.evaluate.length_control import length_controlled
 from heedful.evaluate.statistics import Floats, TwoWay, wilson
+from heedful.evaluate.strata import strata
 from heedful.records import Prompt, prompt_id
 
 TIE = 1e-9  # scores this close are equal: rounding, not preference
@@ -77,12 +78,11 @@ def win_rate(policy: Side, against: Side, resamples: TwoWay) -> dict[str, Any]:
 def win_rates_by(key: str, policy: Side, against: Side, prompts: Sequence[Prompt]) -> dict[str, dict[str, float]]:
     """Win rate of each value of a meta key, with Wilson's interval: too few clusters remain for a bootstrap."""
     rates = outcomes(policy, against).mean((1, 2))
-    rows: dict[str, dict[str, float]] = {}
-    for value in sorted({str(p.meta[key]) for p in prompts if key in p.meta}):
-        chosen = [i for i, p in enumerate(prompts) if str(p.meta.get(key)) == value]
-        low, high = wilson(float(rates[chosen].sum()), len(chosen))
-        rows[value] = {"prompts": len(chosen), "rate": float(rates[chosen].mean()), "low": low, "high": high}
-    return rows
+    found: dict[str, dict[str, float]] = {}
+    for value, rows in strata(key, prompts).items():
+        low, high = wilson(float(rates[rows].sum()), len(rows))
+        found[value] = {"prompts": len(rows), "rate": float(rates[rows].mean()), "low": low, "high": high}
+    return found
 
 
 def counted_rows(prompts: Sequence[Prompt]) -> list[int]:
