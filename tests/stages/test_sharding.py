@@ -31,6 +31,7 @@ from heedful.stages.sft import sft
 
 WALK = {"epochs": 4, "log_every": 1, "checkpoint_every": 3, "tokens_per_batch": 64}
 ONE_STEP = {"iterations": 3, "prompts": 8, "minibatches": 1}  # one process's minibatches are not two processes'
+UNEVEN = 3  # prompts in a step: one process has a micro-batch more than the other
 OWN = {"answers/commonest", "sampler/gap"}  # each process says its own
 DRAWN = {"ptx"}  # each process draws text of its own
 
@@ -61,7 +62,7 @@ def stages(house: Path, sharding: str) -> dict[str, Callable[[Run], None]]:
         "reward": lambda run: reward(scored, run),
         "dpo": lambda run: dpo(dpo_config(house, training=walk | {"gradient_checkpointing": True}), run),
         "lora": lambda run: dpo(dpo_config(house, training=walk | {"early_stop": early}, lora={"rank": 2}), run),
-        "kto": lambda run: dpo(dpo_config(house, loss={"type": "kto"}, training=walk), run),
+        "kto": lambda run: dpo(dpo_config(house, loss={"type": "kto"}, prompts_per_step=UNEVEN, training=walk), run),
         "ppo": lambda run: ppo(ppo_config(house, **practised), run),
         "ptx": lambda run: ppo(ppo_config(house, **practised | text), run),
         "leashed": lambda run: rl(

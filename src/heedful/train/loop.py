@@ -242,10 +242,11 @@ class _Trainer:
         """Gradients of Σ loss / total over all ranks and micro-batches; returns the sums of loss, count and metrics."""
         scale = self.accelerator.num_processes / total  # data parallel averages over ranks: undo it
         sums: dict[str, Tensor] = {}
+        more = self.passes_of_others(len(step.batches)) if self.shares else 0  # asked before: a pass asks others too
         for left, batch in zip(range(len(step.batches) - 1, -1, -1), step.batches, strict=True):
             with self.accelerator.no_sync(self.wrapped) if left and not self.shares else nullcontext():
                 self.add_up(self.learn(batch, scale), sums)
-        for _ in range(self.passes_of_others(len(step.batches)) if self.shares else 0):
+        for _ in range(more):
             self.learn(step.batches[-1], 0.0)
         return dict(zip(sums, self.over_ranks(torch.stack(list(sums.values())).tolist()), strict=True))
 
