@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from math import tanh
 from pathlib import Path
@@ -14,7 +15,7 @@ from heedful.data.chat import Chat, train_tokenizer
 from heedful.errors import InputError
 from heedful.models.loading import Affine, new_policy, reward_from_policy, save_policy, save_reward_model
 from heedful.records import Message, Prompt
-from heedful.rewards.blend import BlendReward, Fitted, bounds, fit_weights, save_blend, scored_by
+from heedful.rewards.blend import BlendReward, Fitted, bounds, fit_weights, open_part, save_blend, scored_by
 from heedful.rewards.likelihood import Likelihood, LikelihoodReward
 from heedful.rewards.loading import load_reward
 from heedful.rewards.model import ModelReward
@@ -60,6 +61,12 @@ def test_one_part_has_the_weight_that_two_sums_give() -> None:
     """Three of four judgements go with a difference of 1: σ(w) = 3/4, w = ln 3. A tie is half of each."""
     assert fit_weights(np.ones((4, 1)), np.array([1.0, 1.0, 1.0, 0.0])) == pytest.approx([np.log(3)], rel=1e-5)
     assert fit_weights(np.ones((2, 1)), np.array([1.0, 0.5])) == pytest.approx([np.log(3)], rel=1e-5)
+
+
+def test_a_few_judgements_with_a_long_tail_do_not_throw_the_weights_away() -> None:
+    """Some weights agree with all four; a whole step of Newton's flies to ones that get the second one wrong."""
+    differences = np.array([[17.0, 3.0], [175.0, -37.0], [-1.0, 8.0], [11.0, -1.0]])
+    assert (differences @ fit_weights(differences, np.ones(4)) > 5).all()
 
 
 def test_who_stands_first_does_not_matter() -> None:
@@ -118,6 +125,15 @@ def test_a_reward_model_reads_no_reference(home: Path) -> None:
     save_blend(home / "wrong", parts, Affine(0.0, 1.0))
     with pytest.raises(InputError, match="is a reward model, which reads neither reference nor per_token"):
         load_reward(home / "wrong")
+
+
+def test_what_gives_no_single_score_is_no_part(home: Path) -> None:
+    with pytest.raises(InputError, match="is a blend itself: name its parts"):
+        open_part(BlendPart(model=str(save(home))), "cpu")
+    config = home / "reward" / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"heedful_pairwise": True}))
+    with pytest.raises(InputError, match="compares two answers, so a blend can't weigh it"):
+        open_part(BlendPart(model=str(home / "reward")), "cpu")
 
 
 def test_a_log_ratio_is_bounded_on_both_sides_and_a_log_probability_below() -> None:

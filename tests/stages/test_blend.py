@@ -79,6 +79,11 @@ def test_a_single_part_is_no_blend(config: dict[str, object]) -> None:
         BlendConfig.model_validate(config | {"parts": {"even": {"model": "even"}}})
 
 
+def test_the_name_of_the_whole_is_no_parts_name(config: dict[str, object]) -> None:
+    with pytest.raises(ValidationError, match="parts.raw would be logged as reward/raw"):
+        BlendConfig.model_validate(config | {"parts": {"raw": {"model": "even"}, "odd": {"model": "odd"}}})
+
+
 def test_too_few_prompts_for_the_folds(tmp_path: Path, config: dict[str, object]) -> None:
     with pytest.raises(InputError, match="compares answers to 40 prompts; give at least 50, or fewer folds"):
         stage.blend(BlendConfig.model_validate(config | {"folds": 50}), Run(tmp_path / "blend", "blend", 0))

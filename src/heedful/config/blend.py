@@ -39,4 +39,6 @@ class BlendConfig(Section):
     def _there_is_something_to_weigh(self) -> Self:
         if len(self.parts) < 2:
             raise ValueError("parts: a blend weighs at least two; use a single reward model as it is")
+        if "raw" in self.parts:
+            raise ValueError("parts.raw would be logged as reward/raw, which is the whole blend's: rename the part")
         return self

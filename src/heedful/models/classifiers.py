@@ -93,6 +93,18 @@ def kind_of(folder: str | Path) -> str:
     return "criteria" if config.get("heedful_criteria") else "scalar"
 
 
+def refuse_other_kinds(folder: str | Path, told: str) -> None:
+    """InputError where a reward model gives an answer anything but one score; `told`: what that rules out, and the
+    mend."""
+    said = {
+        "criteria": "rates several criteria",
+        "process": "judges an answer's steps",
+        "pairwise": "compares two answers",
+    }.get(kind_of(folder))
+    if said:
+        raise InputError(f"{folder}: {said}, {told}")
+
+
 def _checked(classifier: PreTrainedModel, folder: str | Path) -> tuple[Heads, Chat]:
     if not isinstance(getattr(classifier, "score", None), nn.Linear):
         raise InputError(f"{folder}: {type(classifier).__name__} has no linear head `score`, so it can't be trained")

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from heedful.config import BlendPart
 from heedful.errors import InputError
+from heedful.models.classifiers import refuse_other_kinds
 from heedful.models.files import read_json
 from heedful.models.folders import is_reward_model
 from heedful.models.loading import Affine
@@ -32,6 +33,7 @@ from heedful.run import atomic_text
 
 FILE = "blend.json"
 STEPS = 50
+CLOSE = 1e-9  # a step that short is the last one
 RIDGE = 1e-6  # in units of the parts' own spread: only parts that say the same need it
 Floats = NDArray[np.float64]
 
@@ -69,17 +71,20 @@ class Shaped:
 
 
 def open_part(part: BlendPart, device: torch.device | str) -> Reward:
-    """What a part says, as it is. InputError: a reward model with settings that only likelihoods read."""
+    """What a part says, as it is. InputError: no reward model of one score, or one with a likelihood's settings."""
+    if is_blend(part.model):
+        raise InputError(f"{part.model}: is a blend itself: name its parts")
     if is_reward_model(Path(part.model)):
         if part.reference or part.per_token:
             raise InputError(f"{part.model}: is a reward model, which reads neither reference nor per_token: drop them")
+        refuse_other_kinds(part.model, "so a blend can't weigh it: name reward models that give an answer one score")
         return ModelReward.load(part.model, device, affine=False)
     against = [Likelihood.load(part.reference, device)] if part.reference else []
     return LikelihoodReward(Likelihood.load(part.model, device), against, per_token=part.per_token)
 
 
 def fit_weights(differences: Floats, targets: Floats) -> Floats:
-    """The weights w that make the judgements likeliest: Newton's method on Σ_p CE(t_p, σ(x_p·w)).
+    """The weights w that make the judgements likeliest: Newton's method on Σ_p CE(t_p, σ(x_p·w)), no step uphill.
 
     differences: what each part says of the first answer less the second, (P, K). targets: 1 where the first won, 0.5
     for a tie, (P,). -> (K,)
@@ -87,13 +92,20 @@ def fit_weights(differences: Floats, targets: Floats) -> Floats:
     spread = np.sqrt((differences**2).mean(0)) + 1e-12
     x = differences / spread
     w = np.zeros(x.shape[1])
+
+    def cost(w: Floats) -> float:
+        z = x @ w
+        return float(targets @ np.logaddexp(0, -z) + (1 - targets) @ np.logaddexp(0, z) + RIDGE * (w @ w) / 2)
+
     for _ in range(STEPS):
         p = 1 / (1 + np.exp(-np.clip(x @ w, -60, 60)))
         slope = x.T @ (p - targets) + RIDGE * w
         curve = (x * (p * (1 - p))[:, None]).T @ x + RIDGE * np.eye(len(w))
         step = np.linalg.solve(curve, slope)
+        while cost(w - step) > cost(w) and np.abs(step).max() >= CLOSE:  # few judgements, long tails: a whole one flies
+            step = step / 2
         w = w - step
-        if np.abs(step).max() < 1e-9:
+        if np.abs(step).max() < CLOSE:
             break
     return np.asarray(w / spread)
 

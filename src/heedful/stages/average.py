@@ -20,7 +20,7 @@ from heedful.config import AverageConfig
 from heedful.data.chat import Chat
 from heedful.data.packing import Example, pack
 from heedful.errors import InputError
-from heedful.models.classifiers import kind_of
+from heedful.models.classifiers import refuse_other_kinds
 from heedful.models.folders import is_reward_model
 from heedful.models.heads import Policy, RewardModel
 from heedful.models.loading import Affine, load_policy, load_reward_model, save_policy, save_reward_model
@@ -85,25 +85,15 @@ def _weights(config: AverageConfig) -> Sequence[float]:
 
 def _load(folder: str) -> Member:
     if is_reward_model(Path(folder)):
-        _refuse_other_kinds(folder)
+        # several heads, steps and pairs have scales and settings of their own, which a mean of weights does not keep
+        refuse_other_kinds(
+            folder,
+            "so it can't be averaged: average policies, or reward models that give an answer one score",
+        )
         model, chat, _ = load_reward_model(folder, device="cpu")
         return Member(folder, model, chat)
     policy, chat = load_policy(folder, device="cpu")
     return Member(folder, policy, chat)
-
-
-def _refuse_other_kinds(folder: str) -> None:
-    """Several heads, steps and pairs have scales and settings of their own, which a mean of weights does not keep."""
-    said = {
-        "criteria": "rates several criteria",
-        "process": "judges an answer's steps",
-        "pairwise": "compares two answers",
-    }.get(kind_of(folder))
-    if said:
-        raise InputError(
-            f"{folder}: {said}, so it can't be averaged: average policies, or reward models "
-            "that give an answer one score"
-        )
 
 
 def _refuse_strangers(first: Member, other: Member) -> None:
