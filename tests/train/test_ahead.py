@@ -91,8 +91,11 @@ def test_a_checkpoint_holds_the_answers() -> None:
     policy = players().policy
     ahead, again = (Ahead(NativeSampler(policy), policy) for _ in range(2))
     ahead.begin(4, PROMPTS, PARAMS, SEEDS)
-    again.load_state_dict(json.loads(json.dumps(ahead.state_dict())), process=0)
+    state = json.loads(json.dumps(ahead.state_dict()))
+    again.load_state_dict(state, process=0, processes=1)
     assert again.take(4) == ahead.take(4)
+    again.load_state_dict(state, process=0, processes=2)  # half of the prompts: they are sampled anew
+    assert again.take(4) == []
 
 
 def test_beginning_at_an_iteration_gives_what_an_unbroken_run_gives(tmp_path: Path) -> None:

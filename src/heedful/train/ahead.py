@@ -72,10 +72,11 @@ class Ahead:
         rows = [[answer.token_ids, answer.logprobs, answer.finish] for answer in self._answers.result()]
         return {"ahead": self.iteration, "answers": gather_object([rows])}
 
-    def load_state_dict(self, state: dict[str, Any], process: int) -> None:
-        """Of these, the answers of one process."""
-        self.iteration = state.get("ahead", -1)
+    def load_state_dict(self, state: dict[str, Any], process: int, processes: int) -> None:
+        """Of these, the answers of one process; none where others were as many: each then has other prompts."""
+        rows_of = state.get("answers", ())
+        self.iteration = state["ahead"] if len(rows_of) == processes else -1
         if self.iteration >= 0:
-            rows = state["answers"][process]
+            rows = rows_of[process]
             self._answers = Future()
             self._answers.set_result([Sampled(tuple(ids), tuple(logprobs), end) for ids, logprobs, end in rows])

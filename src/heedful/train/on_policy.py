@@ -103,7 +103,7 @@ class OnPolicySource:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.coefficient = float(state["coefficient"])
         self.last_good.load_state_dict(state)
-        self.ahead.load_state_dict(state, self.accelerator.process_index)
+        self.ahead.load_state_dict(state, self.accelerator.process_index, self.accelerator.num_processes)
 
     def steps(self, start: int) -> Iterator[Step]:
         """Steps from an iteration's first one on; ends early when the KL leaves its budget."""
