@@ -76,6 +76,12 @@ def test_a_server_that_takes_no_weights_is_told_apart(server: StubServer, tiny: 
         sampler_at(server, Policy(tiny("llama"))).sample(PROMPTS, PARAMS, SEEDS)
 
 
+def test_what_is_no_vllm_server_is_a_sentence(tiny: Tiny, server: StubServer) -> None:
+    server.models = []
+    with pytest.raises(ResourceError, match="names no model, so it is no vLLM server: see sampler.url"):
+        sampler_at(server, Policy(tiny("llama"))).sample(PROMPTS, PARAMS, SEEDS)
+
+
 def test_what_the_server_says_of_an_error_is_passed_on(
     server: StubServer, tiny: Tiny, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -55,6 +55,7 @@ class StubServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.engine, self.lock = StandIn(), Lock()
         self.salts: list[str] = []
+        self.models: list[dict[str, Any]] = [{"id": "served", "max_model_len": 64}]
         self.develops = True  # whether it takes weights
         self.answers_left = -1  # after so many it dies mid-step; −1: never
         self.change: dict[str, Any] = {}  # what a choice is changed by
@@ -77,7 +78,7 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
-        self.reply({"data": [{"id": "served", "max_model_len": 64}]})
+        self.reply({"data": self.server.models})
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))

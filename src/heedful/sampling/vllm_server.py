@@ -41,7 +41,13 @@ class Server:
         """Have the server read these weights in place of its own."""
         reload = {"method": "reload_weights", "kwargs": {"weights_path": str(folder)}}
         with self._client() as http:
-            self._model = self._ask(http, "GET", "/v1/models", {})["data"][0]["id"]
+            served = self._ask(http, "GET", "/v1/models", {})
+            try:
+                self._model = served["data"][0]["id"]
+            except (KeyError, IndexError, TypeError):
+                raise ResourceError(
+                    f"what answers at {self._url} names no model, so it is no vLLM server: see sampler.url"
+                ) from None
             self._ask(http, "POST", "/collective_rpc", reload)
         self._weights = folder.name
 
