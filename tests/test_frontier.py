@@ -93,6 +93,12 @@ def test_what_cannot_be_compared_is_said(tmp_path: Path) -> None:
         frontier([dpo, other], tmp_path / "out", None)
     with pytest.raises(InputError, match="by a reward model called 'reward'"):
         frontier([dpo], tmp_path / "out", tmp_path / "nothing")
+    swept(tmp_path / "elsewhere" / "dpo-sweep", "dpo.loss.beta", {"0.3": (2, 0.9)})
+    with pytest.raises(InputError, match="two sweeps are called dpo-sweep"):
+        frontier([dpo, tmp_path / "elsewhere" / "dpo-sweep"], tmp_path / "out", None)
+    still = swept(tmp_path / "still-sweep", "dpo.loss.beta", {"0.1": (0, 0.5)})
+    with pytest.raises(InputError, match="no policy is any nats from its reference"):
+        frontier([still], tmp_path / "out", None)
     evaluated(tmp_path / "single", 1, [0.5], [0.5])
     with pytest.raises(InputError, match="was evaluated with one draw a prompt"):
         frontier([dpo], tmp_path / "out", tmp_path / "single")

@@ -8,7 +8,7 @@ Each cell's evaluation.json says how far its policy went; its answers.jsonl, wha
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +43,8 @@ class Cell:
 
 def frontier(folders: Sequence[Path], out: Path, best_of: Path | None) -> Path:
     """Read the sweeps, compare their areas, and write the page. InputError: a cell can't be set beside the others."""
+    if twice := [name for name, count in Counter(folder.name for folder in folders).items() if count > 1]:
+        raise InputError(f"two sweeps are called {twice[0]}, and would be one line: rename one, or give it once")
     cells = [cell for folder in folders for cell in _cells(folder)]
     if best_of:
         cells += _best_of_n(best_of)
@@ -54,6 +56,8 @@ def frontier(folders: Sequence[Path], out: Path, best_of: Path | None) -> Path:
                 f"{cell.line} ({cell.point.label}) was asked other prompts than {cells[0].line}: evaluate all on the "
                 "same ones"
             )
+    if max(cell.point.kl for cell in cells) <= 0:
+        raise InputError(f"{', '.join(map(str, folders))}: no policy is any nats from its reference: nothing to draw")
     by_line: dict[str, dict[str, list[Cell]]] = defaultdict(lambda: defaultdict(list))
     for cell in cells:
         by_line[cell.line][cell.seed].append(cell)
