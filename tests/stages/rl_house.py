@@ -147,9 +147,14 @@ def together(script: str, *arguments: str, processes: int = 2) -> None:
         environment = os.environ | place | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": "1"}
         command = [sys.executable, script, *arguments]
         ranks.append(subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True))
-    for process in ranks:
-        _, said = process.communicate(timeout=600)
-        assert process.returncode == 0, said
+    try:
+        for process in ranks:
+            _, said = process.communicate(timeout=600)
+            assert process.returncode == 0, said
+    finally:
+        for process in ranks:
+            process.kill()  # what waits for one that broke waits for ever
+            process.communicate()
 
 
 def die_at(moment: int) -> None:
