@@ -72,3 +72,12 @@ def test_a_model_against_itself_pays_nothing(folders: list[Path]) -> None:
 def test_what_the_model_cannot_read_is_refused(folders: list[Path]) -> None:
     with pytest.raises(InputError, match="64 tokens"):
         LikelihoodReward(Likelihood.load(folders[0])).score(PROMPTS[:1], ["many words " * 40])
+
+
+def test_an_answer_of_which_nothing_can_be_read_is_refused(folders: list[Path]) -> None:
+    """The prompt fills the context: no token's log-probability is left, and a sum of none would be the best of all."""
+    model, content = Likelihood.load(folders[0]), "a"
+    while len(model.chat.prompt_ids((Message("user", content),))) < model.policy.context:
+        content += "a"
+    with pytest.raises(InputError, match="64 tokens"):
+        model([Prompt(id="", messages=(Message("user", content),))], [""], per_token=False)

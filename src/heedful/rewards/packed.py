@@ -28,9 +28,10 @@ def in_batches(examples: Sequence[Example], score: Callable[[list[Example]], lis
 
 def without_overhang(example: Example, context: int) -> Example:
     """An answer that the policy's context cut is a little longer here: by the end that it did not write, and by the
-    bytes of a broken character."""
-    over = len(example.ids) - context
-    return Example(example.ids[:context], example.answer) if 0 < over <= OVERHANG else example
+    bytes of a broken character. One of which nothing would be left stays whole, and is refused."""
+    fits = len(example.ids) <= context
+    short = len(example.ids) <= context + OVERHANG and example.answer < context
+    return Example(example.ids[:context], example.answer) if short and not fits else example
 
 
 def refuse_overlong(examples: Sequence[Example], context: int) -> None:
