@@ -33,6 +33,9 @@ def evaluated(root: Path, kl: float, golds: list[float], start: list[float], **c
     greedy = [row | {"decoding": "greedy"} for row in rows("dpo", [99.0])]
     lines = [*rows("sft", start), *rows("dpo", golds), *unlike, *greedy]
     (stage / "answers.jsonl").write_text("".join(json.dumps(row) + "\n" for row in lines))
+    earlier = root / "01-look"  # an evaluation on other prompts, before the one whose figures stand at the top
+    earlier.mkdir()
+    (earlier / "answers.jsonl").write_text("".join(json.dumps(row | {"id": "other"}) + "\n" for row in lines[:3]))
     evaluation = {"models": ["sft", "dpo"], "reference": "sft", "truth": "gold", "judges": ["gold", "reward"]}
     (root / "evaluation.json").write_text(json.dumps(evaluation | {"kl": {"dpo": {"mean": kl}}} | changes))
 

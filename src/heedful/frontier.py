@@ -151,8 +151,9 @@ def _best_of_n(root: Path) -> list[Cell]:
 
 
 def _answers(root: Path, names: Sequence[str]) -> dict[str, dict[str, list[Row]]]:
-    """Model → prompt → its sampled answers; prompts of the group that no headline counts left out."""
-    kept = [folder / "answers.jsonl" for folder in stage_folders(root).values()]
+    """Model → prompt → its sampled answers, of the last evaluation, as is the run's evaluation.json; prompts of the
+    group that no headline counts left out."""
+    kept = [folder / "answers.jsonl" for folder in reversed(stage_folders(root).values())]
     file = next((path for path in [*kept, root / "answers.jsonl"] if path.exists()), None)
     if file is None:
         raise InputError(f"{root}: holds an evaluation.json, but its answers.jsonl is gone: evaluate again")
