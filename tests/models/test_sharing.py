@@ -46,20 +46,27 @@ def apart(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sharing, "LEAST", 1000)
 
 
+UNLIKE = [
+    Example(ids + rest, len(ids)) for ids, rest in ((OTHER, A), (OTHER, PROMPT), (A * 10, B), (A * 10, PROMPT[:14]))
+]
+
+
+@pytest.mark.parametrize("answers", [ANSWERS, UNLIKE])
 @pytest.mark.parametrize("name", ["llama", "gpt2", "qwen3", "mistral"])
 def test_states_log_probabilities_and_gradients_are_those_of_separate_sequences(
-    name: str, monkeypatch: pytest.MonkeyPatch
+    name: str, answers: list[Example], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Mistral's window of 4 is shorter than what is shared."""
+    """Mistral's window of 4 is shorter than what is shared; and of two rests in one grid the shorter one belongs to the
+    longer sequence, so that places behind its end see no key at all."""
     model = build(name).eval()
-    policy, weights = Policy(model), torch.randn(len(pack(ANSWERS).targets))
+    policy, weights = Policy(model), torch.randn(len(pack(answers).targets))
     found = []
     for _ in range(2):
         model.zero_grad()
-        logprobs = policy(pack(ANSWERS))
+        logprobs = policy(pack(answers))
         (weights * logprobs).sum().backward()
         slopes = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
-        found.append((everywhere(policy, ANSWERS), logprobs, slopes))
+        found.append((everywhere(policy, answers), logprobs, slopes))
         apart(monkeypatch)
     (states, logprobs, slopes), (states_apart, logprobs_apart, slopes_apart) = found
     torch.testing.assert_close(states, states_apart, rtol=1e-5, atol=1e-6)
