@@ -205,6 +205,39 @@ def test_equal_texts_of_two_models_keep_their_names(store: Store, make: Make, tm
     assert found == [{"one": "sft", "two": "ppo"}, {"two": "sft", "one": "ppo"}]
 
 
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [{"prompt": "q", "completion": text} for text in ("one", "two", "three")],
+        [{"prompt": "q", "completion": text, "policy": "given"} for text in ("one", "two", "three")],
+        [{"prompt": "q", "completions": ["one", "two", "three"]}],
+        [{"prompt": "q", "response_a": "one", "response_b": "two", "response_c": "three", "response_d": None}],
+        [{"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": text}]}
+         for text in ("one", "two", "three")],
+    ],
+)  # fmt: skip
+def test_candidates_go_in_however_they_are_written(store: Store, make: Make, tmp_path: Path, rows: list[Any]) -> None:
+    project = make(0, sheet=PRESETS["rank"].sheet)
+    report = import_file(store, project.id, write(tmp_path / "a.jsonl", rows))
+    assert (report.items, report.faults) == (1, [])
+    with store.write() as connection:
+        judge = rater_named(connection, "ai", "j")
+        add_machine_label(connection, project, 1, judge, Answered(ranks=(0, 1, 2)), str(uuid.uuid4()), 1.0)
+        [label] = read_labels(connection, project)
+    assert label.completions == ("one", "two", "three") and label.sources == ("given",) * 3
+    assert label.prompt.messages[0].content == "q" and not label.prompt.meta
+
+
+def test_rows_without_answers_are_told_what_to_write(store: Store, make: Make, tmp_path: Path) -> None:
+    project = make(0)
+    report = import_file(store, project.id, write(tmp_path / "a.jsonl", [{"prompt": "q"}]))
+    assert report.items == 0 and "prompt, response_a, response_b" in report.faults[0]
+    (tmp_path / "a.csv").write_text("prompt,one,two\nq,x,y\n")
+    assert "prompt, response_a, response_b" in import_file(store, project.id, tmp_path / "a.csv").faults[0]
+    listed = {"prompt": "q", "completions": ["x", "y"], "sources": ["m"]}
+    assert "one for each of 2" in import_file(store, project.id, write(tmp_path / "b.jsonl", [listed])).faults[0]
+
+
 def test_a_file_of_another_kind_is_refused(store: Store, make: Make, tmp_path: Path) -> None:
     project = make(0)
     with pytest.raises(InputError, match="no such file"):

@@ -178,6 +178,22 @@ def test_a_machine_takes_no_place_and_its_dissent_asks_more(store: Store, make: 
         assert connection.execute(select(item.c.target, item.c.open)).one() == (3, True)
 
 
+def test_a_machine_that_differs_later_asks_more_too(store: Store, make: Make, people: list[int]) -> None:
+    project = make(2, plain(overlap_most=3))
+    for _ in range(2):
+        held = held_by(store, project, people[0])
+        with store.write() as connection:
+            shown = connection.execute(select(assignment.c.shown).where(assignment.c.id == held)).scalar_one()
+            say(connection, project, held, people[0], PREFER_FIRST | {"preferred": shown.index(0)})
+    with store.write() as connection:
+        judge = rater_named(connection, "ai", "judge-1")
+        for key, preferred in zip(connection.execute(select(item.c.id)).scalars().all(), (0, 1), strict=True):
+            answered = read_answered({"verdict": "prefer", "preferred": preferred, "strength": 1})
+            add_machine_label(connection, project, key, judge, answered, str(uuid.uuid4()), 1.0)
+        query = select(item.c.target, item.c.open).order_by(item.c.id)
+        assert connection.execute(query).all() == [(1, False), (3, True)]
+
+
 def test_only_the_audited_share_of_machine_labels_goes_to_people(store: Store, make: Make) -> None:
     project = make(200, plain(audit=0.25))
     with store.write() as connection:

@@ -246,6 +246,15 @@ def test_machines_read_items_and_add_labels_in_the_same_queue(place: Place) -> N
     assert task["answers"][best]["text"] == stored["answers"][0]
 
 
+def test_an_id_used_for_two_labels_spoils_one_of_them_alone(place: Place) -> None:
+    value, one = {"verdict": "prefer", "preferred": 0, "strength": 1}, str(uuid.uuid4())
+    labels = [{"item": item, "client_uuid": one, "value": value} for item in (1, 2)]
+    labels.append({"item": 3, "client_uuid": str(uuid.uuid4()), "value": value})
+    body = {"judge": "judge-1", "labels": labels}
+    report = place.client("service").post(f"/api/projects/{place.project.id}/machine-labels", json=body).json()
+    assert report["saved"] == 2 and "item 2" in report["faults"][0] and "client_uuid" in report["faults"][0]
+
+
 def test_import_by_the_api_names_bad_rows(place: Place) -> None:
     rows = [{"prompt": "q", "response_a": "x", "response_b": "y"}, {"prompt": "", "response_a": "x", "response_b": "y"}]
     body = "\n".join(json.dumps(row) for row in rows).encode()

@@ -1,7 +1,8 @@
 """Rows of a file become items. A bad row is named, the good ones go in, and running again adds what is missing.
 
-Read are rankings, preferences and completions in every format that heedful knows, and rows with `prompt`,
-`response_a`, `response_b`, … (JSONL or CSV). Beside its format's columns a row may hold:
+Read are rankings and preferences in every format that heedful knows; answers in rows of their own (`prompt`,
+`completion`), which are put together by prompt; and rows that hold all answers to a prompt, as `prompt`, `response_a`,
+`response_b`, … (JSONL or CSV) or `prompt`, `completions`. Beside its format's columns a row may hold:
 
     part         `gold` (a hidden check) or `training`; the row's own order is then the right answer
     explanation  what a rater is told after a training item
@@ -27,9 +28,9 @@ from sqlalchemy import Connection, select
 from heedful.data.candidates import Candidates, gather
 from heedful.data.convert import to_completion, to_ranking
 from heedful.data.faults import Fault, RowFault, describe
-from heedful.data.fields import choice
-from heedful.data.formats import PREFERENCES, Format
-from heedful.data.sources import located
+from heedful.data.fields import choice, list_of
+from heedful.data.formats import PREFERENCES, Format, columns_of
+from heedful.data.sources import COMPLETIONS, located
 from heedful.errors import InputError
 from heedful.feedback.fitting import NewItem, answered_of, fitting
 from heedful.feedback.projects import Project, rater_named, read_project
@@ -95,12 +96,13 @@ def _items(path: Path, sheet: Sheet, done: Imported) -> Iterator[NewItem]:
                 case None:
                     new = _from_responses(row)
                     yield from _placed(new, sheet, where, done)
-                case Format.COMPLETION | Format.UNPAIRED:
+                case _ if kind in COMPLETIONS:
                     candidates.append(to_completion(row, kind))
                 case _ if kind is Format.RANKING or kind in PREFERENCES:
                     yield from _placed(_from_ranking(to_ranking(row, kind)), sheet, where, done)
                 case _:
-                    raise RowFault("", f"a row of {kind.value}", "answers to compare", "import another file")
+                    mend = "write prompt, response_a, response_b; or prompt, completion, a row for each answer"
+                    raise RowFault("", f"a row of {kind.value}", "answers to compare", mend)
         except RowFault as fault:
             done.fault(fault.at(where))
     for gathered in gather(candidates):
@@ -144,11 +146,14 @@ def _responses_or_known(path: Path) -> Iterator[Placed | Fault]:
             yield one
         else:
             where, row, kind = one
-            yield where, row, None if "response_a" in row else kind
+            there = columns_of(row)
+            whole = "response_a" in there or (kind is Format.PROMPT and "completions" in there)
+            yield where, row, None if whole else kind
 
 
-def _from_responses(row: Mapping[str, Any]) -> NewItem:
-    """`prompt`, `response_a`, `response_b`, … and, where it is known, `source_a`, …"""
+def _from_responses(given: Mapping[str, Any]) -> NewItem:
+    """`prompt`, `response_a`, `response_b`, … and, where it is known, `source_a`, …; or lists of them."""
+    row = {key: value for key, value in given.items() if value is not None}  # Parquet fills what a row lacks
     text = row.get("prompt")
     if isinstance(text, str) and text.strip():
         messages: tuple[Message, ...] = (Message("user", text),)
@@ -156,16 +161,32 @@ def _from_responses(row: Mapping[str, Any]) -> NewItem:
         messages = tuple(Message(str(m["role"]), str(m["content"])) for m in text)
     else:
         raise RowFault("prompt", describe(text), "a text, or messages", "write the prompt")
+    answers, sources, own = _lettered(row) if "response_a" in row or "completions" not in row else _listed(row)
+    extra = {key: value for key, value in row.items() if key not in {"prompt", "id"} | own}
+    found = Prompt(id=str(row.get("id") or prompt_id(messages)), messages=messages, meta=extra)
+    return _with_extras(NewItem(prompt=found, answers=answers, sources=sources), None)
+
+
+Answers = tuple[tuple[str, ...], tuple[str, ...], set[str]]  # texts, who wrote each, and the columns that hold them
+
+
+def _lettered(row: Mapping[str, Any]) -> Answers:
     letters = [key.removeprefix("response_") for key in row if key.startswith("response_")]
+    if not letters:
+        raise RowFault("response_a", "no such field", "an answer", "name the columns prompt, response_a, response_b")
     for letter in letters:
         if not isinstance(row[f"response_{letter}"], str):
             raise RowFault(f"response_{letter}", describe(row[f"response_{letter}"]), "a text", "write the answer")
-    known = {"prompt", "id", *(f"{name}_{letter}" for name in ("response", "source") for letter in letters)}
-    extra = {key: value for key, value in row.items() if key not in known}
-    found = Prompt(id=str(row.get("id") or prompt_id(messages)), messages=messages, meta=extra)
+    own = {f"{name}_{letter}" for name in ("response", "source") for letter in letters}
     answers = tuple(str(row[f"response_{letter}"]) for letter in letters)
-    sources = tuple(str(row.get(f"source_{letter}") or "given") for letter in letters)
-    return _with_extras(NewItem(prompt=found, answers=answers, sources=sources), None)
+    return answers, tuple(str(row.get(f"source_{letter}") or "given") for letter in letters), own
+
+
+def _listed(row: Mapping[str, Any]) -> Answers:
+    answers, sources = list_of(row, "completions", str), list_of(row, "sources", str)
+    if len(sources) not in (0, len(answers)):
+        raise RowFault("sources", f"{len(sources)} of them", f"one for each of {len(answers)} answers", "mend the list")
+    return tuple(answers), tuple(sources) or ("given",) * len(answers), {"completions", "sources"}
 
 
 def _from_ranking(ranking: Ranking) -> NewItem:

@@ -267,6 +267,7 @@ def add_machine_label(
 
     shown: stored places in the order in which the rater saw the answers; empty where that isn't known, and then no
     place is counted. False: this rater's label was here before and stays. InputError: it is not what the sheet asks.
+    Reused: see there.
     """
     row = connection.execute(_ITEM, {"which": item_id}).one()
     check(answered, _without_reason(of), len(row.completions), _steps(connection, of, row))
@@ -275,6 +276,8 @@ def add_machine_label(
         return False
     if shown and sorted(shown) != list(range(len(row.completions))):
         raise InputError(f"shown: give each place from 0 to {len(row.completions) - 1} once, or leave it out")
+    if connection.execute(_SAME, {"uuid": client_uuid}).first():
+        raise Reused("this label's client_uuid was used for another one; draw a new one for each label")
     held = insert_one(
         connection, assignment, project_id=of.id, item_id=item_id, rater_id=rater_id, slot=None, part=row.part,
         shown=list(shown), state="done", late=False, leased_at=now, expires_at=now, closed_at=now, judgement_id=None,
@@ -290,6 +293,8 @@ def add_machine_label(
     connection.execute(_LABELLED, {"which": item_id, "more": 0})
     if row.part == "main" and share_of(of.seed, "audit", item_id) >= of.queue.audit and not row.taken:
         connection.execute(update(item).where(item.c.id == item_id).values(open=False))
+    if row.part == "main" and row.done:
+        ask_more(connection, of, item_id)
     return True
 
 
