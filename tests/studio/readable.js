@@ -22,6 +22,15 @@
     const box = e.getBoundingClientRect();
     if (!e.classList.contains("skip-link") && (box.width < 24 || box.height < 24) && !e.closest("p, .text, label, legend")) faults.push(`small: ${says(e)} ${box.width.toFixed()}×${box.height.toFixed()}`);
   }
+  for (const e of document.querySelectorAll("button, select, input, textarea, fieldset, .scale")) {
+    if (!shown(e) || e.closest(".scroll")) continue;
+    const box = e.getBoundingClientRect();
+    const words = document.createRange();
+    words.selectNodeContents(e);
+    const inside = e.matches("button") ? words.getBoundingClientRect() : box;
+    const around = e.matches("button") ? box : e.closest(".card, .panel, main").getBoundingClientRect();
+    if (inside.left < around.left - 1 || inside.right > around.right + 1) faults.push(`stands out: ${says(e)} ${inside.left.toFixed()}–${inside.right.toFixed()} of ${around.left.toFixed()}–${around.right.toFixed()}`);
+  }
   if (document.querySelectorAll("h1").length !== 1) faults.push(`${document.querySelectorAll("h1").length} main headings`);
   for (const e of document.querySelectorAll("img:not([alt])")) faults.push(`no alt: ${e.src}`);
   const ids = [...document.querySelectorAll("[id]")].map((e) => e.id);

@@ -217,13 +217,14 @@ def test_every_page_can_be_read_and_reached(seen: Seen, scheme: Any, size: str) 
         f"/projects/{place.project.id}",
         f"/projects/{place.project.id}/disputes",
     ]
-    project = place.add_project("all", PRESETS["instructgpt"].sheet, items=1, answers=3)
-    for path in [
-        *paths,
-        f"/projects/{place.project.id}",
-        f"/projects/{place.project.id}/label",
-        f"/projects/{project.id}/label",
-    ]:
+    nine = PRESETS["chat"].sheet.model_copy(update={"chat": "off"})  # nine steps from A to B, the most there are
+    made = [
+        place.add_project("all kinds of marks", PRESETS["instructgpt"].sheet, items=1, answers=3),
+        place.add_project("nine steps or so", nine, items=1),
+        place.add_project("helpful and harmless", PRESETS["hh"].sheet, items=1),
+        place.add_project("demonstrations", PRESETS["edit"].sheet, items=1),
+    ]
+    for path in [*paths, *(f"/projects/{project.id}/label" for project in (place.project, *made))]:
         page.goto(seen.url + path)
         page.wait_for_load_state("networkidle")
         assert page.evaluate(CHECK) == [], path

@@ -2,7 +2,7 @@
 import { h } from "./dom.js";
 
 const SPACE = "http://www.w3.org/2000/svg";
-const [W, H, LEFT, FOOT] = [320, 150, 44, 20];
+const [W, H, LEFT, FOOT] = [320, 150, 52, 20];
 
 function s(tag, attributes, text) {
   const element = document.createElementNS(SPACE, tag);

@@ -77,7 +77,8 @@ function side(test) {
 
 function verdicts(counts) {
   const rows = Object.entries(counts).filter(([name]) => name);
-  return rows.length > 0 && h("p.dim", {}, rows.map(([name, n]) => `${name.replaceAll("_", " ")}: ${n.toLocaleString()}`).join(" · "));
+  const words = { prefer: "one is better", tie: "equally good", ranked: "ranked", none: "rated alone", cant_judge: "can't judge" };
+  return rows.length > 0 && h("p.dim", {}, `What people said, checks left out: ${rows.map(([name, n]) => `${words[name] || name.replaceAll("_", " ")} ${n.toLocaleString()}`).join(" · ")}`);
 }
 
 function inAndOut(one) {

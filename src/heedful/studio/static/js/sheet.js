@@ -28,8 +28,8 @@ export class SheetForm {
     this.fields = [];
     this.here = 0;
     this.answers = task.answers.map((answer, place) => this.answer(answer, place));
-    this.body = h(`div.answers${n === 1 ? ".one" : n > 2 ? ".many" : ""}`, {}, this.answers);
-    this.panel = h("section.panel", { "aria-label": "Your answer" }, ...this.comparing(), this.editing());
+    this.body = h(`div.answers${n === 1 ? ".one" : n > 2 ? ".many" : ""}`, {}, this.answers, this.editing());
+    this.panel = h("section.panel", { "aria-label": "Your answer" }, ...this.comparing());
     this.last = h("div.line.last", {}, this.reasoning());
     this.panel.append(this.last);
     this.draw();
@@ -150,7 +150,7 @@ export class SheetForm {
 
   editing() {
     if (this.sheet.edit === "off") return null;
-    const area = h("textarea", { rows: 4, "aria-label": "The answer as it should be", placeholder: "The answer as it should be" });
+    const area = h("textarea", { rows: 6, "aria-label": "The answer as it should be", placeholder: "The answer as it should be" });
     area.value = this.value.edited;
     area.addEventListener("input", () => { this.value.edited = area.value; this.changed(); });
     const begin = (place) => {
@@ -159,9 +159,10 @@ export class SheetForm {
       this.value.edited_from = place;
       this.changed();
       area.focus();
+      area.scrollIntoView({ block: "center" });
     };
     const buttons = this.task.answers.map((_, place) => h("button", { type: "button", onclick: () => begin(place) }, this.task.answers.length > 1 ? `Edit ${LETTERS[place]}` : "Edit it"));
-    return h("div.form", {}, h("div.line", {}, h("span.dim", {}, "Write it as it should be:"), buttons), area);
+    return h("div.form.editing", {}, h("div.line", {}, h("span.dim", {}, "Write it as it should be:"), buttons), area);
   }
 
   reasoning() {
