@@ -37,6 +37,10 @@ def test_a_run_gives_what_it_began_from_and_what_it_became(runs: Path) -> None:
     assert list(models_of_runs(runs, ["demo"])) == ["sft", "ppo"]
     assert models_of_runs(runs, ["demo/pretrain"]) == {"pretrain": runs / "demo" / "01-pretrain" / "model"}
     assert list(models_of_runs(runs, ["demo/02-sft", "demo"])) == ["sft", "ppo"]
+    there = runs / "demo"
+    for text in ("demo/06-ppo/", str(there / "06-ppo"), str(there / "06-ppo" / "model")):
+        assert list(models_of_runs(runs, [text])) == ["ppo"]
+    assert list(models_of_runs(runs, [str(there)])) == ["sft", "ppo"]
     stage(runs / "other", "01-sft", "LlamaForCausalLM")
     assert list(models_of_runs(runs, ["demo/sft", "other"])) == ["sft", "other/sft"]
 

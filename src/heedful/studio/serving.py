@@ -19,13 +19,16 @@ POLICY = "ForCausalLM"  # what the architecture of a model that answers ends wit
 
 
 def models_of_runs(runs: Path, wanted: Sequence[str]) -> dict[str, Path]:
-    """Name -> model folder. wanted: `RUN`, for its first fine-tuned policy and its last one, or `RUN/STAGE`.
+    """Name -> model folder. wanted: `RUN`, for its first fine-tuned policy and its last one, or `RUN/STAGE`; the folder
+    of the runs may stand before it.
 
     InputError: there is no such run or stage, or it has no model that answers.
     """
     found: dict[str, Path] = {}
     for text in wanted:
-        run, _, stage = text.strip("/").partition("/")
+        path = Path(text)
+        inside = path.relative_to(runs) if path.is_relative_to(runs) else path
+        run, _, stage = inside.as_posix().strip("/").removesuffix("/model").partition("/")
         policies = _policies(runs / run)
         if not policies:
             raise InputError(f"--serve {text}: {runs / run} holds no model that answers; --runs names the folder")

@@ -8,6 +8,8 @@ const owns = Boolean(place.dataset.owner);
 const ROLES = ["rater", "reviewer", ...(owns ? ["manager", "owner"] : [])];
 const act = (promise) => promise.then(draw).catch((error) => tell(error.message));
 const secret = (title, about, words) => dialog(title, h("p", {}, about), h("p.secret", {}, words));
+const HERE = /^http:\/\/(127\.|localhost|\[::1\])/; // a link that no other machine can open
+const toSend = (about, link) => { secret("Send them this link", HERE.test(link) ? `${about} It opens on this machine alone: for others, start the studio with --host 0.0.0.0 --public-url http://ADDRESS:PORT, as others reach this machine.` : about, link); };
 
 async function draw() {
   const [people, projects] = await Promise.all([get("/accounts"), get("/projects")]);
@@ -21,13 +23,13 @@ function invitation(projects) {
   const boxes = projects.map((one) => h("label", {}, h("input", { type: "checkbox", value: one.id }), one.name));
   const make = () => {
     const chosen = boxes.map((box) => box.querySelector("input")).filter((box) => box.checked).map((box) => Number(box.value));
-    post("/invitations", { role: role.value, projects: chosen }).then((made) => secret("Send them this link", `It works once, for ${made.days} days. It is not shown again.`, made.link)).catch((error) => tell(error.message));
+    post("/invitations", { role: role.value, projects: chosen }).then((made) => toSend(`It works once, for ${made.days} days. It is not shown again.`, made.link)).catch((error) => tell(error.message));
   };
   return h("div.form", {}, h("div.row", {}, h("label", {}, "As", role), h("fieldset.inline", {}, h("legend", {}, "In"), boxes), h("button.primary", { type: "button", onclick: make }, "Make a link")));
 }
 
 function row(one) {
-  const reset = () => post(`/accounts/${one.id}/reset`).then((made) => secret("Send them this link", "By it they set a new password, once.", made.link)).catch((error) => tell(error.message));
+  const reset = () => post(`/accounts/${one.id}/reset`).then((made) => toSend("By it they set a new password, once.", made.link)).catch((error) => tell(error.message));
   const role = owns ? h("select", { "aria-label": `Role of ${one.name}`, onchange: (event) => act(patch(`/accounts/${one.id}`, { role: event.target.value })) }, ["rater", "reviewer", "manager", "owner", "service"].map((name) => h("option", { selected: name === one.role }, name))) : one.role;
   const renew = () => post(`/services/${one.id}/token`).then((made) => secret("Its new token", "Not shown again. Those that it had are worthless now.", made.token)).catch((error) => tell(error.message));
   const gone = one.login.startsWith("erased-");
