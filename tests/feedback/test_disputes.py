@@ -10,13 +10,15 @@ import pytest
 from tests.feedback.conftest import plain, say
 
 from heedful.errors import InputError
+from heedful.feedback.accounts import create_account
+from heedful.feedback.awaited import awaited
 from heedful.feedback.disputes import Disputes, decide, look_through, next_dispute, order_for, said_of
 from heedful.feedback.exports.write import consensus_judgements
 from heedful.feedback.figures import figures
 from heedful.feedback.judgements import DECISION
 from heedful.feedback.labels import read_labels, rows_of, standing_labels
-from heedful.feedback.projects import Project, rater_named
-from heedful.feedback.queue import lease, mine, order_of
+from heedful.feedback.projects import Project, add_members, progress, rater_for, rater_named
+from heedful.feedback.queue import expire, lease, mine, order_of
 from heedful.feedback.sheet import Answered, in_shown_order
 from heedful.feedback.store import Store
 from heedful.feedback.submit import add_machine_label
@@ -78,6 +80,39 @@ def test_an_item_still_being_judged_does_not_come(store: Store, make: Make, peop
     vote(store, of, people[3], {1: 1})
     with store.write() as connection:
         assert look_through(connection, of) == Disputes(1, 0, 0)
+
+
+def test_what_a_team_can_not_settle_comes_though_more_raters_were_wanted(
+    store: Store, make: Make, people: list[int]
+) -> None:
+    of = make(3, plain(overlap=3, overlap_most=5))
+    with store.write() as connection:
+        accounts = [create_account(connection, f"rater-{i}", "", "rater", "a plain pass phrase", 0.0) for i in range(3)]
+        for account in accounts:
+            add_members(connection, [of.id], account)
+        team = [rater_for(connection, account) for account in accounts]
+        own = rater_for(connection, create_account(connection, "owner", "", "owner", "a plain pass phrase", 0.0))
+    vote(store, of, team[0], {})
+    vote(store, of, team[1], {2: 1})
+    with store.write() as connection:
+        assert look_through(connection, of) == Disputes(0, 0, 0)  # the third may settle it
+    vote(store, of, team[2], {})
+    with store.write() as connection:
+        lease(connection, of, own, 0.0, 1)  # who owns the studio looks, and answers nothing
+        assert look_through(connection, of) == Disputes(1, 0, 0)
+        row = next_dispute(connection, of, people[0])
+        assert row is not None and (row.id, row.done, row.target) == (2, 3, 5)
+        assert awaited(connection, of, [1, 2, 3]).waiting == {2}
+    decided(store, of, 2, people[0], 0)
+    with store.write() as connection:
+        assert awaited(connection, of, [1, 2, 3]).waiting == frozenset()
+        assert progress(connection, of.id).complete == 3
+        expire(connection, 1e9)
+        assert not connection.exec_driver_sql("SELECT open FROM item WHERE id = 2").scalar()  # for nobody else
+        held = next(iter(connection.exec_driver_sql(f"SELECT id FROM assignment WHERE rater_id = {own}")))[0]
+        say(connection, of, held, own)  # kept, and no item is opened by it
+        assert look_through(connection, of) == Disputes(0, 1, 0)
+        assert lease(connection, of, people[1], 0.0, 1) == []
 
 
 def test_a_machine_that_differs_from_one_person_brings_it(store: Store, make: Make, people: list[int]) -> None:

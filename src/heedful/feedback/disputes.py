@@ -14,16 +14,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Connection, exists, func, select, update
+from sqlalchemy import Connection, and_, case, exists, func, or_, select, update
 
 from heedful.errors import InputError
 from heedful.feedback.judgements import DECISION
 from heedful.feedback.projects import Project
-from heedful.feedback.queue import hold, order_of
+from heedful.feedback.queue import CLOSED, hold, order_of
 from heedful.feedback.sheet import Answered, Sheet, in_shown_order, read_answered
 from heedful.feedback.store import AnyRow
 from heedful.feedback.submit import Submitted, label_of, settled, submit
-from heedful.feedback.tables import DISPUTES, assignment, item, judgement, rater
+from heedful.feedback.tables import DISPUTES, account, assignment, item, judgement, member, rater
 
 UNKNOWN, NONE, OPEN, DECIDED = DISPUTES
 SLICE = 200  # items that are looked at together, while raters wait
@@ -63,8 +63,16 @@ def look_through(connection: Connection, of: Project, seconds: float = 0.2) -> D
 
 
 def _unseen(of: Project) -> Any:
+    """Items not looked at that have all their labels, or all that they can get: a team of three gives no fourth."""
     where = (item.c.project_id == of.id, item.c.dispute == UNKNOWN, item.c.part.in_(("main", "chat")))
-    return select(item.c.id).where(*where, item.c.done > 0, item.c.done >= item.c.target)
+    team = and_(member.c.project_id == of.id, account.c.active, account.c.role == "rater")
+    rates_here = select(account.c.id).join(member, member.c.account_id == account.c.id).where(team)
+    had = exists().where(
+        assignment.c.item_id == item.c.id, assignment.c.state.in_(CLOSED),
+        assignment.c.rater_id == rater.c.id, rater.c.account_id == account.c.id,
+    ).correlate(item, account)  # fmt: skip
+    nobody_left = and_(item.c.done >= of.queue.overlap, rates_here.exists(), ~rates_here.where(~had).exists())
+    return select(item.c.id).where(*where, item.c.done > 0, or_(item.c.done >= item.c.target, nobody_left))
 
 
 def _labels(connection: Connection, items: Sequence[int]) -> Mapping[int, list[tuple[str, str]]]:
@@ -129,6 +137,8 @@ def decide(
 ) -> Submitted:
     """Keep a reviewer's decision, given in the order shown. A later one, of any reviewer, stands for an earlier.
 
+    The item waits for no more raters; what one who holds it still says is kept.
+
     InputError: no such item, one that the reviewer judged as a rater, or not what the sheet asks.
     """
     row = connection.execute(
@@ -147,7 +157,8 @@ def decide(
         connection, of, item_id, len(row.completions), rater_id, DECISION, None, now, now
     )  # fmt: skip
     said = submit(connection, asked, key, rater_id, client_uuid=client_uuid, value=value, seconds=0.0, now=now)
-    connection.execute(update(item).where(item.c.id == item_id).values(dispute=DECIDED))
+    enough = case((item.c.done < item.c.target, item.c.done), else_=item.c.target)
+    connection.execute(update(item).where(item.c.id == item_id).values(dispute=DECIDED, target=enough, open=False))
     return said
 
 

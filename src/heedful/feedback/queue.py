@@ -22,6 +22,7 @@ from heedful.feedback.tables import assignment, draft, item, notice, project, se
 
 AHEAD = 2  # items that a rater holds at once: the one on the screen and the next
 LEASING = 7303  # PostgreSQL's lock under which places of a project are given out
+CLOSED = ("done", "skipped", "reported")  # what a rater is through with
 RUNNING = assignment.c.state == literal_column("'leased'")  # said so that the index of running leases is used
 FIRST = -1e18  # before every place
 
@@ -78,10 +79,10 @@ def expire(connection: Connection, now: float) -> None:
 
 
 def free_place(connection: Connection, item_id: int) -> None:
-    """One place of an item is free again: it goes to the line's end."""
-    where = item.c.id == item_id
-    connection.execute(update(item).where(where).values(taken=item.c.taken - 1))
-    to_the_end(connection, item_id)
+    """One place of an item is free again: it goes to the line's end, unless a reviewer has decided it."""
+    query = update(item).where(item.c.id == item_id).values(taken=item.c.taken - 1).returning(item.c.dispute)
+    if connection.execute(query).scalar_one() != "decided":
+        to_the_end(connection, item_id)
 
 
 def to_the_end(connection: Connection, item_id: int) -> None:
@@ -292,7 +293,7 @@ def own(connection: Connection, assignment_id: int, rater_id: int) -> AnyRow:
 def mine(connection: Connection, project_id: int, rater_id: int, limit: int = 50) -> Sequence[AnyRow]:
     """What a rater did last, newest first: id, state, verdict, closed_at."""
     where = (assignment.c.rater_id == rater_id, assignment.c.project_id == project_id, assignment.c.part != DECISION)
-    closed = assignment.c.state.in_(("done", "skipped", "reported"))
+    closed = assignment.c.state.in_(CLOSED)
     columns = (assignment.c.id, assignment.c.state, assignment.c.verdict, assignment.c.closed_at, assignment.c.late)
     query = select(*columns).where(*where, closed).order_by(assignment.c.closed_at.desc()).limit(limit)
     return connection.execute(query).all()
