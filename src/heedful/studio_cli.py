@@ -122,7 +122,7 @@ def import_command(
     file: Annotated[
         Path, typer.Argument(help="Rankings, preferences, completions, or prompt, response_a, response_b.")
     ],
-    preset: Annotated[str, typer.Option(help="The sheet of a new project.")] = "pair",
+    preset: Annotated[str, typer.Option(help="The sheet of a new project: pair, rank, …  [default: pair]")] = "",
     database: Database = DATABASE,
 ) -> None:
     """Add a file's items to a project, which is made if there is none. Bad rows are named; run again to go on."""
@@ -131,11 +131,18 @@ def import_command(
     from heedful.feedback.projects import QueuePolicy, create_project, find_project
     from heedful.feedback.store import open_store
 
-    if preset not in PRESETS:
+    if preset and preset not in PRESETS:
         raise InputError(f"--preset {preset}: is none of {', '.join(PRESETS)}")
+    if not file.exists():
+        raise InputError(f"{file}: there is no such file")
+    sheet = PRESETS[preset or "pair"].sheet
     with closing(open_store(database)) as store, store.write() as connection:
         found = find_project(connection, project)
-        project_id = found.id if found else create_project(connection, project, PRESETS[preset].sheet, QueuePolicy())
+        if found and preset and found.sheet != sheet:
+            raise InputError(
+                f"--preset {preset}: project '{project}' has another sheet; leave it out, or name a new project"
+            )
+        project_id = found.id if found else create_project(connection, project, sheet, QueuePolicy())
     with closing(open_store(database)) as store:
         done = import_file(store, project_id, file)
     labels = f", {done.labels:,} labels" if done.labels else ""

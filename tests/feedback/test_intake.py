@@ -234,6 +234,9 @@ def test_rows_without_answers_are_told_what_to_write(store: Store, make: Make, t
     assert report.items == 0 and "prompt, response_a, response_b" in report.faults[0]
     (tmp_path / "a.csv").write_text("prompt,one,two\nq,x,y\n")
     assert "prompt, response_a, response_b" in import_file(store, project.id, tmp_path / "a.csv").faults[0]
+    judged = {"prompt": "q", "completions": ["x", "y"], "value": {"verdict": "tie"}, "rater": "r"}
+    report = import_file(store, project.id, write(tmp_path / "c.jsonl", [judged]))
+    assert report.items == 0 and "raw log" in report.faults[0] and "--format rankings" in report.faults[0]
     listed = {"prompt": "q", "completions": ["x", "y"], "sources": ["m"]}
     assert "one for each of 2" in import_file(store, project.id, write(tmp_path / "b.jsonl", [listed])).faults[0]
 

@@ -58,6 +58,9 @@ def test_rows_in_and_labels_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         run("export", "other", str(tmp_path / "x"), "--database", database)
     with pytest.raises(InputError, match="is none of pair"):
         run("import", "mine", str(tmp_path / "rows.jsonl"), "--preset", "x", "--database", database)
+    run("import", "mine", str(tmp_path / "rows.jsonl"), "--preset", "pair", "--database", database)
+    with pytest.raises(InputError, match="has another sheet"):
+        run("import", "mine", str(tmp_path / "rows.jsonl"), "--preset", "rank", "--database", database)
     run("backup", str(tmp_path / "copy.db"), "--database", database)
     run("restore", str(tmp_path / "copy.db"), "--database", database)
     assert "is kept as" in screen.getvalue()
@@ -68,6 +71,8 @@ def test_rows_in_and_labels_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def test_no_database_is_made_by_mistake(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such database"):
         run("backup", str(tmp_path / "copy.db"), "--database", str(tmp_path / "none.db"))
+    with pytest.raises(InputError, match="no such file"):
+        run("import", "mine", str(tmp_path / "none.jsonl"), "--database", str(tmp_path / "none.db"))
     assert not list(tmp_path.iterdir())
 
 

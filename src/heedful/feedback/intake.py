@@ -33,13 +33,14 @@ from heedful.data.formats import PREFERENCES, Format, columns_of
 from heedful.data.sources import COMPLETIONS, located
 from heedful.errors import InputError
 from heedful.feedback.fitting import NewItem, answered_of, fitting
+from heedful.feedback.foreign import Foreign, recognise_foreign
 from heedful.feedback.projects import Project, rater_named, read_project
 from heedful.feedback.queue import back_to, next_place, share_of
 from heedful.feedback.sheet import Sheet, in_stored_order
 from heedful.feedback.store import Store, insert_new
 from heedful.feedback.submit import add_machine_label
 from heedful.feedback.tables import completion, item, prompt
-from heedful.records import Completion, Message, Prompt, Ranking, messages_to_rows, prompt_id
+from heedful.records import Completion, Message, Prompt, Ranking, Row, messages_to_rows, prompt_id
 
 CHUNK = 500  # items in one transaction, so that raters never wait long
 LISTED = 100  # faults that are told
@@ -94,6 +95,7 @@ def _items(path: Path, sheet: Sheet, done: Imported) -> Iterator[NewItem]:
         try:
             match kind:
                 case None:
+                    _refuse_judged(row)
                     new = _from_responses(row)
                     yield from _placed(new, sheet, where, done)
                 case _ if kind in COMPLETIONS:
@@ -151,7 +153,7 @@ def _responses_or_known(path: Path) -> Iterator[Placed | Fault]:
             yield where, row, None if whole else kind
 
 
-def _from_responses(given: Mapping[str, Any]) -> NewItem:
+def _from_responses(given: Row) -> NewItem:
     """`prompt`, `response_a`, `response_b`, … and, where it is known, `source_a`, …; or lists of them."""
     row = {key: value for key, value in given.items() if value is not None}  # Parquet fills what a row lacks
     text = row.get("prompt")
@@ -167,10 +169,17 @@ def _from_responses(given: Mapping[str, Any]) -> NewItem:
     return _with_extras(NewItem(prompt=found, answers=answers, sources=sources), None)
 
 
+def _refuse_judged(row: Row) -> None:
+    """RowFault: a row of the raw log, whose label would be lost here."""
+    if recognise_foreign(row) is Foreign.RAW:
+        mend = "make rankings of it first: heedful export LOG --format rankings --out FOLDER"
+        raise RowFault("", f"a row of {Foreign.RAW.value}", "answers to compare", mend)
+
+
 Answers = tuple[tuple[str, ...], tuple[str, ...], set[str]]  # texts, who wrote each, and the columns that hold them
 
 
-def _lettered(row: Mapping[str, Any]) -> Answers:
+def _lettered(row: Row) -> Answers:
     letters = [key.removeprefix("response_") for key in row if key.startswith("response_")]
     if not letters:
         raise RowFault("response_a", "no such field", "an answer", "name the columns prompt, response_a, response_b")
@@ -182,7 +191,7 @@ def _lettered(row: Mapping[str, Any]) -> Answers:
     return answers, tuple(str(row.get(f"source_{letter}") or "given") for letter in letters), own
 
 
-def _listed(row: Mapping[str, Any]) -> Answers:
+def _listed(row: Row) -> Answers:
     answers, sources = list_of(row, "completions", str), list_of(row, "sources", str)
     if len(sources) not in (0, len(answers)):
         raise RowFault("sources", f"{len(sources)} of them", f"one for each of {len(answers)} answers", "mend the list")
