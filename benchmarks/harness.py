@@ -16,6 +16,7 @@ from benchmarks.process import SideFailed
 
 REPEATS = 5  # of each side, as far as the time allows
 PILOT_SHARE = 0.4  # of the time that choosing settings may take
+SLOWER = 2.0  # times what another candidate took: enough to know that this one is not the fastest
 
 
 class Measuring(Protocol):
@@ -118,11 +119,15 @@ class Harness:
         return result(benchmark, ours, peer if peer and peer.repeats else None, failed)
 
     def _choose(self, side: Side, benchmark: Benchmark, end: float) -> Measured:
-        """The fastest candidate, by one repeat of each; one that fails is out. The first is always tried."""
+        """The fastest candidate, by one repeat of each; one that fails is out, or takes far longer than another did.
+
+        The first is always tried.
+        """
         if len(side.candidates) == 1:
             return Measured(dict(side.settings) | dict(side.candidates[0]))
         tried: dict[str, float | str] = {}
         best: tuple[float, Mapping[str, Any]] | None = None
+        limit = 900.0  # seconds
         for number, candidate in enumerate(side.candidates):
             if number and time.monotonic() > end:
                 tried[_spell(candidate)] = "not tried: no time"
@@ -130,7 +135,9 @@ class Harness:
             try:
                 with self.start(side, dict(side.settings) | dict(candidate) | {"pilot": True}) as worker:
                     worker.ready(900)
-                    row = worker.repeat(900)
+                    begun = time.monotonic()
+                    row = worker.repeat(limit)
+                    limit = min(limit, SLOWER * (time.monotonic() - begun) + 5)
             except SideFailed as error:
                 tried[_spell(candidate)] = str(error)
                 self.say(f"{benchmark.name}: {side.label or 'ours'} with {_spell(candidate)} failed: {error}")

@@ -34,6 +34,8 @@ class FakeSide:
         return {"version": self.name}
 
     def repeat(self, limit: float) -> dict[str, Any]:
+        if limit < self.settings.get("takes", 0):
+            raise SideFailed(f"gave no answer within {limit:.0f} s")
         self.calls.append(f"{self.name} {self.settings.get('pilot', '') and 'pilot'}".strip())
         return {"work": self.settings["rate"], "seconds": 1.0, "peak_gib": self.settings["rate"]}
 
@@ -79,6 +81,12 @@ def test_the_pilot_takes_the_fastest_candidate_and_passes_over_one_that_fails() 
     assert line["ours"] == 9.0
     assert line["sides"]["ours"]["pilot"]["rate 50.0, fails no such kernel"] == "no such kernel"
     assert calls.count("ours pilot") == 2
+
+
+def test_the_pilot_waits_for_no_candidate_far_slower_than_another() -> None:
+    line, _ = measured(benchmark(Side("ours", "t", {}, ({"rate": 5.0}, {"rate": 1.0, "takes": 800})), None))
+    assert line["ours"] == 5.0
+    assert line["sides"]["ours"]["pilot"]["rate 1.0, takes 800"] == "gave no answer within 5 s"
 
 
 def test_a_peer_that_fails_leaves_its_words() -> None:

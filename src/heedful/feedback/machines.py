@@ -26,7 +26,7 @@ ALL, PEOPLE = "all prompts", "people"
 class Stratum:
     """Raw agreement with people on one kind of prompt, a tie as an answer; n pairs of answers that both judged.
 
-    judge: a machine's name, or `people`, whose agreement is among themselves.
+    judge: a machine's name, or `people`, whose agreement is among themselves, on what any machine judged.
     """
 
     stratum: str
@@ -42,6 +42,8 @@ def by_stratum(judgements: Sequence[Judgement], votes: Votes, rng: np.random.Gen
     people = votes.only((kinds == "human")[votes.rater]).counts()
     if not machines or not people.any():
         return []
+    seen = np.zeros(votes.items, dtype=bool)
+    seen[votes.item[(kinds == "ai")[votes.rater]]] = True  # people alone may have had harder ones
     names = _kinds_of_prompts(judgements, votes)
     known = sorted(set(names.tolist()) - {""})
     masks = {ALL: np.ones(votes.items, dtype=bool)}
@@ -49,7 +51,7 @@ def by_stratum(judgements: Sequence[Judgement], votes: Votes, rng: np.random.Gen
         masks |= {name: names == name for name in known}
     found = []
     for name, mask in masks.items():
-        among = mask & (people.sum(1) > 1)
+        among = mask & seen & (people.sum(1) > 1)
         if among.any():
             value = raw_agreement(people[among]).interval(votes.group[among], rng, draws)
             found.append(Stratum(name, PEOPLE, value, int(among.sum())))
