@@ -115,9 +115,13 @@ def test_steps_by_keys(seen: Seen) -> None:
 def test_an_edit_by_mouse(seen: Seen) -> None:
     project = seen.place.add_project("edit", PRESETS["edit"].sheet, items=1)
     page = seen.open(project)
+    page.set_viewport_size({"width": 1280, "height": 540})
     page.click(".scale button >> nth=0")
     page.click(".send")
     assert "as it should be" in page.locator("#toast").inner_text()
+    top = "document.querySelector('.panel').getBoundingClientRect().top"
+    assert page.evaluate("document.activeElement.tagName") == "TEXTAREA"
+    assert page.evaluate(f"document.activeElement.getBoundingClientRect().bottom <= {top}")  # not behind the panel
     page.click("text=Edit A")
     page.fill("[aria-label='The answer as it should be']", "a better one")
     seen.next(lambda: page.click(".send"))

@@ -8,8 +8,9 @@ const owns = Boolean(place.dataset.owner);
 const ROLES = ["rater", "reviewer", ...(owns ? ["manager", "owner"] : [])];
 const act = (promise) => promise.then(draw).catch((error) => tell(error.message));
 const secret = (title, about, words) => dialog(title, h("p", {}, about), h("p.secret", {}, words));
+const LISTEN = "--host 0.0.0.0 --public-url http://ADDRESS:PORT";
 const HERE = /^http:\/\/(127\.|localhost|\[::1\])/; // a link that no other machine can open
-const toSend = (about, link) => { secret("Send them this link", HERE.test(link) ? `${about} It opens on this machine alone: for others, start the studio with --host 0.0.0.0 --public-url http://ADDRESS:PORT, as others reach this machine.` : about, link); };
+const toSend = (about, link) => secret("Send them this link", [about, HERE.test(link) && [" It opens on this machine alone: for others, start the studio with ", h("code", {}, LISTEN), ", the address by which they reach this machine."]], link);
 
 async function draw() {
   const [people, projects] = await Promise.all([get("/accounts"), get("/projects")]);
