@@ -49,7 +49,7 @@ def test_leaves_a_policy_and_its_story(house: Path, tmp_path: Path, monkeypatch:
     assert run.summary["stopped"] == ""
     assert run.summary["kept_iteration"] == 3
     assert run.summary["beta_log_odds"] == pytest.approx(0.05)
-    assert any("0.05 in the reward model's log-odds" in line for line in said)
+    assert any("0.05 in the reward's log-odds" in line for line in said)
     assert {path.name for path in run.path.iterdir() if not path.name.startswith(".")} == {
         "model",
         "checkpoints",

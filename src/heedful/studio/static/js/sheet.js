@@ -148,6 +148,11 @@ export class SheetForm {
     return button;
   }
 
+  write() { // the browser's own scrolling would leave the box behind the panel
+    this.area.focus({ preventScroll: true });
+    this.area.scrollIntoView({ block: "nearest" });
+  }
+
   editing() {
     if (this.sheet.edit === "off") return null;
     const area = this.area = h("textarea", { rows: 6, "aria-label": "The answer as it should be", placeholder: "The answer as it should be" });
@@ -158,7 +163,7 @@ export class SheetForm {
       this.value.edited = area.value;
       this.value.edited_from = place;
       this.changed();
-      area.focus();
+      this.write();
     };
     const buttons = this.task.answers.map((_, place) => h("button", { type: "button", onclick: () => begin(place) }, this.task.answers.length > 1 ? `Edit ${LETTERS[place]}` : "Edit it"));
     return h("div.form.editing", {}, h("div.line", {}, h("span.dim", {}, "Write it as it should be:"), buttons), area);
@@ -254,7 +259,7 @@ export class SheetForm {
       return this.sheet.compare === "rank" && this.fields[open].place !== undefined ? "Rank at least two answers first" : `Still open: ${this.fields[open].label}`;
     }
     if (this.sheet.reason === "required" && !this.value.reason.trim()) { this.reason.focus(); return "Write a reason first"; }
-    if (this.sheet.edit === "required" && !this.value.edited.trim()) { this.area.focus(); return "Write the answer as it should be first"; }
+    if (this.sheet.edit === "required" && !this.value.edited.trim()) { this.write(); return "Write the answer as it should be first"; }
     return "";
   }
 
