@@ -62,8 +62,10 @@ def parameters_of(architecture: Architecture) -> float:
 
 
 def _models(rewards: Rewards) -> list[str]:
-    parts = [part.model for part in rewards.parts.values() if part.type in ("model", "likelihood")]
-    return [rewards.model, *parts]
+    """What reads each answer to say what it is paid; "" is none."""
+    parts = rewards.parts.values()
+    read = [part.model for part in parts if part.type in ("model", "likelihood")]
+    return [rewards.model, *read, *(part.reference for part in parts if part.type == "likelihood")]
 
 
 def _at_most(limit: float, count: float) -> float:
@@ -90,7 +92,10 @@ class Estimator:
         if path.startswith("@"):
             return self.rows.get(path, default)
         file = self._file(path)
-        return float(sum(1 for _ in file.open("rb"))) if file.is_file() else default
+        if not file.is_file():
+            return default
+        with file.open("rb") as lines:
+            return float(sum(1 for _ in lines))
 
     def _file(self, path: str) -> Path:
         """`$input/file` as the user gave it."""

@@ -43,6 +43,14 @@ def test_agreement_by_hand() -> None:
     }  # fmt: skip
 
 
+def test_people_are_asked_about_what_a_judge_saw_too() -> None:
+    alone = [said(9, "ann", 0, family="sums"), said(9, "bob", 0, family="sums")]
+    rows = judged() + alone
+    found = by_stratum(rows, collect_votes(rows), np.random.default_rng(0), 50)
+    values = {(one.stratum, one.judge): (one.agreement.mean, one.n) for one in found}
+    assert values[ALL, PEOPLE] == (pytest.approx(0.5), 4) and values["sums", PEOPLE] == (pytest.approx(0.5), 2)
+
+
 def test_one_kind_of_prompt_is_all_of_them_and_nobody_is_nobody() -> None:
     rows = [row for row in judged() if row.prompt.meta["family"] == "sums"]
     found = by_stratum(rows, collect_votes(rows), np.random.default_rng(0), 50)

@@ -15,8 +15,11 @@ sys.path += [str(Path(__file__).parent), str(Path(__file__).parents[1] / "sampli
 from rl_house import build, ppo_config, steered, untimed, write
 from vllm_stand_in import stub_server
 
+from heedful.config import BlendPart
 from heedful.errors import InputError, ResourceError, Stopped
+from heedful.models.loading import Affine
 from heedful.records import Message, Prompt
+from heedful.rewards.blend import Fitted, save_blend
 from heedful.run import Run, read_metrics
 from heedful.stages.ppo import ppo
 
@@ -56,6 +59,19 @@ def test_leaves_a_policy_and_its_story(house: Path, tmp_path: Path, monkeypatch:
         "metrics.jsonl",
         "samples.jsonl",
     }
+
+
+def test_beta_is_told_in_a_blends_log_odds_too(house: Path, tmp_path: Path) -> None:
+    parts = {
+        "head": Fitted(BlendPart(model=str(house / "reward")), 1.0, 0.0, 1.0),
+        "likely": Fitted(BlendPart(model=str(house / "sft"), per_token=True), 1.0, 0.0, 1.0),
+    }
+    (tmp_path / "blend").mkdir()
+    save_blend(tmp_path / "blend", parts, Affine(mean=0.0, std=4.0))
+    run = Run(tmp_path / "ppo", "ppo", seed=1)
+    once = {"iterations": 1, "prompts": 8, "epochs": 1, "minibatches": 2, "critic_warmup": 0}
+    ppo(ppo_config(house, rewards={"model": str(tmp_path / "blend")}, algorithm=once, kl={"coefficient": 0.1}), run)
+    assert run.summary["beta_log_odds"] == pytest.approx(0.4)
 
 
 def test_a_stopped_run_ends_like_an_unbroken_one(house: Path, tmp_path: Path) -> None:
