@@ -67,6 +67,15 @@ def test_the_block_is_what_one_would_write_by_hand(tmp_path: Path) -> None:
     assert rounds == recipe(tmp_path, *by_hand)
 
 
+def test_the_first_round_may_start_from_another_runs_stage(tmp_path: Path) -> None:
+    sample = {"type": "sample", "model": "@ppo:previous/model", "prompts": "$data"}
+    rounds = recipe(
+        tmp_path, SFT, FIRST, BLOCK | {"start": {"ppo": "$base/03-sft"}, "stages": [sample, LABEL, REWARD, PPO]}
+    )
+    models = {stage.name: stage.model for stage in rounds.stages if stage.type == "sample"}
+    assert models == {"first": "@sft/model", "sample-1": "$base/03-sft/model", "sample-2": "@ppo-1/model"}
+
+
 def test_settings_hold_in_every_round_or_in_one(tmp_path: Path) -> None:
     overrides = ("rounds.count=3", "ppo.algorithm.iterations=5", "ppo-2.algorithm.iterations=7", "sft.optim.lr=1e-4")
     stages = {stage.name: stage for stage in recipe(tmp_path, SFT, FIRST, BLOCK, overrides=overrides).stages}

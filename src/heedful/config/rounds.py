@@ -31,7 +31,8 @@ class RoundsConfig(Section):
     count: int = Field(ge=1)
     """How many rounds."""
     start: dict[str, str] = {}
-    """Stage of the block → earlier stage that stands for its previous round in the first one, as in `ppo = "sft"`."""
+    """Stage of the block → what stands for its previous round in the first one: an earlier stage, `ppo = "sft"`, or a
+    stage's folder of another run, `ppo = "$run/03-sft"`."""
     stages: list[dict[str, Any]] = Field(min_length=1)
     """The stages of a round, in order, as in a recipe; their names get the round's number: `label-2`."""
 
@@ -46,20 +47,25 @@ class Places:
     tables: frozenset[str]  # keys under which stand tables of paths, which may have an entry more or less
 
     def of(self, name: str, mark: str) -> list[str]:
-        """The stages that `@name:mark` means here; none where there is none yet."""
+        """What `@name:mark` stands for here, as beginnings of paths; nothing where there is none yet."""
         done = self.number if name in self.before else self.number - 1
         match mark:
             case "" if name in self.before:
-                return [f"{name}-{self.number}"]
+                return [f"@{name}-{self.number}"]
+            case "previous" if self.inside and self.number > 1:
+                return [f"@{name}-{self.number - 1}"]
             case "previous" if self.inside:
-                return [f"{name}-{self.number - 1}" if self.number > 1 else self.block.start.get(name, "")]
+                return [first if "/" in first else f"@{first}" for first in self._start_of(name)]
             case "all":
-                return [f"{name}-{k}" for k in range(1, done + 1)]
+                return [f"@{name}-{k}" for k in range(1, done + 1)]
             case "last" if not self.inside:
-                return [f"{name}-{self.block.count}"]
+                return [f"@{name}-{self.block.count}"]
         marks = "previous or :all" if self.inside else "last or :all"
         early = f": '{name}' comes later in the round" if self.inside and not mark else ""
         raise InputError(f"@{name}{':' * bool(mark)}{mark} is of no one round here{early}; write @{name}:{marks}")
+
+    def _start_of(self, name: str) -> list[str]:
+        return [self.block.start[name]] if name in self.block.start else []
 
     @property
     def inside(self) -> bool:
@@ -138,7 +144,7 @@ def _paths(value: str, names: Sequence[str], places: Places) -> list[str]:
         if mark in ("previous", "all", "last"):
             raise InputError(f"{value}: {name} is no stage of the round ({', '.join(names)})")
         return [value]
-    return [f"@{stage}{rest}" for stage in places.of(name, mark) if stage]
+    return [beginning + rest for beginning in places.of(name, mark)]
 
 
 def _parts(value: Any) -> tuple[str, str, str]:
