@@ -27,6 +27,7 @@ from heedful.records import Row
 from heedful.run.atomic import atomic_text
 
 LISTED = 100  # faults that a report spells out
+UNJUDGED = frozenset({"response_a", "completions"})  # columns of answers that nobody has compared yet
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,8 +91,10 @@ def validate(path: str | Path) -> ValidationReport:
             count += 1
             faults += [str(item)] if count <= LISTED else []
         else:
-            tally.formats.add(item[1])
-            tally.add(item[2])
+            row, kind, record = item
+            tally.formats.add(kind)
+            tally.unjudged += kind is Format.PROMPT and not UNJUDGED.isdisjoint(row)
+            tally.add(record)
     rows = tally.sound + count
     if not rows:
         count, faults = 1, [f"{path}: holds no rows; check that the right file was written"]
@@ -133,6 +136,8 @@ def _serves(kind: Format, tally: Tally) -> str:
             return 'dpo with the losses kto and bco; reward with loss.type = "outcome"; prompts for sample and ppo'
         case Format.TEXT:
             return "pretrain; as beginnings to be continued, sample and ppo"
+        case Format.PROMPT if tally.unjudged:
+            return "studio import, as answers to be judged; its prompts serve sample, ppo and evaluate"
         case Format.PROMPT:
             return "sample, ppo, evaluate"
         case _ if kind is Format.RANKING or kind in PREFERENCES:

@@ -39,6 +39,6 @@ def refuse_overlong(examples: Sequence[Example], context: int) -> None:
     longest = max((len(example.ids) for example in examples), default=0)
     if longest > context:
         raise InputError(
-            f"the reward model reads {context} tokens and was given {longest}: shorten the prompts, "
-            "lower max_new_tokens, or train the reward model from a policy with a longer context"
+            f"a model that scores answers reads {context} tokens and was given {longest}: shorten the prompts, "
+            "lower max_new_tokens, or score with a model of longer context"
         )
