@@ -41,3 +41,15 @@ def test_every_model_that_reads_the_answers_is_counted(tmp_path: Path) -> None:
     two = seconds(tmp_path, SELECT + LIKELY)
     three = seconds(tmp_path, SELECT + LIKELY + 'reference = "base"\n')
     assert two - one > 1 and abs((three - two) - (two - one)) < 1e-6
+
+
+def test_a_policy_paid_by_a_blend_is_read_by_each_of_its_parts(tmp_path: Path) -> None:
+    demo = estimates(load_recipe("demo"), RATE)
+    alone = estimates(load_recipe("demo", ("ppo.rewards.model=@reward/model",)), RATE)
+    (blended,), (single,) = ([e.seconds for stage, e in run if stage.name == "ppo"] for run in (demo, alone))
+    (blend,) = (e.seconds for stage, e in demo if stage.name == "blend")
+    assert single < blended < 2 * single and blend > 0
+    ppo = next(stage for stage, _ in demo if stage.name == "ppo")
+    answers = ppo.algorithm.iterations * ppo.algorithm.prompts
+    tokens, size = answers * 40, 1e6
+    assert blended - single > 2.5 * tokens * 2 * size / (RATE * 0.35)  # four models read instead of one

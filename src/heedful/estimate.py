@@ -41,8 +41,8 @@ CANDIDATES = 4  # answers to a prompt that is ranked
 OVERHEAD = 4e-6  # seconds a token costs in Python and small kernels, whatever the model's size
 EFFICIENCY = 0.35  # of the matrix rate, in training and scoring
 DECODE_EFFICIENCY = 0.08
-CRITIC_AND_REFERENCE = 4.0  # forward passes in a PPO rollout beside sampling: policy, reference, reward, critic
-REFERENCE_AND_REWARD = 3.0  # the same without a critic
+CRITIC_AND_REFERENCE = 3.0  # forward passes in a PPO rollout beside sampling and rewards: policy, reference, critic
+REFERENCE = 2.0  # the same without a critic
 
 
 @dataclass(frozen=True)
@@ -61,13 +61,6 @@ def parameters_of(architecture: Architecture) -> float:
     return a.vocabulary * a.hidden + a.layers * (attention + 3 * a.hidden * a.feedforward)
 
 
-def _models(rewards: Rewards) -> list[str]:
-    """What reads each answer to say what it is paid; "" is none."""
-    parts = rewards.parts.values()
-    read = [part.model for part in parts if part.type in ("model", "likelihood")]
-    return [rewards.model, *read, *(part.reference for part in parts if part.type == "likelihood")]
-
-
 def _at_most(limit: float, count: float) -> float:
     """0 is no limit."""
     return min(limit, count) if limit else count
@@ -80,6 +73,7 @@ class Estimator:
         self.rate = rate
         self.parameters: dict[str, float] = {}  # stage name -> parameters of its model
         self.rows: dict[str, float] = {}  # "@stage/file" -> rows
+        self.blended: dict[str, list[str]] = {}  # blend stage -> the models that its parts read with
         self.recipe = recipe
 
     def _model(self, path: str) -> float:
@@ -144,11 +138,13 @@ class Estimator:
                 self.parameters[name] = size = self._model(config.model)
                 answers = config.algorithm.iterations * config.algorithm.prompts
                 passes = CRITIC_AND_REFERENCE + 2 * 3 * config.algorithm.epochs  # policy and critic, trained
-                return self._practice(answers, size, passes)
+                return self._practice(answers, size, passes, config.rewards)
             case BlendConfig():
-                answers = CANDIDATES * sum(self._count(path, 500) for path in config.data)
-                models = [path for part in config.parts.values() for path in (part.model, part.reference)]
-                return self._reading(answers, models)
+                rankings = sum(self._count(path, 500) for path in config.data)
+                answers = CANDIDATES * rankings + sum(self._count(path) for path in config.calibration)
+                parts = config.parts.values()
+                self.blended[name] = [path for part in parts for path in (part.model, part.reference) if path]
+                return self._reading(answers, self.blended[name])
             case AverageConfig():
                 self.parameters[name] = size = self._model(config.models[0])
                 return Estimate(5, 3e8 + 20 * size)
@@ -156,11 +152,11 @@ class Estimator:
                 self.parameters[name] = size = self._model(config.model)
                 practice = config.practice
                 answers = practice.iterations * practice.prompts * practice.completions
-                return self._practice(answers, size, REFERENCE_AND_REWARD + 3 * practice.epochs)
+                return self._practice(answers, size, REFERENCE + 3 * practice.epochs, config.rewards)
             case SelectConfig():
                 answers = sum(self._count(path) for path in config.completions)
                 self.rows[f"@{name}/demonstrations.jsonl"] = answers / CANDIDATES * config.keep * config.share
-                return self._reading(answers, _models(config.rewards))
+                return self._reading(answers, self._readers(config.rewards))
             case EvaluateConfig():
                 prompts = self._count(config.prompts, 600)
                 answers = prompts * (config.draws + 1) * len(config.models)
@@ -168,15 +164,23 @@ class Estimator:
             case _:
                 return Estimate(5, 3e8)
 
+    def _readers(self, rewards: Rewards) -> list[str]:
+        """The models that read each answer to say what it is paid; a blend stands for those of its parts."""
+        parts = rewards.parts.values()
+        read = [rewards.model, *(part.model for part in parts if part.type in ("model", "likelihood"))]
+        read += [part.reference for part in parts if part.type == "likelihood"]
+        return [one for path in read if path for one in self.blended.get(path[1:].split("/")[0], [path])]
+
     def _reading(self, answers: float, models: Sequence[str]) -> Estimate:
-        """Answers read once by each model; "" is none."""
-        passes = sum(self._work(answers * (PROMPT + ANSWER), self._model(path), 1) for path in models if path)
+        """Answers read once by each model."""
+        passes = sum(self._work(answers * (PROMPT + ANSWER), self._model(path), 1) for path in models)
         return Estimate(3 + passes, 5e8)
 
-    def _practice(self, answers: float, size: float, passes: float) -> Estimate:
-        """Answers sampled, and read `passes` times by networks of a policy's size."""
+    def _practice(self, answers: float, size: float, passes: float, rewards: Rewards) -> Estimate:
+        """Answers sampled, read `passes` times by networks of a policy's size, and once by whatever pays."""
         work = self._work(answers * (PROMPT + ANSWER), size, passes)
-        return Estimate(self._decode(answers * ANSWER, size) + work, 7e8 + 40 * size)
+        paid = self._reading(answers, self._readers(rewards)).seconds
+        return Estimate(self._decode(answers * ANSWER, size) + work + paid, 7e8 + 40 * size)
 
     def _training(self, tokens: float, parameters: float) -> Estimate:
         return Estimate(self._work(tokens, parameters, 3) + 3, 6e8 + 20 * parameters)
