@@ -91,9 +91,9 @@ def validate(path: str | Path) -> ValidationReport:
             count += 1
             faults += [str(item)] if count <= LISTED else []
         else:
-            row, kind, record = item
-            tally.formats.add(kind)
-            tally.unjudged += kind is Format.PROMPT and not UNJUDGED.isdisjoint(row)
+            row, found, record = item
+            tally.formats.add(found)
+            tally.unjudged += found is Format.PROMPT and not UNJUDGED.isdisjoint(row)
             tally.add(record)
     rows = tally.sound + count
     if not rows:
