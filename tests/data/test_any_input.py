@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from heedful.data.formats import OPTIONAL, SIGNS
@@ -50,14 +50,14 @@ def read_all(path: Path) -> None:
     assert report.sound + report.fault_count == max(1, report.rows), "an empty file is a fault without a row"
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(max_examples=150)
 @given(st.lists(row(), min_size=1, max_size=3))
 def test_any_values_in_any_format(path: Path, rows: list[dict[str, Any]]) -> None:
     path.write_text("".join(json.dumps(item) + "\n" for item in rows))
     read_all(path)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.binary(max_size=60), st.sampled_from([".jsonl", ".json", ".jsonl.gz", ".json.gz", ".txt", ".parquet"]))
 def test_any_bytes(path: Path, content: bytes, ending: str) -> None:
     here = path.with_name(f"b{ending}")
@@ -65,7 +65,7 @@ def test_any_bytes(path: Path, content: bytes, ending: str) -> None:
     read_all(here)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.text(st.sampled_from('[]{},: "a1\n\\u'), max_size=30))
 def test_any_array(path: Path, text: str) -> None:
     here = path.with_name("c.json")

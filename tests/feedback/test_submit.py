@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import func, select, text
 from sqlalchemy.exc import DBAPIError
@@ -93,7 +93,7 @@ def test_what_was_preferred_on_the_screen_is_what_is_exported(store: Store, make
             assert label.completions.index(best) == label.value.get("preferred")
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 @given(data=st.data(), n=st.integers(2, 9))
 def test_shown_and_stored_order_are_each_others_way_back(data: st.DataObject, n: int) -> None:
     shown = tuple(data.draw(st.permutations(range(n))))

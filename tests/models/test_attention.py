@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from transformers import (
     BloomConfig,
@@ -159,7 +159,6 @@ def test_layout_spreads_and_gathers() -> None:
 
 
 @given(st.lists(st.integers(1, 300), min_size=1, max_size=60))
-@settings(deadline=None)
 def test_grids_hold_all_sequences_and_waste_little(lengths: list[int]) -> None:
     lengths.sort(reverse=True)
     counts = grid_rows(lengths)

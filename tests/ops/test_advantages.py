@@ -24,7 +24,7 @@ def test_by_hand() -> None:
     assert found.tolist() == pytest.approx([0.45, 0.7])
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.integers(1, 7), min_size=1, max_size=5), st.integers(0, 2**31), st.sampled_from([1.0, 0.9]))
 def test_equals_the_definition_inside_each_answer(lengths: list[int], seed: int, gamma: float) -> None:
     draw = torch.Generator().manual_seed(seed)

@@ -40,7 +40,7 @@ def test_no_payload_becomes_anything_but_text_and_allowed_tags(payload: str) -> 
         assert not node.get("href") or node["href"].lower().startswith(("http://", "https://", "mailto:"))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.text())
 def test_any_text_can_be_shown(text: str) -> None:
     for node in nodes(tree(text)):

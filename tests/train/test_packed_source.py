@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from heedful.config import Training
@@ -94,7 +94,6 @@ def test_nothing_to_learn_from(tmp_path: Path) -> None:
 
 
 @given(st.lists(st.integers(1, 200), min_size=1, max_size=80), st.integers(64, 500))
-@settings(deadline=None)
 def test_cut_keeps_all_in_order_and_no_step_is_a_small_rest(lengths: list[int], tokens: int) -> None:
     steps = cut(np.array(lengths), tokens)
     assert [int(i) for step in steps for i in step] == list(range(len(lengths)))
