@@ -19,6 +19,7 @@ SEEDS ?= 0,1,2
 LINES := dpo ipo kto ppo rloo grpo
 frontier: RUN ?= runs/demo
 frontier: PAGE := frontier
+frontier: LEASH := 0.02,0.07,0.2
 frontier: JUDGED = --set inputs.run=$(RUN) --set evaluate.prompts=$(RUN)/01-world/prompts/test.jsonl
 frontier: BEST = $(JUDGED)
 frontier: DIRECT = $(JUDGED)
@@ -28,6 +29,7 @@ frontier: $(READY) ## truth over KL for six ways of training and best-of-n, on a
 
 frontier-stories: RUN ?= runs/sentiment
 frontier-stories: PAGE := stories
+frontier-stories: LEASH := 0.1,0.3,1
 frontier-stories: JUDGED = --set evaluate.models.sft=$(MODEL) --set evaluate.prompts=$(RUN)/01-openings/prompts/test.jsonl \
 	--set evaluate.judge=sentiment --set evaluate.generation.max_new_tokens=48
 frontier-stories: BEST = $(JUDGED) --set evaluate.reward_models.reward=$(RUN)/04-reward/model
@@ -35,17 +37,17 @@ frontier-stories: DIRECT = $(JUDGED) --set evaluate.corpus= --set dpo.model=$(MO
 	--set 'dpo.data=["$(RUN)/03-label/rankings.jsonl"]' --set 'dpo.heldout=["$(RUN)/03-label/heldout.jsonl"]'
 POLICY = --set $(1).model=$(MODEL) --set $(1).prompts=$(RUN)/01-openings/prompts/rl.jsonl --set $(1).rewards.model=$(RUN)/04-reward/model \
 	--set $(1).rewards.missing_eos_penalty=0 --set $(1).generation.max_new_tokens=48 --set $(1).optim.lr=2e-4 --set $(1).optim.gain_rate=1
-frontier-stories: ACTOR = $(JUDGED) --set evaluate.corpus= $(call POLICY,ppo)
-frontier-stories: PRACTICE = $(JUDGED) --set evaluate.corpus= $(call POLICY,rl)
+frontier-stories: ACTOR = $(JUDGED) --set evaluate.corpus= $(call POLICY,ppo) --set ppo.algorithm.iterations=12
+frontier-stories: PRACTICE = $(JUDGED) --set evaluate.corpus= $(call POLICY,rl) --set rl.practice.iterations=12
 frontier-stories: $(READY) ## the same on a real pretrained model, after `heedful run sentiment`; RUN=runs/sentiment MODEL=stories260K
 
 frontier frontier-stories:
 	for loss in dpo kto; do $(BIN)/heedful sweep direct --runs runs/$(PAGE) --set name=$$loss --set dpo.loss.type=$$loss $(DIRECT) \
 		--grid dpo.loss.beta=0.03,0.1,0.3 --grid seed=$(SEEDS) || exit $$?; done
 	$(BIN)/heedful sweep direct --runs runs/$(PAGE) --set name=ipo --set dpo.loss.type=ipo $(DIRECT) --grid dpo.loss.tau=0.03,0.1,0.3 --grid seed=$(SEEDS)
-	$(BIN)/heedful sweep actor --runs runs/$(PAGE) --set name=ppo $(ACTOR) --grid ppo.kl.coefficient=0.02,0.07,0.2 --grid seed=$(SEEDS)
+	$(BIN)/heedful sweep actor --runs runs/$(PAGE) --set name=ppo $(ACTOR) --grid ppo.kl.coefficient=$(LEASH) --grid seed=$(SEEDS)
 	for kind in rloo grpo; do $(BIN)/heedful sweep practice --runs runs/$(PAGE) --set name=$$kind --set rl.algorithm.type=$$kind $(PRACTICE) \
-		--grid rl.kl.coefficient=0.02,0.07,0.2 --grid seed=$(SEEDS) || exit $$?; done
+		--grid rl.kl.coefficient=$(LEASH) --grid seed=$(SEEDS) || exit $$?; done
 	$(BIN)/heedful run best-of --runs runs/$(PAGE) $(BEST)
 	$(BIN)/heedful frontier $(LINES:%=runs/$(PAGE)/%-sweep) --best-of runs/$(PAGE)/best-of --out runs/$(PAGE)
 
