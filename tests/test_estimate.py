@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from heedful.config import load_recipe
@@ -53,3 +54,18 @@ def test_a_policy_paid_by_a_blend_is_read_by_each_of_its_parts(tmp_path: Path) -
     answers = ppo.algorithm.iterations * ppo.algorithm.prompts
     tokens, size = answers * 40, 1e6
     assert blended - single > 2.5 * tokens * 2 * size / (RATE * 0.35)  # four models read instead of one
+
+
+def test_a_set_of_answers_that_several_raters_ranked_is_read_once(tmp_path: Path) -> None:
+    shown = (["a", "b"], ["b", "a"])
+    rows = [{"prompt": str(n // 4), "completions": shown[n % 2], "ranks": [0, 1]} for n in range(4000)]
+    many, one = tmp_path / "many.jsonl", tmp_path / "one.jsonl"
+    many.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    one.write_text("".join(json.dumps(row) + "\n" for row in rows[::4]))
+    recipe = '[[stages]]\ntype = "reward"\nmodel = "m"\ndata = ["{data}"]\n'
+    found = []
+    for data in (many, one):
+        path = tmp_path / "score.toml"
+        path.write_text('name = "score"\n' + recipe.format(data=data))
+        found.append(estimates(load_recipe(str(path)), RATE)[0][1].seconds)
+    assert abs(found[0] - found[1]) < 0.01 * found[1]

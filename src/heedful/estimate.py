@@ -6,8 +6,10 @@ world's where no file says otherwise.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +40,7 @@ from heedful.run.folder import RunFolder
 
 PAGE, PROMPT, ANSWER = 59, 16, 24  # tokens, as in the built-in world
 CANDIDATES = 4  # answers to a prompt that is ranked
+LOOKED_AT = 200  # rows of a file of rankings
 OVERHEAD = 4e-6  # seconds a token costs in Python and small kernels, whatever the model's size
 EFFICIENCY = 0.35  # of the matrix rate, in training and scoring
 DECODE_EFFICIENCY = 0.08
@@ -66,6 +69,11 @@ def _at_most(limit: float, count: float) -> float:
     return min(limit, count) if limit else count
 
 
+def _answers_of(row: dict[str, Any]) -> list[Any]:
+    """In the order that its rater saw them in, which is another for each."""
+    return row.get("completions") or [row.get("chosen"), row.get("rejected")]
+
+
 class Estimator:
     """Walks a recipe and knows, for every stage, how large its model and how many its rows are."""
 
@@ -90,6 +98,17 @@ class Estimator:
             return default
         with file.open("rb") as lines:
             return float(sum(1 for _ in lines))
+
+    def _sets(self, path: str) -> float:
+        """Sets of answers that are ranked. In a file each rater of a set has a row: its first rows tell how many do."""
+        rows = self._count(path, 5000)
+        file = self._file(path)
+        if path.startswith("@") or file.suffix != ".jsonl" or not file.is_file():
+            return rows
+        with file.open("rb") as lines:
+            first = [json.loads(line) for line in islice(lines, LOOKED_AT)]
+        judged = {json.dumps([row.get("prompt"), *sorted(map(str, _answers_of(row)))]) for row in first}
+        return rows * len(judged) / max(1, len(first))
 
     def _file(self, path: str) -> Path:
         """`$input/file` as the user gave it."""
@@ -130,10 +149,11 @@ class Estimator:
                 return Estimate(2 + answers * 3e-4, 3e8)
             case RewardConfig() | DPOConfig():
                 self.parameters[name] = self._model(config.model)
-                sets = sum(self._count(path, 5000) for path in config.data)
+                sets = sum(map(self._sets, config.data))
                 answers = CANDIDATES * (_at_most(config.limit, sets) if isinstance(config, DPOConfig) else sets)
                 tokens = answers * (PROMPT + ANSWER) * config.training.epochs
-                return self._training(tokens, self.parameters[name])
+                members = config.members if isinstance(config, RewardConfig) else 1
+                return self._training(tokens * members, self.parameters[name])
             case PPOConfig():
                 self.parameters[name] = size = self._model(config.model)
                 answers = config.algorithm.iterations * config.algorithm.prompts
