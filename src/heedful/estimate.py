@@ -69,6 +69,11 @@ def _at_most(limit: float, count: float) -> float:
     return min(limit, count) if limit else count
 
 
+def _tokens(sets: float) -> float:
+    """Of the candidates of so many prompts, each with its prompt."""
+    return sets * CANDIDATES * (PROMPT + ANSWER)
+
+
 def _answers_of(row: dict[str, Any]) -> list[Any]:
     """In the order that its rater saw them in, which is another for each."""
     return row.get("completions") or [row.get("chosen"), row.get("rejected")]
@@ -148,12 +153,7 @@ class Estimator:
                 self.rows[f"@{name}/rankings.jsonl"] = answers / CANDIDATES * (1 - config.holdout)
                 return Estimate(2 + answers * 3e-4, 3e8)
             case RewardConfig() | DPOConfig():
-                self.parameters[name] = self._model(config.model)
-                sets = sum(map(self._sets, config.data))
-                answers = CANDIDATES * (_at_most(config.limit, sets) if isinstance(config, DPOConfig) else sets)
-                tokens = answers * (PROMPT + ANSWER) * config.training.epochs
-                members = config.members if isinstance(config, RewardConfig) else 1
-                return self._training(tokens * members, self.parameters[name])
+                return self._preferences(config)
             case PPOConfig():
                 self.parameters[name] = size = self._model(config.model)
                 answers = config.algorithm.iterations * config.algorithm.prompts
@@ -183,6 +183,13 @@ class Estimator:
                 return Estimate(10 + self._decode(answers * ANSWER, max(self.parameters.values(), default=1e6)), 7e8)
             case _:
                 return Estimate(5, 3e8)
+
+    def _preferences(self, config: RewardConfig | DPOConfig) -> Estimate:
+        self.parameters[config.name] = size = self._model(config.model)
+        sets = sum(map(self._sets, config.data))
+        if isinstance(config, DPOConfig):
+            return self._training(_tokens(_at_most(config.limit, sets)) * config.training.epochs, size)
+        return self._training(_tokens(sets) * config.training.epochs * config.members, size)
 
     def _readers(self, rewards: Rewards) -> list[str]:
         """The models that read each answer to say what it is paid; a blend stands for those of its parts."""
