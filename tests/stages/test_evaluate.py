@@ -151,3 +151,23 @@ def test_reward_models_alone_can_judge(inputs: Path, tmp_path: Path) -> None:
 def test_what_does_not_fit_is_refused(inputs: Path, tmp_path: Path, changes: dict[str, Any], words: str) -> None:
     with pytest.raises(InputError, match=words):
         evaluate(config(inputs, **changes), Run(tmp_path, "evaluate", 0))
+
+
+def test_a_prompt_that_stands_twice_is_asked_once(inputs: Path, tmp_path: Path) -> None:
+    rows = [{"prompt": word} for word in ("Why?", "When?", "Why?")]
+    alone = {"judge": "none", "few_shot": False, "lookalikes": "", "showcase": "", "corpus": "", "temperatures": []}
+    models = {"sft": str(inputs / "sft" / "model")}
+
+    def ask(name: str) -> None:
+        path = tmp_path / name
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        evaluate(
+            config(inputs, models=models, prompts=str(path), dev_prompts="", **alone), Run(tmp_path, "evaluate", 0)
+        )
+
+    ask("twice.jsonl")
+    answers = [json.loads(line) for line in (tmp_path / "answers.jsonl").read_text().splitlines()]
+    assert len([row for row in answers if row["decoding"] == "sample"]) == 2 * 2  # prompts, draws
+    rows = [{"id": "one", **row} for row in rows]
+    with pytest.raises(InputError, match="two different prompts have the id 'one'"):
+        ask("same.jsonl")

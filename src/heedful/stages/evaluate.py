@@ -38,7 +38,7 @@ def evaluate(config: EvaluateConfig, run: Run) -> None:
     """Every model answers, every judge scores, every difference gets its interval."""
     _check(config)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    questions = _questions(config)
+    questions = _questions(config, run)
     judges = _judges(config, device)
     names = list(config.models)
     reference = REFERENCE if REFERENCE in config.models else names[0]
@@ -81,12 +81,12 @@ def _check(config: EvaluateConfig) -> None:
         raise InputError(f"stage '{config.name}': few_shot examples are the built-in world's: set judge = 'world'")
 
 
-def _questions(config: EvaluateConfig) -> Questions:
+def _questions(config: EvaluateConfig, run: Run) -> Questions:
     def prompts(path: str) -> list[Prompt]:
-        return read_prompts(path) if path else []
+        return _once(path, run) if path else []
 
     return Questions(
-        test=read_prompts(config.prompts),
+        test=_once(config.prompts, run),
         dev=prompts(config.dev_prompts),
         lookalikes=prompts(config.lookalikes),
         showcase=prompts(config.showcase),
@@ -95,6 +95,18 @@ def _questions(config: EvaluateConfig) -> Questions:
         temperature=config.generation.temperature,
         temperatures=config.temperatures,
     )
+
+
+def _once(path: str, run: Run) -> list[Prompt]:
+    """A file's prompts, each once: one that is asked twice would count twice, and its interval come out too narrow."""
+    given = read_prompts(path)
+    found: dict[str, Prompt] = {}
+    for prompt in given:
+        if found.setdefault(prompt.id, prompt).messages != prompt.messages:
+            raise InputError(f"{path}: two different prompts have the id '{prompt.id}': give each its own, or none")
+    if len(found) < len(given):
+        run.say(f"{path}: {len(given) - len(found)} of {len(given)} prompts stand there more than once: asked once")
+    return list(found.values())
 
 
 def _judges(config: EvaluateConfig, device: torch.device) -> dict[str, Judge]:
