@@ -4,7 +4,8 @@ Read are rankings and preferences in every format that heedful knows; answers in
 `completion`), which are put together by prompt; and rows that hold all answers to a prompt, as `prompt`, `response_a`,
 `response_b`, … (JSONL or CSV) or `prompt`, `completions`. Beside its format's columns a row may hold:
 
-    part         `gold` (a hidden check) or `training`; the row's own order is then the right answer
+    part         `gold` (a hidden check), `training`, or `probe` (comes again and again); the row's own order is then
+                 the right answer, which a probe may do without
     explanation  what a rater is told after a training item
     priority     a whole number; higher comes sooner
     scores       of reward models: a list for each answer, one number for each model
@@ -213,8 +214,8 @@ def _with_extras(new: NewItem, ranking: Ranking | None) -> NewItem:
     """The columns of this module, taken out of the prompt's metadata where the readers put what they don't know."""
     meta = dict(new.prompt.meta)
     own = {name: meta.pop(name) for name in OWN if name in meta}
-    part = choice(own, "part", ("main", "gold", "training"), "main")
-    if part != "main" and ranking is None:
+    part = choice(own, "part", ("main", "gold", "training", "probe"), "main")
+    if part in ("gold", "training") and ranking is None:
         raise RowFault("part", f"'{part}'", "an order of the answers beside it", "give chosen and rejected, or ranks")
     priority = own.get("priority", 0)
     if isinstance(priority, bool) or not str(priority).lstrip("-").isdigit() or abs(int(priority)) > 1000:

@@ -30,6 +30,8 @@ class QueuePolicy(Frozen):
     shared_overlap: int = Field(3, ge=1, le=25)
     gold: float = Field(0.05, ge=0, le=0.5)
     """Share of a rater's items that are hidden checks with a known answer."""
+    probe: float = Field(0.02, ge=0, le=0.5)
+    """Share of a rater's items that are probes, where the project has any: the same few items again and again."""
     training: int = Field(0, ge=0, le=100)
     """Training items that a rater does first, with feedback."""
     lease_minutes: float = Field(30.0, gt=0, le=1440)
@@ -167,6 +169,7 @@ class Progress:
     complete: int
     gold: int
     training: int
+    probes: int
 
 
 def progress(connection: Connection, project_id: int) -> Progress:
@@ -179,8 +182,8 @@ def progress(connection: Connection, project_id: int) -> Progress:
     found = {part: (items, begun, complete) for part, items, begun, complete in connection.execute(query)}
     items, begun, complete = found.get("main", (0, 0, 0))
     chats = found.get("chat", (0, 0, 0))
-    gold, training = (found.get(part, (0, 0, 0))[0] for part in ("gold", "training"))
-    return Progress(items + chats[0], begun + chats[1], complete + chats[2], gold, training)
+    gold, training, probes = (found.get(part, (0, 0, 0))[0] for part in ("gold", "training", "probe"))
+    return Progress(items + chats[0], begun + chats[1], complete + chats[2], gold, training, probes)
 
 
 _RATER = select(rater.c.id).where(rater.c.account_id == bindparam("who"))

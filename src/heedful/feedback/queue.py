@@ -25,6 +25,8 @@ LEASING = 7303  # PostgreSQL's lock under which places of a project are given ou
 CLOSED = ("done", "skipped", "reported")  # what a rater is through with
 RUNNING = assignment.c.state == literal_column("'leased'")  # said so that the index of running leases is used
 FIRST = -1e18  # before every place
+ROUND = ("probe",)  # parts whose items come round again
+AGAIN = "again"  # by what an item of a later round was chosen
 
 
 def share_of(*names: object) -> float:
@@ -142,6 +144,8 @@ def _next(connection: Connection, of: Project, rater_id: int, now: float, until:
     seats = {row.part: row for row in connection.execute(_SEATS, {"where": of.id, "who": rater_id})}
     for part in _parts(of, rater_id, seats):
         found = _walk(connection, of.id, rater_id, part, seats.get(part))
+        if found is None and part in ROUND and once_more(connection, of, part):
+            found = _walk(connection, of.id, rater_id, part, seats.get(part))
         if found is None:
             continue
         slot = take_place(connection, found.id, found.target)
@@ -172,12 +176,49 @@ def hold(
 
 
 def _parts(of: Project, rater_id: int, seats: dict[str, AnyRow]) -> list[str]:
-    """Training first; then gold by a draw of its own for each item, else the main queue."""
-    drawn = {part: seats[part].drawn if part in seats else 0 for part in ("training", "gold", "main")}
+    """Training first; then a probe where its turn is, gold by a draw of its own for each item, else the main queue."""
+    drawn = {part: seats[part].drawn if part in seats else 0 for part in ("training", "gold", "probe", "main")}
     if drawn["training"] < of.queue.training:
         return ["training", "main"]
-    turn = drawn["main"] + drawn["gold"]
+    turn = drawn["main"] + drawn["gold"] + drawn["probe"]
+    if of.queue.probe and turn == probe_turn(of, rater_id, turn):
+        return ["probe", "main"]
     return ["gold", "main"] if share_of(of.seed, "gold", rater_id, turn) < of.queue.gold else ["main"]
+
+
+def probe_turn(of: Project, rater_id: int, turn: int) -> int:
+    """The turn of the probe among the turns around this one: one in each 1/share, drawn from their first half.
+
+    So nobody can count to it, and the same item doesn't come twice in a row.
+    """
+    apart = max(1, round(1 / of.queue.probe))
+    block = turn // apart
+    return block * apart + int(share_of(of.seed, "probe", rater_id, block) * max(1, apart // 2))
+
+
+def once_more(connection: Connection, of: Project, part: str) -> bool:
+    """Another round of a part's items at the line's end, for a rater who has had them all. False: it has none.
+
+    Each round has rows of its own: so a rater has each row once, as everywhere, and nothing tells one round from
+    another on the screen.
+    """
+    where = (item.c.project_id == of.id, item.c.part == part, item.c.chosen_by != AGAIN)
+    rows = connection.execute(select(item).where(*where).order_by(item.c.id)).all()
+    if not rows:
+        return False
+    place = next_place(connection, of.id)
+    new = [
+        {name: value for name, value in row._mapping.items() if name != "id"}
+        | {"key": _key_of_round(row.key, place), "done": 0, "chosen_by": AGAIN}
+        | {"place": place + share_of(of.seed, "place", row.key, place)}
+        for row in rows
+    ]
+    connection.execute(item.insert(), new)
+    return True
+
+
+def _key_of_round(key: str, place: int) -> str:
+    return hashlib.sha256(f"{key}/{place}".encode()).hexdigest()
 
 
 _BEHIND = (

@@ -162,13 +162,13 @@ item = Table(
     _to("project"),
     _to("prompt"),
     Column("key", String(64), nullable=False),
-    Column("part", String(12), nullable=False),  # main, gold, training, chat, decision
+    Column("part", String(12), nullable=False),  # main, gold, training, probe, chat, decision
     Column("open", Boolean, nullable=False),  # whether it has a free place
-    Column("target", Integer, nullable=False),  # places for raters; 0: everyone, once (gold and training)
+    Column("target", Integer, nullable=False),  # places for raters; 0: everyone, once (gold, training, probe)
     Column("taken", Integer, nullable=False),  # places leased or judged
     Column("done", Integer, nullable=False),  # judgements by people
     Column("place", Float, nullable=False),  # where in the queue; lower comes sooner
-    Column("chosen_by", String(16), nullable=False),  # random, given, interval, ensemble, disagreement
+    Column("chosen_by", String(16), nullable=False),  # random, given, interval, ensemble, disagreement, again
     Column("completions", JSON, nullable=False),  # ids in stored order
     Column("expected", JSON, nullable=False),  # a gold or training answer; {} elsewhere
     Column("explanation", Text, nullable=False),

@@ -18,6 +18,7 @@ from heedful.studio.access import House, Machine, project_for
 from heedful.studio.routes.shapes import Body
 
 router = APIRouter(tags=["machines"])
+LABELLED = ("main", "gold", "probe")  # one without a suggestion would show
 
 
 class MachineItem(BaseModel):
@@ -61,7 +62,7 @@ def items(
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     after: int = 0,
 ) -> list[MachineItem]:
-    """Items that this judge has not labelled yet, by number; hidden checks too: one without a suggestion would show."""
+    """Items that this judge has not labelled yet, by number; hidden checks and probes too."""
     labelled = (
         exists()
         .where(assignment.c.item_id == item.c.id, assignment.c.rater_id == rater.c.id, rater.c.name == judge)
@@ -70,7 +71,9 @@ def items(
     query = (
         select(item.c.id, item.c.completions, prompt.c.messages)
         .join(prompt, prompt.c.id == item.c.prompt_id)
-        .where(item.c.project_id == project_id, item.c.part.in_(("main", "gold")), item.c.id > after, ~labelled)
+        .where(
+            item.c.project_id == project_id, item.c.part.in_(("main", "gold", "probe")), item.c.id > after, ~labelled
+        )
         .order_by(item.c.id)
         .limit(limit)
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -146,7 +147,7 @@ def project(project_id: int, studio: House, who: Reviewer) -> ProjectFull:
     return ProjectFull(
         id=of.id, name=of.name, about=of.about, guidelines=of.guidelines, open=of.open, sheet=of.sheet, queue=of.queue,
         items=counts.items, begun=counts.begun, complete=counts.complete, gold=counts.gold, training=counts.training,
-        waiting=left,
+        probes=counts.probes, waiting=left,
     )  # fmt: skip
 
 
@@ -220,12 +221,12 @@ def export(
     """Judgements as JSON lines: `rankings` to train on, `demonstrations`, the `raw` log, or a tool's own format.
 
     What a format can't say, as a tie where it knows none, has no row; the raw log holds everything.
-    checks: gold and training items too.
+    checks: gold, training and probe items too.
     """
     with studio.store.write() as connection:
         of = project_for(connection, who, project_id)
         note(connection, studio.clock(), who.account.id, "exported", f"project {project_id}", kind=kind)
-    parts = ("main", "chat", "gold", "training") if checks else ("main", "chat")
+    parts = ("main", "chat", "gold", "training", "probe") if checks else ("main", "chat")
     name = f"{of.name.replace(' ', '-')}-{kind}.jsonl"
     safe = "".join(c for c in name if c.isascii() and (c.isalnum() or c in "-_."))
     return StreamingResponse(
@@ -253,6 +254,16 @@ def agreement(project_id: int, studio: House, who: Reviewer) -> dict[str, Any]:
     from heedful.feedback.report import rater_report  # numpy and scipy, which labelling does without
 
     return rater_report(judgements).row()
+
+
+@router.get("/projects/{project_id}/drift")
+def drift(project_id: int, studio: House, who: Reviewer) -> list[dict[str, Any]]:
+    """Whether each rater still answers probes (else hidden checks) as at the beginning; alarms first."""
+    from heedful.feedback.drift import drifts  # numpy and scipy
+
+    with studio.store.read() as connection:
+        of = project_for(connection, who, project_id)
+        return [asdict(one) for one in drifts(connection, of, names=who.account.role in SEES_ALL)]
 
 
 @router.get("/projects/{project_id}/figures")

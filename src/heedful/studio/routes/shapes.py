@@ -92,4 +92,5 @@ class ProjectFull(BaseModel):
     complete: int
     gold: int
     training: int
+    probes: int
     waiting: int

@@ -1,6 +1,6 @@
 // The dashboard of a project: how far it is, who did what, and what may be wrong.
 import { get, onSubmit, patch, post, put, remove, upload } from "./api.js";
-import { by, fill, h, percent, tell } from "./dom.js";
+import { by, fill, h, percent, tell, when } from "./dom.js";
 import { progress } from "./progress.js";
 
 const place = by("project");
@@ -18,12 +18,29 @@ async function draw() {
   const people = counted.raters.filter((rater) => rater.kind === "human");
   fill(place, 
     h("div.figures", {}, figure(one.items.toLocaleString(), "items"), figure(one.complete.toLocaleString(), "complete"), figure(one.waiting.toLocaleString(), "waiting for raters"),
-      figure(people.reduce((sum, rater) => sum + rater.done, 0).toLocaleString(), "judgements by people"), figure(`${one.gold} + ${one.training}`, "hidden checks + training items")),
+      figure(people.reduce((sum, rater) => sum + rater.done, 0).toLocaleString(), "judgements by people"), figure(`${one.gold} + ${one.training}${one.probes ? ` + ${one.probes}` : ""}`, `hidden checks + training items${one.probes ? " + probes" : ""}`)),
     progress(one), imported(), h("section.card", {}, h("h2", {}, "Raters"), raters(counted.raters)),
     h("section.card", {}, h("h2", {}, "Does the side of the screen draw answers?"), side(counted.side), verdicts(counted.verdicts)),
-    agreement, h("section.card", {}, h("h2", {}, "In and out"), inAndOut(one)),
+    agreement, drift(), h("section.card", {}, h("h2", {}, "In and out"), inAndOut(one)),
     manages && h("section.card", {}, h("h2", {}, "Who may work here"), members(team, everyone)),
     manages && h("section.card", {}, h("h2", {}, "Settings"), settings(one)));
+}
+
+/** Alarms of raters who judge otherwise than they began; counted apart, since the dashboard need not wait for it. */
+function drift() {
+  const card = h("section.card", {}, h("h2", {}, "Does anyone judge otherwise than at first?"), h("p.dim", {}, "Counting …"));
+  get(`/projects/${id}/drift`).then((rows) => fill(card, h("h2", {}, "Does anyone judge otherwise than at first?"), drifted(rows))).catch((error) => fill(card, h("p.fault", {}, error.message)));
+  return card;
+}
+
+function drifted(rows) {
+  if (!rows.length) return h("p.dim", {}, "Nobody has answered probes or hidden checks yet: import some rows with part = probe or gold.");
+  const said = (one) => [h("b", {}, one.name ? `${one.name} (${one.rater})` : one.rater), ` ${one.sentence}`, one.at > 0 && ` (${when(one.since)}, seen ${when(one.at)})`];
+  const alarms = rows.filter((one) => one.at > 0);
+  const often = Math.round(Math.min(...rows.map((one) => one.steady)) / 100) * 100;
+  return [alarms.length > 0 ? h("ul", {}, alarms.map((one) => h(one.over ? "li" : "li.fault", {}, said(one)))) : h("p", {}, "No alarm."),
+    h("details", {}, h("summary", {}, "Everyone"), h("ul", {}, rows.map((one) => h("li", {}, said(one))))),
+    h("p.dim", {}, `A rater who judges as before sets off an alarm once in ${often.toLocaleString()} checks or less often; one whose odds of missing have tripled within ${Math.round(Math.min(...rows.map((one) => one.drifted)))} to ${Math.round(Math.max(...rows.map((one) => one.drifted)))} on average. An alarm asks for a talk, not for a ban.`)];
 }
 
 async function agree(card) {
