@@ -68,6 +68,9 @@ def export_command(
     labels: Annotated[Labels, typer.Option("--labels", help="Each label as given, or one label a pair.")] = Labels.EACH,
     kind: Annotated[list[str], typer.Option("--kind", help="Only labels by human, ai or simulated raters.")] = [],  # noqa: B006
     without: Annotated[list[str], typer.Option("--without", help="Leave this rater out; repeatable.")] = [],  # noqa: B006
+    without_leaks: Annotated[
+        bool, typer.Option("--without-leaks", help="Leave out labels of answers that name who wrote them.")
+    ] = False,
     fewest: Annotated[int, typer.Option("--fewest", min=1, help="Votes that a pair needs for a label.")] = 1,
     heldout: Annotated[float, typer.Option("--heldout", min=0, max=0.9, help="Share of prompts to hold out.")] = 0.0,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Draws the prompts that are held out.")] = 0,
@@ -88,6 +91,7 @@ def export_command(
         kinds=tuple(kind),
         without=tuple(without),
         fewest=fewest,
+        without_leaks=without_leaks,
         heldout=heldout,
         seed=seed,
     )

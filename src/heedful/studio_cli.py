@@ -28,6 +28,10 @@ Database = Annotated[
 ]
 ProjectName = Annotated[str, typer.Argument(help="The project's name.")]
 
+WithoutLeaks = Annotated[
+    bool, typer.Option("--without-leaks", help="Leave out labels of items in which an answer names who wrote it.")
+]
+
 
 @studio_app.callback()
 def serve_command(
@@ -147,6 +151,9 @@ def import_command(
         done = import_file(store, project_id, file)
     labels = f", {done.labels:,} labels" if done.labels else ""
     console.print(f"{project}: {done.items:,} new items{labels}, {done.there_already:,} there already", markup=False)
+    if done.leaks:
+        said = f"  {done.leaks:,} answers name who wrote them (listed on the dashboard)"
+        console.print(said, markup=False, soft_wrap=True)
     for fault in done.faults:
         console.print(f"  {fault}", markup=False, soft_wrap=True)
     if done.fault_count:
@@ -158,6 +165,7 @@ def export_command(
     project: ProjectName,
     to: Annotated[Path, typer.Argument(help="The file to write: JSON lines.")],
     kind: Annotated[str, typer.Option(help="rankings, demonstrations, raw, trl, hh, …")] = "rankings",
+    without_leaks: WithoutLeaks = False,
     database: Database = DATABASE,
 ) -> None:
     """Write a project's judgements: rankings to train on, demonstrations, or the raw log."""
@@ -170,7 +178,7 @@ def export_command(
         found = find_project(connection, project)
         if found is None:
             raise InputError(f"{database}: holds no project '{project}'")
-        rows = list(rows_of(connection, found, kind))
+        rows = list(rows_of(connection, found, kind, without_leaks=without_leaks))
     lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows if not isinstance(row, LeftOut)]
     atomic_text(to, "".join(lines))
     console.print(f"{to}: {len(lines):,} rows", markup=False)

@@ -65,6 +65,7 @@ ROUTES = {
     "PATCH /api/projects/{project_id}": MANAGE,
     "POST /api/projects/{project_id}/order": MANAGE,
     "POST /api/projects/{project_id}/import": MANAGE,
+    "GET /api/projects/{project_id}/leaks": MANAGE,
     "GET /api/projects/{project_id}/members": MANAGE,
     "PUT /api/projects/{project_id}/members/{account_id}": MANAGE,
     "DELETE /api/projects/{project_id}/members/{account_id}": MANAGE,

@@ -35,6 +35,7 @@ from heedful.data.sources import COMPLETIONS, located
 from heedful.errors import InputError
 from heedful.feedback.fitting import NewItem, answered_of, fitting
 from heedful.feedback.foreign import Foreign, recognise_foreign
+from heedful.feedback.leaks import leak_of
 from heedful.feedback.projects import Project, rater_named, read_project
 from heedful.feedback.queue import back_to, next_place, share_of
 from heedful.feedback.sheet import Sheet, in_stored_order
@@ -56,6 +57,7 @@ class Imported:
     items: int = 0
     there_already: int = 0
     labels: int = 0
+    leaks: int = 0  # answers that name their writer
     fault_count: int = 0
     faults: list[str] = field(default_factory=list)
 
@@ -258,8 +260,10 @@ def add_items(connection: Connection, of: Project, chunk: Sequence[NewItem], epo
     written = {(ids[_prompt_key(new.prompt)], *one) for new in chunk for one in _written(new)}
     rows = [
         {"prompt_id": owner, "key": completion_key(source, text), "text": text, "source": source}
+        | {"leak": leak_of(text, source)}
         for owner, text, source in sorted(written)
     ]
+    done.leaks += sum(bool(row["leak"]) for row in rows)
     insert_new(connection, completion, rows)
     query_2 = select(completion.c.prompt_id, completion.c.key, completion.c.id).where(
         completion.c.prompt_id.in_(set(ids.values()))

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, select
 from heedful.errors import InputError
 from heedful.feedback.exports.rows import ExportFormat, LeftOut, export_rows
 from heedful.feedback.judgements import DECISION, Judgement
+from heedful.feedback.leaks import NAMED, leaking
 from heedful.feedback.projects import Project
 from heedful.feedback.tables import assignment, completion, item, prompt, rater
 from heedful.feedback.tables import judgement as judged
@@ -128,12 +129,19 @@ def newest(connection: Connection, of: Project, most: int) -> list[Judgement]:
 
 
 def rows_of(
-    connection: Connection, of: Project, kind: str, *, raters: str = "all", parts: tuple[str, ...] = ("main", "chat")
+    connection: Connection,
+    of: Project,
+    kind: str,
+    *,
+    raters: str = "all",
+    parts: tuple[str, ...] = ("main", "chat"),
+    without_leaks: bool = False,
 ) -> Iterator[Row | LeftOut]:
     """Rows to write as JSON lines, with a LeftOut in the place of what has none in a format (a tie, say).
 
     The raw log holds every label, decisions too; elsewhere a decision stands for the labels of its item.
-    kind: demonstrations, or one of the ExportFormats. raters: all, or one kind of them. InputError: no such kind.
+    kind: demonstrations, or one of the ExportFormats. raters: all, or one kind of them. without_leaks: labels that an
+    answer's telling who wrote it may have moved are left out. InputError: no such kind.
     """
     if kind not in KINDS:
         raise InputError(f"'{kind}' can't be exported: choose one of {', '.join(KINDS)}")
@@ -144,6 +152,9 @@ def rows_of(
         labels = standing_labels(connection, of, parts)
     for judgement in labels:
         if raters not in ("all", judgement.rater_kind):
+            continue
+        if without_leaks and leaking(judgement):
+            yield LeftOut(NAMED)
             continue
         if kind == "demonstrations":
             yield from map(to_row, demonstration_of(judgement))

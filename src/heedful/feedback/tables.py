@@ -54,6 +54,7 @@ account = Table(
     Column("role", String(16), nullable=False),
     Column("active", Boolean, nullable=False),
     Column("created_at", Float, nullable=False),
+    Column("skills", JSON, nullable=False, server_default=text("'[]'")),
 )
 session = Table(
     "session",
@@ -153,7 +154,14 @@ completion = Table(
     Column("key", String(64), nullable=False),
     Column("text", Text, nullable=False),
     Column("source", String(200), nullable=False),
+    Column("leak", String(80), nullable=False, server_default=text("''")),  # words by which it tells who wrote it
     UniqueConstraint("prompt_id", "key"),
+    Index(
+        "ix_completion_leaking",
+        "prompt_id",
+        sqlite_where=text("leak <> ''"),
+        postgresql_where=text("leak <> ''"),
+    ),
 )
 item = Table(
     "item",
@@ -173,6 +181,7 @@ item = Table(
     Column("expected", JSON, nullable=False),  # a gold or training answer; {} elsewhere
     Column("explanation", Text, nullable=False),
     Column("scores", JSON, nullable=False),  # of reward models, a list for each answer
+    Column("skill", String(40), nullable=False, server_default=text("''")),  # that a rater needs; empty: none
     Column("dispute", String(12), nullable=False, server_default=text("''")),  # one of DISPUTES
     UniqueConstraint("project_id", "key"),
     Index(
@@ -243,6 +252,7 @@ judgement = Table(
     Column("seconds", Float, nullable=False),  # with the page in view and the rater active
     Column("weight", Float, nullable=False, server_default=text("1")),  # in training; of imported labels
     Column("created_at", Float, nullable=False),
+    Column("draws", JSON, nullable=False, server_default=text("'[]'")),  # what a judge said each time it was asked
     UniqueConstraint("assignment_id", "revision"),
 )
 draft = Table(
@@ -285,5 +295,35 @@ turn = Table(
     Column("text", Text, nullable=False),
     _to("assignment"),  # the two answers and what the rater said of them
     UniqueConstraint("conversation_id", "number"),
+)
+
+# ── telling other programs ──────────────────────────────────────────────────────────────────────────────────────────
+webhook = Table(
+    "webhook",
+    metadata,
+    _id(),
+    _to("project"),
+    Column("url", String(500), nullable=False),
+    Column("secret", String(64), nullable=False),  # what is sent is signed with it, so it can't be kept as a hash
+    Column("events", JSON, nullable=False),
+    Column("active", Boolean, nullable=False),
+    Column("cursor", Id, nullable=False),  # the last judgement that was looked at
+    Column("created_at", Float, nullable=False),
+)
+delivery = Table(
+    "delivery",
+    metadata,
+    _id(),
+    _to("webhook"),
+    Column("key", String(80), nullable=False),  # what happened, so that it is told once
+    Column("event", String(24), nullable=False),
+    Column("body", Text, nullable=False),
+    Column("state", String(12), nullable=False),  # waiting, done, given_up
+    Column("tries", Integer, nullable=False),
+    Column("next_at", Float, nullable=False),
+    Column("said", String(200), nullable=False),  # how the last try went
+    Column("created_at", Float, nullable=False),
+    UniqueConstraint("webhook_id", "key"),
+    Index("ix_delivery_state_next_at", "state", "next_at"),
 )
 APPEND_ONLY = ("judgement", "event", "notice")

@@ -59,9 +59,10 @@ class StudioClient:
             answer = self._ask("POST", f"/projects/{project}/import", params={"name": name}, content=file)
         return ImportReport.model_validate(answer.json())
 
-    def export(self, project: int, kind: str = "rankings") -> Iterator[str]:
-        """JSON lines."""
-        text = self._ask("GET", f"/projects/{project}/export", params={"kind": kind}).text
+    def export(self, project: int, kind: str = "rankings", *, without_leaks: bool = False) -> Iterator[str]:
+        """JSON lines. without_leaks: none of items in which an answer names who wrote it."""
+        query = {"kind": kind, "without_leaks": without_leaks}
+        text = self._ask("GET", f"/projects/{project}/export", params=query).text
         yield from (line for line in text.split("\n") if line)  # splitlines also cuts at characters inside of answers
 
     def desk(self, project: int) -> Desk:

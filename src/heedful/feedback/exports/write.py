@@ -19,6 +19,7 @@ from heedful.feedback.consensus import TOP_MARGIN, Consensus, Rule, agree_on
 from heedful.feedback.exports.rows import ExportFormat, LeftOut, dataset_info, export_rows
 from heedful.feedback.imports import read_judgements
 from heedful.feedback.judgements import DECISION, Judgement
+from heedful.feedback.leaks import NAMED, leaking
 from heedful.feedback.votes import FIRST, SECOND, TIE, Votes, collect_votes
 from heedful.records import Prompt, prompt_id
 from heedful.run.atomic import atomic_folder, digest
@@ -31,8 +32,8 @@ LISTED = 100  # faults that a manifest spells out
 class Query:
     """What to export. `rule` each: every judgement as its rater gave it; else one label a pair.
 
-    `kinds`, `without` and `fewest` leave judgements and pairs out; `heldout` is the share of prompts, drawn by `seed`
-    from a hash of their text, so that all pairs of a prompt stand on one side, in every export alike.
+    `kinds`, `without`, `fewest` and `without_leaks` leave judgements and pairs out; `heldout` is the share of prompts,
+    drawn by `seed` from a hash of their text, so that all pairs of a prompt stand on one side, in every export alike.
     """
 
     format: ExportFormat
@@ -40,6 +41,7 @@ class Query:
     kinds: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
     fewest: int = 1
+    without_leaks: bool = False
     heldout: float = 0.0
     seed: int = 0
 
@@ -140,6 +142,8 @@ def _read(paths: Iterable[Path], query: Query, faults: list[Fault], dropped: Cou
                 dropped[f"labelled by {item.rater_kind} raters"] += 1
             elif item.rater in query.without:
                 dropped[f"labelled by {item.rater}"] += 1
+            elif query.without_leaks and leaking(item):
+                dropped[NAMED] += 1
             else:
                 yield item
 

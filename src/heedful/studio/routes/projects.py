@@ -20,6 +20,7 @@ from heedful.feedback.exports.rows import ExportFormat, LeftOut
 from heedful.feedback.figures import Figures, figures
 from heedful.feedback.intake import import_file
 from heedful.feedback.labels import newest, rows_of
+from heedful.feedback.leaks import leaks
 from heedful.feedback.order import Rule, reorder
 from heedful.feedback.presets import PRESETS
 from heedful.feedback.projects import (
@@ -86,6 +87,7 @@ class ImportReport(BaseModel):
     items: int
     there_already: int
     labels: int
+    leaks: int  # answers that name who wrote them
     fault_count: int
     faults: list[str]
 
@@ -204,6 +206,7 @@ async def import_rows(
         items=done.items,
         there_already=done.there_already,
         labels=done.labels,
+        leaks=done.leaks,
         fault_count=done.fault_count,
         faults=faults,
     )
@@ -217,11 +220,12 @@ def export(
     kind: Wanted = ExportFormat.RANKINGS,
     raters: Literal["all", "human", "ai", "simulated"] = "all",
     checks: bool = False,
+    without_leaks: bool = False,
 ) -> StreamingResponse:
     """Judgements as JSON lines: `rankings` to train on, `demonstrations`, the `raw` log, or a tool's own format.
 
     What a format can't say, as a tie where it knows none, has no row; the raw log holds everything.
-    checks: gold, training and probe items too.
+    checks: gold, training and probe items too. without_leaks: none of items in which an answer names who wrote it.
     """
     with studio.store.write() as connection:
         of = project_for(connection, who, project_id)
@@ -230,15 +234,17 @@ def export(
     name = f"{of.name.replace(' ', '-')}-{kind}.jsonl"
     safe = "".join(c for c in name if c.isascii() and (c.isalnum() or c in "-_."))
     return StreamingResponse(
-        _lines(studio.store, of, kind, raters, parts),
+        _lines(studio.store, of, kind, raters, parts, without_leaks),
         media_type="application/x-ndjson",
         headers={"Content-Disposition": f'attachment; filename="{safe}"'},
     )
 
 
-def _lines(store: Store, of: Project, kind: Wanted, raters: str, parts: tuple[str, ...]) -> Iterator[str]:
+def _lines(
+    store: Store, of: Project, kind: Wanted, raters: str, parts: tuple[str, ...], without_leaks: bool
+) -> Iterator[str]:
     with store.read() as connection:
-        for row in rows_of(connection, of, kind, raters=raters, parts=parts):
+        for row in rows_of(connection, of, kind, raters=raters, parts=parts, without_leaks=without_leaks):
             if not isinstance(row, LeftOut):
                 yield json.dumps(row, ensure_ascii=False) + "\n"
 
@@ -264,6 +270,14 @@ def drift(project_id: int, studio: House, who: Reviewer) -> list[dict[str, Any]]
     with studio.store.read() as connection:
         of = project_for(connection, who, project_id)
         return [asdict(one) for one in drifts(connection, of, names=who.account.role in SEES_ALL)]
+
+
+@router.get("/projects/{project_id}/leaks")
+def named(project_id: int, studio: House, who: Manager) -> dict[str, Any]:
+    """Answers that name who wrote them. They stay as they are; an export may leave their labels out."""
+    with studio.store.read() as connection:
+        project_for(connection, who, project_id)
+        return asdict(leaks(connection, project_id))
 
 
 @router.get("/projects/{project_id}/figures")

@@ -21,7 +21,7 @@ async function draw() {
       figure(people.reduce((sum, rater) => sum + rater.done, 0).toLocaleString(), "judgements by people"), figure(`${one.gold} + ${one.training}${one.probes ? ` + ${one.probes}` : ""}`, `hidden checks + training items${one.probes ? " + probes" : ""}`)),
     progress(one), imported(), h("section.card", {}, h("h2", {}, "Raters"), raters(counted.raters)),
     h("section.card", {}, h("h2", {}, "Does the side of the screen draw answers?"), side(counted.side), verdicts(counted.verdicts)),
-    agreement, drift(), h("section.card", {}, h("h2", {}, "In and out"), inAndOut(one)),
+    agreement, drift(), manages && named(), h("section.card", {}, h("h2", {}, "In and out"), inAndOut(one)),
     manages && h("section.card", {}, h("h2", {}, "Who may work here"), members(team, everyone)),
     manages && h("section.card", {}, h("h2", {}, "Settings"), settings(one)));
 }
@@ -30,6 +30,17 @@ async function draw() {
 function drift() {
   const card = h("section.card", {}, h("h2", {}, "Does anyone judge otherwise than at first?"), h("p.dim", {}, "Counting …"));
   get(`/projects/${id}/drift`).then((rows) => fill(card, h("h2", {}, "Does anyone judge otherwise than at first?"), drifted(rows))).catch((error) => fill(card, h("p.fault", {}, error.message)));
+  return card;
+}
+
+/** Answers that name their model or maker: a rater who reads one is no longer blind. */
+function named() {
+  const card = h("section.card", {}, h("h2", {}, "Does an answer say who wrote it?"), h("p.dim", {}, "Counting …"));
+  const row = (leak) => h("tr", {}, h("td", {}, leak.said), h("td", {}, leak.source), h("td", {}, leak.prompt), h("td", {}, leak.items.join(", ")));
+  get(`/projects/${id}/leaks`).then((found) => fill(card, h("h2", {}, "Does an answer say who wrote it?"),
+    h("p", {}, found.leaking ? `${found.leaking.toLocaleString()} of ${found.answers.toLocaleString()} answers do. Raters see them as they are; rankings can leave their items out.` : "None was found."),
+    found.leaking > 0 && h("div.row", {}, h("a.button", { href: `/api/projects/${id}/export?kind=rankings&without_leaks=true`, download: true }, "Rankings without them")),
+    found.leaking > 0 && h("details", {}, h("summary", {}, found.first.length < found.leaking ? `The first ${found.first.length}` : "All of them"), h("div.scroll", {}, h("table", {}, h("thead", {}, h("tr", {}, ["words", "source", "prompt", "items"].map((name) => h("th", { scope: "col" }, name)))), h("tbody", {}, found.first.map(row))))))).catch((error) => fill(card, h("p.fault", {}, error.message)));
   return card;
 }
 
@@ -75,6 +86,7 @@ function imported() {
 
 function importReport(report) {
   return h("div.note", { role: "status" }, h("p", {}, `${report.items.toLocaleString()} new items, ${report.there_already.toLocaleString()} there already, ${report.fault_count.toLocaleString()} rows at fault.`),
+    report.leaks > 0 && h("p", {}, `${report.leaks.toLocaleString()} answers name who wrote them: see below.`),
     report.faults.length > 0 && h("ul", {}, report.faults.slice(0, 20).map((fault) => h("li", {}, fault))));
 }
 
