@@ -180,6 +180,11 @@ def _show(report: Any) -> None:
 def _show_machines(report: Any, console: Any) -> None:
     from rich.table import Table
 
+    if report.consistency:
+        table = Table("judge", "says the same in both orders", "when asked again", "won by the first shown, else")
+        for judge in report.consistency:
+            table.add_row(judge.judge, *(_share(one) for one in (judge.orders, judge.again, judge.first)))
+        console.print(table)
     if not report.machines:
         return
     table = Table("prompts", "judge", "agrees with people", "95 %", "pairs")
@@ -206,6 +211,10 @@ def _show_raters(report: Any, console: Any) -> None:
     console.print(table)
     if len(report.raters) > ROWS:
         console.print(f"and {len(report.raters) - ROWS:,} more raters; --json lists them all", style="dim")
+
+
+def _share(value: Any) -> str:
+    return f"{value.share:.1%} \\[{value.low:.1%}, {value.high:.1%}] of {value.n:,}" if value.n else "–"
 
 
 def _reasons(cases: Sequence[Any]) -> str:

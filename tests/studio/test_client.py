@@ -15,6 +15,7 @@ from heedful.errors import InputError, ResourceError
 from heedful.feedback.accounts import create_token
 from heedful.feedback.figures import figures
 from heedful.feedback.labels import read_labels
+from heedful.feedback.report import rater_report
 from heedful.studio.client import StudioClient
 
 
@@ -40,8 +41,8 @@ def test_a_judge_labels_everything_once_and_says_what_it_saw(studio: StudioClien
         texts = list(answers)  # type: ignore[call-overload]
         return {"verdict": "prefer", "preferred": int(texts[1] < texts[0]), "strength": 1}
 
-    assert studio.judge(place.project.id, "judge-1", shorter_number).saved == 6
-    assert studio.judge(place.project.id, "judge-1", shorter_number).saved == 0
+    assert studio.judge(place.project.id, "judge-1", shorter_number, both_orders=False).saved == 6
+    assert studio.judge(place.project.id, "judge-1", shorter_number, both_orders=False).saved == 0
     for line in studio.export(place.project.id):
         row = json.loads(line)
         best = row["completions"][row["ranks"].index(0)][0]["content"]
@@ -52,6 +53,26 @@ def test_a_judge_labels_everything_once_and_says_what_it_saw(studio: StudioClien
     assert {label.shown for label in labels} == {(0, 1), (1, 0)}  # as drawn
     first = sum(label.shown[0] == label.value["preferred"] for label in labels)
     assert (judge.decided, judge.first) == (6, first)
+
+
+def test_a_judge_is_asked_in_both_orders_and_one_that_takes_the_first_makes_ties(
+    studio: StudioClient, place: Place
+) -> None:
+    seen: list[tuple[str, ...]] = []
+
+    def takes_the_first(prompt: object, answers: object) -> dict[str, object]:
+        seen.append(tuple(answers))  # type: ignore[call-overload]
+        return {"verdict": "prefer", "preferred": 0, "strength": 1}
+
+    assert studio.judge(place.project.id, "first", takes_the_first, draws=2).saved == 6
+    assert len(seen) == 6 * 4 and all(seen[i] == seen[i + 1] == seen[i + 2][::-1] for i in range(0, 24, 4))
+    with place.store.read() as connection:
+        labels = list(read_labels(connection, place.project))
+        [judge] = figures(connection, place.project.id, names=False).raters
+    assert {label.value["verdict"] for label in labels} == {"tie"} and judge.decided == 0
+    assert all("order" in label.value["reason"] and len(label.draws) == 4 for label in labels)
+    [found] = rater_report(labels).consistency
+    assert (found.orders.share, found.first.share, found.again.share) == (0, 1, 1) and found.orders.n == 6
 
 
 def test_items_go_in_and_answers_come_back(studio: StudioClient, place: Place, tmp_path: Path) -> None:

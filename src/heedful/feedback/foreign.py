@@ -81,6 +81,17 @@ def _decided(row: Row, prompt: Prompt, chosen: str, rejected: str) -> Judgement:
     return Judgement(prompt=prompt, completions=(chosen, rejected), value=value, rater=rater, rater_kind=kind)
 
 
+def _draws(row: Row, answers: int) -> tuple[dict[str, Any], ...]:
+    """Each time that a judge was asked: what it said, and in which order it saw the answers."""
+    found = []
+    for draw in list_of(row, "draws", dict):
+        shown = draw.get("shown")
+        if not isinstance(shown, list) or sorted(map(str, shown)) != sorted(map(str, range(answers))):
+            raise RowFault("draws", describe(shown), f"in 'shown' each place from 0 to {answers - 1} once", "mend it")
+        found.append({"value": _value(draw.get("value"), answers), "shown": shown})
+    return tuple(found)
+
+
 def _raw(row: Row) -> Judgement:
     """All that heedful itself wrote."""
     messages = prompt_messages(row["prompt"], "prompt")
@@ -111,6 +122,7 @@ def _raw(row: Row) -> Judgement:
         seconds=number(row, "seconds", 0.0),
         late=bool(row.get("late")),
         at=number(row, "at", 0.0),
+        draws=_draws(row, len(completions)),
         origin=dict(origin) if isinstance(origin, Mapping) else {},
     )
 

@@ -49,6 +49,7 @@ class Judgement:
     seconds: float = 0.0
     late: bool = False
     at: float = 0.0
+    draws: tuple[Mapping[str, Any], ...] = ()  # `value` and `shown` of each time that a judge was asked
     origin: Mapping[str, Any] = field(default_factory=dict)  # what another tool's row held beside
 
     @property
@@ -145,5 +146,6 @@ def raw_row(judgement: Judgement) -> Row:
         "at": judgement.at,
     }
     row |= {"margins": list(judgement.margins)} if judgement.margins else {}
+    row |= {"draws": [dict(draw) for draw in judgement.draws]} if judgement.draws else {}
     row |= {"weight": judgement.weight} if judgement.weight != 1 else {}
     return row | ({"origin": dict(judgement.origin)} if judgement.origin else {})

@@ -45,6 +45,7 @@ def _query(of: Project, parts: tuple[str, ...], after: int) -> Any:
     return (
         select(
             judged.c.id, judged.c.revision, judged.c.value, judged.c.seconds, judged.c.created_at, judged.c.weight,
+            judged.c.draws,
             assignment.c.item_id, assignment.c.shown, assignment.c.part, assignment.c.late, item.c.completions,
             item.c.chosen_by, rater.c.name.label("rater"), rater.c.kind,
             prompt.c.name, prompt.c.messages, prompt.c.meta,
@@ -71,6 +72,7 @@ def _judgement(row: Any, texts: Mapping[int, tuple[str, str]]) -> Judgement:
         completions=tuple(text for text, _ in answers),
         value=row.value,
         weight=row.weight,
+        draws=tuple(row.draws),
         rater=row.rater,
         rater_kind=row.kind,
         sources=tuple(source for _, source in answers),

@@ -6,14 +6,18 @@ asked to agree with people more than they do.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import combinations
+from statistics import mean
 
 import numpy as np
 from numpy.typing import NDArray
 
-from heedful.evaluate.statistics import Interval
+from heedful.evaluate.statistics import Interval, wilson
 from heedful.feedback.agreement import Statistic, raw_agreement
+from heedful.feedback.draws import Draw, by_order, pairs, read_draws, sign
 from heedful.feedback.judgements import Judgement
 from heedful.feedback.votes import Votes
 from heedful.records import prompt_id
@@ -76,3 +80,60 @@ def _kinds_of_prompts(judgements: Sequence[Judgement], votes: Votes) -> NDArray[
         if named := next((str(meta[key]) for key in STRATA if meta.get(key)), ""):
             kinds[prompt_id(judgement.prompt.messages)] = named
     return np.array([kinds.get(prompt, "") for prompt in votes.prompts], dtype=np.str_)
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A share of n items with its interval."""
+
+    share: float
+    low: float
+    high: float
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class Consistency:
+    """How often a judge says the same of two answers when they change places, and when it is asked again.
+
+    first: of the pairs on which the place decided, how often the answer shown first won.
+    """
+
+    judge: str
+    orders: Share
+    first: Share
+    again: Share
+
+
+def consistencies(judgements: Iterable[Judgement]) -> list[Consistency]:
+    """Every judge whose draws are known. An item of several pairs counts as one, by the share of its pairs."""
+    of: dict[str, list[list[Draw]]] = defaultdict(list)
+    for judgement in judgements:
+        if len(judgement.draws) > 1:
+            of[judgement.rater].append(read_draws(judgement.draws))
+    return [_consistency(judge, items) for judge, items in sorted(of.items())]
+
+
+def _consistency(judge: str, items: Sequence[Sequence[Draw]]) -> Consistency:
+    orders: list[float] = []
+    firsts: list[float] = []
+    again: list[float] = []
+    for draws in items:
+        orders_of = by_order(draws)
+        for (one, a), (_, b) in combinations(orders_of.items(), 2):
+            same = [sign(a[pair]) == sign(b[pair]) for pair in a.keys() & b.keys()]
+            orders += [mean(same)] if same else []
+            swayed = [pair for pair in a.keys() & b.keys() if a[pair] * b[pair] < 0]
+            first = [(a[pair] > 0) == (one.index(pair[0]) < one.index(pair[1])) for pair in swayed]
+            firsts += [mean(first)] if first else []
+        for early, late in combinations(draws, 2):
+            if early.shown == late.shown:
+                a, b = pairs(early.value), pairs(late.value)
+                same = [a[pair] == b[pair] for pair in a.keys() & b.keys()]
+                again += [mean(same)] if same else []
+    return Consistency(judge, _share(orders), _share(firsts), _share(again))
+
+
+def _share(shares: Sequence[float]) -> Share:
+    low, high = wilson(sum(shares), len(shares))
+    return Share(mean(shares) if shares else float("nan"), low, high, len(shares))

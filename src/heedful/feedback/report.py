@@ -40,7 +40,7 @@ from heedful.feedback.diagnosis import (
     vote_weights,
 )
 from heedful.feedback.judgements import Judgement
-from heedful.feedback.machines import Stratum, by_stratum
+from heedful.feedback.machines import Consistency, Stratum, by_stratum, consistencies
 from heedful.feedback.votes import FIRST, SECOND, TIE, Votes, collect_votes
 from heedful.records import prompt_id
 
@@ -94,6 +94,7 @@ class RaterReport:
     agreement: tuple[Figure, ...]
     between: tuple[Figure, ...]  # Cohen's κ of each two raters who share enough
     machines: tuple[Stratum, ...]  # each machine's agreement with people, by kind of prompt
+    consistency: tuple[Consistency, ...]  # of judges that were asked several times
     majority_of_others: float
     ceiling: float
     position: Position
@@ -138,6 +139,7 @@ def rater_report(judgements: Sequence[Judgement], seed: int = 0, draws: int = DR
         agreement=tuple(_agreement(judgements, votes, rng, draws)),
         between=tuple(_between(votes, rng, draws)),
         machines=tuple(by_stratum(judgements, votes, rng, draws)),
+        consistency=tuple(consistencies(judgements)),
         majority_of_others=leave_one_out(k, n) if max(n, default=0) > 1 else float("nan"),
         ceiling=vote_ceiling(k, n) if max(n, default=0) > 1 else float("nan"),
         position=position_test(votes),

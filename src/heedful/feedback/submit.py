@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, case, delete, func, select, update
 
 from heedful.errors import InputError
+from heedful.feedback.draws import Draw
 from heedful.feedback.judgements import DECISION
 from heedful.feedback.projects import Project
 from heedful.feedback.queue import own, share_of, take_place, to_the_end
@@ -262,12 +263,13 @@ def add_machine_label(
     now: float,
     shown: Sequence[int] = (),
     weight: float = 1.0,
+    draws: Sequence[Draw] = (),
 ) -> bool:
     """A label by an AI judge, a simulated rater or an earlier study, in stored order. It takes no person's place.
 
     shown: stored places in the order in which the rater saw the answers; empty where that isn't known, and then no
-    place is counted. False: this rater's label was here before and stays. InputError: it is not what the sheet asks.
-    Reused: see there.
+    place is counted. draws: what was said each time that it was asked, of which `answered` was made.
+    False: this rater's label was here before and stays. InputError: it is not what the sheet asks. Reused: see there.
     """
     row = connection.execute(_ITEM, {"which": item_id}).one()
     check(answered, _without_reason(of), len(row.completions), _steps(connection, of, row))
@@ -288,6 +290,7 @@ def add_machine_label(
     key = insert_one(
         connection, judgement, assignment_id=held, revision=1, client_uuid=client_uuid, digest=digest,
         value=_compact(answered), seconds=0.0, created_at=now, weight=weight,
+        draws=[{"value": _compact(draw.value), "shown": list(draw.shown)} for draw in draws],
     )  # fmt: skip
     connection.execute(update(assignment).where(assignment.c.id == held).values(judgement_id=key))
     connection.execute(_LABELLED, {"which": item_id, "more": 0})

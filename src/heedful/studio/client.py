@@ -76,17 +76,21 @@ class StudioClient:
         body = {"client_uuid": client_uuid or str(uuid.uuid4()), "value": dict(value), "seconds": seconds}
         return Saved.model_validate(self._ask("POST", f"/assignments/{assignment}/judgements", json=body).json())
 
-    def judge(self, project: int, judge: str, decide: Decide, *, seed: int = 0) -> MachineReport:
+    def judge(
+        self, project: int, judge: str, decide: Decide, *, both_orders: bool = True, draws: int = 1, seed: int = 0
+    ) -> MachineReport:
         """Label every item that is left; `decide(messages, answers)` sees the answers in a drawn order.
 
-        It returns a filled-in sheet, as {"verdict": "prefer", "preferred": 0, "strength": 1}. What is refused is in the
-        report, and the judge goes on; running again asks about those items once more.
+        It returns a filled-in sheet, as {"verdict": "prefer", "preferred": 0, "strength": 1}. both_orders: it is asked
+        once more with the answers the other way round, and an item on which the two differ is a tie, with that as its
+        reason. draws: how often it is asked in each order. All that it said is kept. What is refused is in the report,
+        and the judge goes on; running again asks about those items once more.
         """
         report = MachineReport(saved=0, there_already=0, faults=[])
         after = 0
         while items := self._page(project, judge, after):
             after = items[-1].item
-            labels = [self._label(one, judge, decide, seed) for one in items]
+            labels = [self._label(one, judge, decide, both_orders, draws, seed) for one in items]
             answer = self._ask("POST", f"/projects/{project}/machine-labels", json={"judge": judge, "labels": labels})
             one = MachineReport.model_validate(answer.json())
             report.saved += one.saved
@@ -100,9 +104,15 @@ class StudioClient:
         return [MachineItem.model_validate(row) for row in answer.json()]
 
     @staticmethod
-    def _label(one: MachineItem, judge: str, decide: Decide, seed: int) -> dict[str, Any]:
+    def _label(
+        one: MachineItem, judge: str, decide: Decide, both_orders: bool, draws: int, seed: int
+    ) -> dict[str, Any]:
         n = len(one.answers)
-        shown = tuple(random.Random(f"{seed}/{judge}/{one.item}").sample(range(n), n))
-        said = read_answered(decide(one.prompt, [one.answers[place] for place in shown]))
-        value = in_stored_order(said, shown).model_dump(mode="json", exclude_defaults=True)
-        return {"item": one.item, "client_uuid": str(uuid.uuid4()), "value": value, "shown": shown}
+        drawn = tuple(random.Random(f"{seed}/{judge}/{one.item}").sample(range(n), n))
+        said = []
+        for shown in [drawn, drawn[::-1]] if both_orders and n > 1 else [drawn]:
+            for _ in range(draws):
+                seen = read_answered(decide(one.prompt, [one.answers[place] for place in shown]))
+                value = in_stored_order(seen, shown).model_dump(mode="json", exclude_defaults=True)
+                said.append({"value": value, "shown": shown})
+        return {"item": one.item, "client_uuid": str(uuid.uuid4()), "draws": said}

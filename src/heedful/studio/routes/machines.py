@@ -6,11 +6,12 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, Field
-from sqlalchemy import exists, select
+from pydantic import BaseModel, Field, model_validator
+from sqlalchemy import Connection, exists, select
 
-from heedful.errors import HeedfulError
-from heedful.feedback.projects import rater_named
+from heedful.errors import HeedfulError, InputError
+from heedful.feedback.draws import one_label, read_draws
+from heedful.feedback.projects import Project, rater_named
 from heedful.feedback.sheet import MOST, read_answered
 from heedful.feedback.submit import Reused, add_machine_label
 from heedful.feedback.tables import assignment, completion, item, prompt, rater
@@ -29,13 +30,31 @@ class MachineItem(BaseModel):
     answers: list[str]
 
 
+class MachineDraw(Body):
+    """What a judge said one time, in stored order; `shown`: stored places in the order in which it saw the answers."""
+
+    value: dict[str, Any]
+    shown: list[int] = Field(max_length=MOST)
+
+
 class MachineLabel(Body):
-    """One label, in stored order; `shown`: stored places in the order in which the judge saw them, if it is known."""
+    """One label, in stored order; `shown`: stored places in the order in which the judge saw them, if it is known.
+
+    Or `draws` in the place of both: all that the judge said when it was asked several times, best in both orders. The
+    studio makes one label of them, by one rule for all judges, and keeps each.
+    """
 
     item: int
     client_uuid: UUID
-    value: dict[str, Any]
+    value: dict[str, Any] = {}
     shown: list[int] = Field(default=[], max_length=MOST)
+    draws: list[MachineDraw] = Field(default=[], max_length=40)
+
+    @model_validator(mode="after")
+    def _says_something(self) -> MachineLabel:
+        if bool(self.draws) == bool(self.value) or (self.draws and self.shown):
+            raise ValueError("give 'value' (with 'shown', if it is known), or 'draws' alone")
+        return self
 
 
 class MachineLabels(Body):
@@ -88,6 +107,17 @@ def items(
     ]
 
 
+def _add(connection: Connection, of: Project, label: MachineLabel, rater_id: int, now: float) -> bool:
+    draws = read_draws([draw.model_dump() for draw in label.draws])
+    if len({len(draw.shown) for draw in draws}) > 1 or any(sorted(d.shown) != [*range(len(d.shown))] for d in draws):
+        raise InputError("draws: 'shown' needs each stored place once, in every draw")
+    answered = one_label(draws, of.sheet) if draws else read_answered(label.value)
+    shown = draws[0].shown if len({draw.shown for draw in draws}) == 1 else label.shown
+    return add_machine_label(
+        connection, of, label.item, rater_id, answered, str(label.client_uuid), now, shown, draws=draws
+    )
+
+
 @router.post("/projects/{project_id}/machine-labels")
 def add_labels(project_id: int, body: MachineLabels, studio: House, who: Machine) -> MachineReport:
     """Add a judge's labels; each goes in by itself, and one that is there already stays."""
@@ -103,10 +133,7 @@ def add_labels(project_id: int, body: MachineLabels, studio: House, who: Machine
             try:
                 if label.item not in known:
                     raise Reused(f"this project has no item {label.item}")
-                answered = read_answered(label.value)
-                new = add_machine_label(
-                    connection, of, label.item, rater_id, answered, str(label.client_uuid), studio.clock(), label.shown
-                )
+                new = _add(connection, of, label, rater_id, studio.clock())
                 report.saved += new
                 report.there_already += not new
             except HeedfulError as error:

@@ -58,7 +58,7 @@ async function agree(card) {
   fill(card, h("h2", {}, "Do raters agree?"), h("p.dim", {}, "Counting …"));
   const found = await get(`/projects/${id}/agreement`).catch((error) => ({ fault: error.message }));
   if (!found.agreement?.length || found.overlapping < TOO_FEW) {
-    fill(card, h("h2", {}, "Do raters agree?"), h("p.dim", {}, found.fault || `Not enough data: ${found.overlapping || 0} pairs of answers were judged by two raters or more, and a statement needs ${TOO_FEW}.`));
+    fill(card, h("h2", {}, "Do raters agree?"), h("p.dim", {}, found.fault || `Not enough data: ${found.overlapping || 0} pairs of answers were judged by two raters or more, and a statement needs ${TOO_FEW}.`), consistency(found.consistency || []));
     return;
   }
   const number = (value) => (value === null ? "–" : value.toFixed(2));
@@ -66,7 +66,7 @@ async function agree(card) {
   fill(card, h("h2", {}, "Do raters agree?"), h("div.scroll", {}, h("table", {}, h("thead", {}, h("tr", {}, ["statistic", "value and 95 % interval", "n"].map((name) => h("th", { scope: "col" }, name)))), h("tbody", {}, found.agreement.map(row)))),
     h("p.dim", {}, `Published, for comparison: ${found.published.map((one) => `${one.name} ${percent(one.agreement)}`).join(" · ")}`),
     found.findings.length > 0 && h("ul", {}, found.findings.map((one) => h("li", {}, one.sentence))),
-    machines(found.machines));
+    machines(found.machines), consistency(found.consistency));
 }
 
 /** Each judge's agreement with people beside people's own, one kind of prompt after another. */
@@ -75,6 +75,14 @@ function machines(rows) {
   const said = (one) => (one.n < TOO_FEW ? "not enough data" : `${percent(one.agreement.mean)}${one.agreement.low === null ? "" : ` [${percent(one.agreement.low)}, ${percent(one.agreement.high)}]`}`);
   return [h("h3", {}, "Do machines agree with people?"), h("div.scroll", {}, h("table", {}, h("thead", {}, h("tr", {}, ["prompts", "judge", "agrees with people", "pairs"].map((name) => h("th", { scope: "col" }, name)))),
     h("tbody", {}, rows.map((one) => h("tr", {}, h("td", {}, one.stratum), h("td", {}, one.judge === "people" ? "people among themselves" : one.judge), h("td", {}, said(one)), h("td", {}, one.n))))))];
+}
+
+/** Whether a judge that was asked several times said the same: with the answers the other way round, and once more. */
+function consistency(rows) {
+  if (!rows.length) return null;
+  const said = (one) => (one.n < TOO_FEW ? `not enough data (${one.n})` : `${percent(one.share)} [${percent(one.low)}, ${percent(one.high)}] of ${one.n.toLocaleString()}`);
+  return [h("h3", {}, "Do machines agree with themselves?"), h("div.scroll", {}, h("table", {}, h("thead", {}, h("tr", {}, ["judge", "the same in both orders", "the same when asked again", "where the place decided, it took the first shown"].map((name) => h("th", { scope: "col" }, name)))),
+    h("tbody", {}, rows.map((one) => h("tr", {}, h("td", {}, one.judge), h("td", {}, said(one.orders)), h("td", {}, said(one.again)), h("td", {}, said(one.first)))))))];
 }
 
 function imported() {
