@@ -72,6 +72,7 @@ ROUTES = {
     "GET /api/accounts": MANAGE,
     "POST /api/invitations": MANAGE,
     "POST /api/accounts/{account_id}/reset": MANAGE,
+    "PUT /api/accounts/{account_id}/skills": MANAGE,
     "GET /api/models": MANAGE,
     "POST /api/playground": MANAGE,
     "GET /projects/new": MANAGE,
@@ -106,6 +107,7 @@ BODIES: dict[str, Any] = {
     "POST /api/playground": {"models": ["none"], "messages": [{"role": "user", "content": "x"}]},
     "POST /api/projects/{project_id}/machine-labels": {"judge": "j", "labels": []},
     "POST /api/services": {"login": "a b"},
+    "PUT /api/accounts/{account_id}/skills": {"skills": []},
 }
 
 

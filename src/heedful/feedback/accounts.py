@@ -18,7 +18,8 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from sqlalchemy import Connection, bindparam, delete, func, select, update
 
 from heedful.errors import InputError
-from heedful.feedback.projects import add_members
+from heedful.feedback.projects import add_members, known_rater, skill_named
+from heedful.feedback.queue import from_the_start
 from heedful.feedback.store import AnyRow, insert_one
 from heedful.feedback.tables import account, attempt, link, member, session, token
 
@@ -108,6 +109,7 @@ def read_account(connection: Connection, account_id: int) -> Account:
 
 def all_accounts(connection: Connection) -> Sequence[AnyRow]:
     columns = (account.c.id, account.c.login, account.c.name, account.c.role, account.c.active, account.c.created_at)
+    columns = (*columns, account.c.skills)
     return connection.execute(select(*columns).order_by(account.c.id)).all()
 
 
@@ -127,6 +129,16 @@ def change_account(connection: Connection, account_id: int, role: Role | None, a
         connection.execute(update(account).where(account.c.id == account_id).values(**values))
     if active is False:
         end_sessions(connection, account_id)
+
+
+def give_skills(connection: Connection, account_id: int, skills: Sequence[str]) -> list[str]:
+    """The skills that an account carries from now on; items that were passed over for one come by again."""
+    read_account(connection, account_id)
+    named = sorted({skill_named(skill) for skill in skills})
+    connection.execute(update(account).where(account.c.id == account_id).values(skills=named))
+    if rater_id := known_rater(connection, account_id):
+        from_the_start(connection, rater_id)
+    return named
 
 
 def erase_account(connection: Connection, account_id: int) -> None:

@@ -18,7 +18,7 @@ from sqlalchemy import Connection, and_, case, exists, func, or_, select, update
 
 from heedful.errors import InputError
 from heedful.feedback.judgements import DECISION
-from heedful.feedback.projects import Project
+from heedful.feedback.projects import Project, carries
 from heedful.feedback.queue import CLOSED, hold, order_of
 from heedful.feedback.sheet import Answered, Sheet, in_shown_order, read_answered
 from heedful.feedback.store import AnyRow
@@ -65,8 +65,8 @@ def look_through(connection: Connection, of: Project, seconds: float = 0.2) -> D
 def _unseen(of: Project) -> Any:
     """Items not looked at that have all their labels, or all that they can get: a team of three gives no fourth."""
     where = (item.c.project_id == of.id, item.c.dispute == UNKNOWN, item.c.part.in_(("main", "chat")))
-    team = and_(member.c.project_id == of.id, account.c.active, account.c.role == "rater")
-    rates_here = select(account.c.id).join(member, member.c.account_id == account.c.id).where(team)
+    team = and_(member.c.project_id == of.id, account.c.active, account.c.role == "rater", carries(item.c.skill))
+    rates_here = select(account.c.id).join(member, member.c.account_id == account.c.id).where(team).correlate(item)
     had = exists().where(
         assignment.c.item_id == item.c.id, assignment.c.state.in_(CLOSED),
         assignment.c.rater_id == rater.c.id, rater.c.account_id == account.c.id,

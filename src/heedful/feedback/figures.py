@@ -14,7 +14,8 @@ from heedful.feedback.tables import account, assignment, rater
 
 
 class RaterFigures(BaseModel):
-    """One rater: `gold_right` of `gold` hidden checks; `first` of `decided` answers preferred were shown first."""
+    """One rater: `gold_right` of `gold` hidden checks, and so of training items, by the first answer; `first` of
+    `decided` answers preferred were shown first."""
 
     rater: str
     kind: str
@@ -25,6 +26,8 @@ class RaterFigures(BaseModel):
     late: int
     gold: int
     gold_right: int
+    training: int
+    training_right: int
     decided: int
     first: int
 
@@ -82,9 +85,9 @@ def _count(of: dict[str, int], row: Any) -> None:
     of[row.state] += row.n
     if row.state != "done":
         return
-    if row.part == "gold":
-        of["gold"] += row.n
-        of["gold_right"] += row.n if row.agrees == 1 else 0
+    if row.part in ("gold", "training"):
+        of[row.part] += row.n
+        of[f"{row.part}_right"] += row.n if row.agrees == 1 else 0
     if row.verdict == "prefer" and row.choice >= 0:  # the order in which the answers were seen is known
         of["decided"] += row.n
         of["first"] += row.n if row.choice == 0 else 0
@@ -101,6 +104,8 @@ def _rater(row: Any, counts: dict[str, int], names: bool) -> RaterFigures:
         late=counts["expired"],
         gold=counts["gold"],
         gold_right=counts["gold_right"],
+        training=counts["training"],
+        training_right=counts["training_right"],
         decided=counts["decided"],
         first=counts["first"],
     )

@@ -22,6 +22,7 @@ class NewItem:
     expected: Answered | None = None
     explanation: str = ""
     priority: int = 0
+    skill: str = ""  # that a rater needs
     scores: tuple[tuple[float, ...], ...] = ()
     label: Ranking | None = None  # a judgement that came with the row; of a check, its right answer
     where: str = ""  # the row's place in its file

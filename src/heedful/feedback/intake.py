@@ -8,6 +8,7 @@ Read are rankings and preferences in every format that heedful knows; answers in
                  the right answer, which a probe may do without
     explanation  what a rater is told after a training item
     priority     a whole number; higher comes sooner
+    skill        goes only to raters that carry it, as `python` or `french`
     scores       of reward models: a list for each answer, one number for each model
 """
 
@@ -36,7 +37,7 @@ from heedful.errors import InputError
 from heedful.feedback.fitting import NewItem, answered_of, fitting
 from heedful.feedback.foreign import Foreign, recognise_foreign
 from heedful.feedback.leaks import leak_of
-from heedful.feedback.projects import Project, rater_named, read_project
+from heedful.feedback.projects import Project, rater_named, read_project, skill_named
 from heedful.feedback.queue import back_to, next_place, share_of
 from heedful.feedback.sheet import Sheet, in_stored_order
 from heedful.feedback.store import Store, insert_new
@@ -46,7 +47,7 @@ from heedful.records import Completion, Message, Prompt, Ranking, Row, messages_
 
 CHUNK = 500  # items in one transaction, so that raters never wait long
 LISTED = 100  # faults that are told
-OWN = ("part", "explanation", "priority", "scores")
+OWN = ("part", "explanation", "priority", "skill", "scores")
 NAMESPACE = uuid.UUID("6f1f3f0a-8f5d-4b5e-9b0e-0d7a4f6c2e11")  # of the UUIDs of imported labels
 
 
@@ -229,9 +230,17 @@ def _with_extras(new: NewItem, ranking: Ranking | None) -> NewItem:
         part=part,
         explanation=str(own.get("explanation") or ""),
         priority=int(priority),
+        skill=_skill(own.get("skill")),
         scores=_scores(own.get("scores"), len(new.answers)),
         label=ranking if ranking and (part != "main" or ranking.rater) else None,
     )
+
+
+def _skill(value: Any) -> str:
+    try:
+        return skill_named(str(value)) if value else ""
+    except InputError as error:
+        raise RowFault("skill", describe(value), str(error), "mend it or leave it out") from None
 
 
 def _scores(value: Any, answers: int) -> tuple[tuple[float, ...], ...]:
@@ -324,6 +333,7 @@ def _item_row(of: Project, new: NewItem, owner: int, completions: list[int], epo
         "completions": completions,
         "expected": new.expected.model_dump(mode="json", exclude_defaults=True) if new.expected else {},
         "explanation": new.explanation,
+        "skill": new.skill,
         "scores": [list(scores) for scores in new.scores],
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import time
 from collections.abc import Sequence
@@ -9,7 +10,20 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
-from sqlalchemy import Connection, bindparam, delete, func, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Text,
+    bindparam,
+    cast,
+    delete,
+    exists,
+    func,
+    or_,
+    select,
+    true,
+    update,
+)
 
 from heedful.errors import InputError
 from heedful.feedback.judgements import DECISION
@@ -34,6 +48,8 @@ class QueuePolicy(Frozen):
     """Share of a rater's items that are probes, where the project has any: the same few items again and again."""
     training: int = Field(0, ge=0, le=100)
     """Training items that a rater does first, with feedback."""
+    qualify: float = Field(0, ge=0, le=1)
+    """Share of the last `training` training items that a rater must have right before real items come; 0: not asked."""
     lease_minutes: float = Field(30.0, gt=0, le=1440)
     revise_hours: float = Field(24.0, ge=0)
     """How long a rater may change an answer."""
@@ -48,6 +64,8 @@ class QueuePolicy(Frozen):
     def _grows(self) -> QueuePolicy:
         if self.overlap_most < self.overlap:
             raise ValueError("overlap_most must be at least overlap")
+        if self.qualify and not self.training:
+            raise ValueError("qualify asks for a share of training items: set training to how many of them count")
         return self
 
 
@@ -184,6 +202,31 @@ def progress(connection: Connection, project_id: int) -> Progress:
     chats = found.get("chat", (0, 0, 0))
     gold, training, probes = (found.get(part, (0, 0, 0))[0] for part in ("gold", "training", "probe"))
     return Progress(items + chats[0], begun + chats[1], complete + chats[2], gold, training, probes)
+
+
+_SKILL = re.compile(r"[a-z0-9][a-z0-9 -]{0,39}")  # so that one is found in a list of them by any database
+
+
+def skill_named(name: str) -> str:
+    """A skill as it is stored. InputError: it is no name of one."""
+    name = " ".join(name.lower().split())
+    if not _SKILL.fullmatch(name):
+        raise InputError("a skill is named by up to 40 letters from a to z, digits, spaces and hyphens")
+    return name
+
+
+def carries(skill: ColumnElement[str]) -> ColumnElement[bool]:
+    """Whether an account carries a skill; everybody carries none."""
+    return or_(skill == "", cast(account.c.skills, Text).like('%"' + skill + '"%'))
+
+
+def lacking_skills(connection: Connection, project_id: int) -> dict[str, int]:
+    """Skills that open items ask for and no active rater here carries, with how many items wait."""
+    here = (member.c.account_id == account.c.id, member.c.project_id == project_id)
+    carried = exists().where(*here, account.c.active, account.c.role != "service", carries(item.c.skill))
+    where = (item.c.project_id == project_id, item.c.skill != "", item.c.open == true())
+    query = select(item.c.skill, func.count().label("n")).where(*where, ~carried.correlate(item)).group_by(item.c.skill)
+    return {str(row.skill): int(row.n) for row in connection.execute(query)}
 
 
 _RATER = select(rater.c.id).where(rater.c.account_id == bindparam("who"))

@@ -11,6 +11,8 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil
 
 from sqlalchemy import Connection, bindparam, delete, exists, func, literal_column, select, true, tuple_, update
 
@@ -18,14 +20,13 @@ from heedful.errors import InputError
 from heedful.feedback.judgements import DECISION
 from heedful.feedback.projects import Project
 from heedful.feedback.store import AnyRow, insert_one
-from heedful.feedback.tables import assignment, draft, item, notice, project, seat
+from heedful.feedback.tables import account, assignment, draft, item, notice, project, rater, seat
 
 AHEAD = 2  # items that a rater holds at once: the one on the screen and the next
 LEASING = 7303  # PostgreSQL's lock under which places of a project are given out
 CLOSED = ("done", "skipped", "reported")  # what a rater is through with
 RUNNING = assignment.c.state == literal_column("'leased'")  # said so that the index of running leases is used
 FIRST = -1e18  # before every place
-ROUND = ("probe",)  # parts whose items come round again
 AGAIN = "again"  # by what an item of a later round was chosen
 
 
@@ -142,10 +143,11 @@ _SEATS = select(seat).where(seat.c.project_id == bindparam("where"), seat.c.rate
 def _next(connection: Connection, of: Project, rater_id: int, now: float, until: float) -> int | None:
     """A new assignment from the part whose turn it is."""
     seats = {row.part: row for row in connection.execute(_SEATS, {"where": of.id, "who": rater_id})}
-    for part in _parts(of, rater_id, seats):
-        found = _walk(connection, of.id, rater_id, part, seats.get(part))
-        if found is None and part in ROUND and once_more(connection, of, part):
-            found = _walk(connection, of.id, rater_id, part, seats.get(part))
+    skills = skills_of(connection, rater_id)
+    for part in _parts(connection, of, rater_id, seats):
+        found = _walk(connection, of.id, rater_id, part, seats.get(part), skills)
+        if found is None and _comes_again(of, part) and once_more(connection, of, part):
+            found = _walk(connection, of.id, rater_id, part, seats.get(part), skills)
         if found is None:
             continue
         slot = take_place(connection, found.id, found.target)
@@ -175,11 +177,22 @@ def hold(
     )  # fmt: skip
 
 
-def _parts(of: Project, rater_id: int, seats: dict[str, AnyRow]) -> list[str]:
+def _comes_again(of: Project, part: str) -> bool:
+    """Probes do, and training items where a rater goes on until qualified."""
+    return part == "probe" or (part == "training" and of.queue.qualify > 0)
+
+
+def _parts(connection: Connection, of: Project, rater_id: int, seats: dict[str, AnyRow]) -> list[str]:
     """Training first; then a probe where its turn is, gold by a draw of its own for each item, else the main queue."""
     drawn = {part: seats[part].drawn if part in seats else 0 for part in ("training", "gold", "probe", "main")}
     if drawn["training"] < of.queue.training:
         return ["training", "main"]
+    if of.queue.qualify and drawn["training"]:
+        so_far = qualification(connection, of, rater_id)
+        if so_far.held and not so_far.passed:
+            return []  # what is held now may decide it
+        if not so_far.passed:
+            return ["training", "main"]
     turn = drawn["main"] + drawn["gold"] + drawn["probe"]
     if of.queue.probe and turn == probe_turn(of, rater_id, turn):
         return ["probe", "main"]
@@ -225,6 +238,7 @@ _BEHIND = (
     select(item.c.id, item.c.place, item.c.target, item.c.completions)
     .where(item.c.project_id == bindparam("where"), item.c.part == bindparam("which"), item.c.open == true())
     .where(tuple_(item.c.place, item.c.id) > tuple_(bindparam("place"), bindparam("item")))
+    .where(item.c.skill.in_(bindparam("skills", expanding=True)))
     .where(~exists().where(assignment.c.item_id == item.c.id, assignment.c.rater_id == bindparam("who")))
     .order_by(item.c.place, item.c.id)
     .limit(1)
@@ -232,10 +246,15 @@ _BEHIND = (
 _BEHIND_TAKEN = _BEHIND.with_for_update(of=item)
 
 
-def _walk(connection: Connection, project_id: int, rater_id: int, part: str, at: AnyRow | None) -> AnyRow | None:
-    """The first open item behind the rater's seat that the rater has not had; the seat moves there."""
+def _walk(
+    connection: Connection, project_id: int, rater_id: int, part: str, at: AnyRow | None, skills: list[str]
+) -> AnyRow | None:
+    """The first open item behind the rater's seat that the rater has not had and has the skill for; the seat moves
+    there, past those that need another one: giving a skill sends the rater back to the start.
+    """
     here = (at.place, at.item_id) if at else (FIRST, -1)
     from_here = {"where": project_id, "which": part, "place": here[0], "item": here[1], "who": rater_id}
+    from_here |= {"skills": skills}
     found = connection.execute(_BEHIND_TAKEN, from_here).first()
     while found is None and connection.execute(_BEHIND, from_here).first():  # it was taken while we waited for its row
         found = connection.execute(_BEHIND_TAKEN, from_here).first()
@@ -273,6 +292,44 @@ def _sit(
         return
     here = {"where": project_id, "who": rater_id, "which": part}
     connection.execute(_SIT, here | {"at_place": place, "at_item": item_id, "more": drawn})
+
+
+_SKILLS = select(account.c.skills).join(rater, rater.c.account_id == account.c.id).where(rater.c.id == bindparam("who"))
+
+
+def skills_of(connection: Connection, rater_id: int) -> list[str]:
+    """The skills of items that a rater may get: none, and those that the rater's account carries."""
+    return ["", *(connection.execute(_SKILLS, {"who": rater_id}).scalar() or [])]
+
+
+def from_the_start(connection: Connection, rater_id: int) -> None:
+    """A rater's walks begin anew: items that were passed over are for this rater now."""
+    connection.execute(update(seat).where(seat.c.rater_id == rater_id).values(place=FIRST, item_id=-1))
+
+
+@dataclass(frozen=True, slots=True)
+class Qualification:
+    """Of the last training items that count, how many a rater had right at first; `held`: one is being answered."""
+
+    right: int
+    done: int
+    need: int
+    passed: bool
+    held: bool
+
+
+_TRAINED = select(assignment.c.state, assignment.c.closed_at, assignment.c.agrees).where(
+    *_MINE, assignment.c.state.in_(("done", "leased")), assignment.c.part == "training"
+)
+
+
+def qualification(connection: Connection, of: Project, rater_id: int) -> Qualification:
+    """How far a rater is on the way to real items; the last `training` items count, so that everyone can get there."""
+    rows = connection.execute(_TRAINED, {"who": rater_id, "where": of.id}).all()
+    last = sorted((row.closed_at, row.agrees) for row in rows if row.state == "done")[-of.queue.training :]
+    right, need = sum(agrees == 1 for _, agrees in last), ceil(of.queue.qualify * of.queue.training - 1e-9)
+    passed = len(last) == of.queue.training and right >= need
+    return Qualification(right, len(last), need, passed, any(row.state == "leased" for row in rows))
 
 
 def back_to(connection: Connection, project_id: int, place: float) -> None:

@@ -164,7 +164,7 @@ def _close(
         "closed_at": held.closed_at if again else now,
         "verdict": verdict_of(answered),
         "choice": _choice(answered),
-        "agrees": _agrees(row, in_stored_order(answered, shown)),
+        "agrees": held.agrees if again and held.part == "training" else _agrees(row, in_stored_order(answered, shown)),
     }
     connection.execute(_CLOSE, {"which": held.id} | {f"new_{name}": value for name, value in new.items()})
     if held.part != DECISION:
@@ -191,11 +191,12 @@ def _choice(answered: Answered) -> int:
 def _feedback(connection: Connection, held: AnyRow, of: Project) -> Mapping[str, Any]:
     if held.part != "training":
         return {}
-    query = select(item.c.expected, item.c.explanation, assignment.c.agrees).join_from(item, assignment)
+    query = select(item.c.expected, item.c.explanation, judgement.c.value).join_from(item, assignment)
+    query = query.join(judgement, judgement.c.id == assignment.c.judgement_id)
     row = connection.execute(query.where(assignment.c.id == held.id)).one()
     expected = read_answered(row.expected)
     return {
-        "agrees": row.agrees == 1,
+        "agrees": label_of(read_answered(row.value)) == label_of(expected),
         "expected": _compact(in_shown_order(expected, tuple(held.shown))),
         "explanation": row.explanation,
     }

@@ -193,6 +193,9 @@ item = Table(
         sqlite_where=text("open = 1"),
         postgresql_where=text("open"),
     ),
+    Index(
+        "ix_item_skilled", "project_id", "skill", sqlite_where=text("skill <> ''"), postgresql_where=text("skill <> ''")
+    ),
     Index("ix_item_project_id_done", "project_id", "part", "done"),
     Index("ix_item_project_id_dispute", "project_id", "dispute"),
 )

@@ -27,6 +27,13 @@ class AccountRow(BaseModel):
     role: Role
     active: bool
     created_at: float
+    skills: list[str]
+
+
+class Skills(Body):
+    """What an account is good at: items with a skill go only to raters that carry it."""
+
+    skills: list[str] = Field(max_length=40)
 
 
 class Invitation(Body):
@@ -160,6 +167,18 @@ def change(account_id: int, body: AccountChange, studio: House, who: Owner) -> D
         given = {key: value for key, value in body.model_dump().items() if value is not None}
         note(connection, studio.clock(), who.account.id, "account changed", f"account {account_id}", **given)
     return Done()
+
+
+@router.put("/accounts/{account_id}/skills")
+def skills(account_id: int, body: Skills, studio: House, who: Manager) -> list[str]:
+    """Say what someone is good at; answers the skills as they are kept."""
+    with studio.store.write() as connection:
+        _may_touch(who, accounts.read_row(connection, account_id).role)
+        kept = accounts.give_skills(connection, account_id, body.skills)
+        note(
+            connection, studio.clock(), who.account.id, "skills given", f"account {account_id}", skills=", ".join(kept)
+        )
+    return kept
 
 
 @router.post("/accounts/{account_id}/erase")

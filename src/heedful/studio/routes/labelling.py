@@ -21,6 +21,15 @@ router = APIRouter(tags=["labelling"])
 DAY = 86400.0
 
 
+class OnTheWay(BaseModel):
+    """How far a rater is on the way to real items: `right` of the last `done` training items, `need` of `of` wanted."""
+
+    right: int
+    done: int
+    need: int
+    of: int
+
+
 class Desk(BaseModel):
     """What a rater has before them: `tasks` are the items held, the first to do now and the next behind it.
 
@@ -35,6 +44,7 @@ class Desk(BaseModel):
     tasks: list[Task]
     done: int
     today: int
+    on_the_way: OnTheWay | None = None  # where the project asks raters to qualify and the caller has not yet
 
 
 class Submission(Body):
@@ -88,10 +98,16 @@ def desk(project_id: int, studio: House, who: Labeller) -> Desk:
         tasks = read_tasks(connection, of, held, now)
         today = judged_by(connection, project_id, rater_id, now - DAY)
         done = 0 if tasks else judged_by(connection, project_id, rater_id)
+        way = queue.qualification(connection, of, rater_id) if of.queue.qualify and training(tasks) else None
     return Desk(
         project=of.id, name=of.name, guidelines=tree(of.guidelines), sheet=of.sheet, open=of.open, tasks=tasks,
         done=done, today=today,
+        on_the_way=OnTheWay(right=way.right, done=way.done, need=way.need, of=of.queue.training) if way else None,
     )  # fmt: skip
+
+
+def training(tasks: list[Task]) -> bool:
+    return any(task.training for task in tasks)
 
 
 @router.get("/projects/{project_id}/mine")

@@ -31,6 +31,7 @@ from heedful.feedback.projects import (
     create_project,
     judged_by,
     known_rater,
+    lacking_skills,
     progress,
     projects_of,
 )
@@ -146,10 +147,11 @@ def project(project_id: int, studio: House, who: Reviewer) -> ProjectFull:
     with studio.store.read() as connection:
         of = project_for(connection, who, project_id)
         counts, left = progress(connection, project_id), waiting(connection, project_id)
+        lacking = lacking_skills(connection, project_id)
     return ProjectFull(
         id=of.id, name=of.name, about=of.about, guidelines=of.guidelines, open=of.open, sheet=of.sheet, queue=of.queue,
         items=counts.items, begun=counts.begun, complete=counts.complete, gold=counts.gold, training=counts.training,
-        probes=counts.probes, waiting=left,
+        probes=counts.probes, waiting=left, lacking=lacking,
     )  # fmt: skip
 
 

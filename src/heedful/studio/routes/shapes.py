@@ -93,4 +93,5 @@ class ProjectFull(BaseModel):
     gold: int
     training: int
     probes: int
+    lacking: dict[str, int]  # skills that nobody here carries, and how many items wait for them
     waiting: int

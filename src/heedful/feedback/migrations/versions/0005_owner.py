@@ -23,6 +23,10 @@ def upgrade() -> None:
         sqlite_where=sa.text("leak <> ''"), postgresql_where=sa.text("leak <> ''"),
     )  # fmt: skip
     op.add_column("item", sa.Column("skill", sa.String(40), nullable=False, server_default=sa.text("''")))
+    op.create_index(
+        "ix_item_skilled", "item", ["project_id", "skill"],
+        sqlite_where=sa.text("skill <> ''"), postgresql_where=sa.text("skill <> ''"),
+    )  # fmt: skip
     op.add_column("account", sa.Column("skills", sa.JSON(), nullable=False, server_default=sa.text("'[]'")))
     op.add_column("judgement", sa.Column("draws", sa.JSON(), nullable=False, server_default=sa.text("'[]'")))
     _webhook()

@@ -85,7 +85,7 @@ function show(one) {
     h("div.as-meant", {}, text(turn)), h("pre.raw", { hidden: true }, turn.text)));
   form.last.prepend(h("button", { type: "button", onclick: skip }, "Skip", hint("skip")), h("button", { type: "button", onclick: report }, "Report", hint("report")));
   form.last.append(h("button.primary.send", { type: "button", onclick: send }, back ? "Change it" : "Send", hint("send")));
-  fill(place, bar(one), h("div.sheet", {}, h("section.prompt", { "aria-label": "What was asked" }, turns), suggested(one), form.body), form.panel);
+  fill(place, bar(one), h("div.sheet", {}, h("section.prompt", { "aria-label": "What was asked" }, turns), onTheWay(one), suggested(one), form.body), form.panel);
   place.dataset.assignment = one.assignment;
   showRaw();
   scrollTo(0, 0);
@@ -99,6 +99,14 @@ function bar(one) {
     one.training && h("span.badge", {}, "training"), back && h("span.badge", {}, "changing an earlier answer"),
     h("span.space"), form.single && h("label.hide-small", {}, atOnce, " send at once"),
     button("previous", "Back", previous), button("raw", "As written", toggleRaw), desk.guidelines.length > 0 && button("guidelines", "Guidelines", guidelines), button("help", "Keys", help));
+}
+
+/** A rater who is still to qualify is told how far it is, kindly. */
+function onTheWay(one) {
+  const way = desk.on_the_way;
+  if (!way || !one.training) return null;
+  const far = way.done ? ` So far: ${way.right} of ${way.done}.` : "";
+  return h("p.note.prompt", {}, `These items show what is meant. The real ones come once ${way.need} of the last ${way.of} are answered as expected.${far} Take your time: nothing here counts against you.`);
 }
 
 function suggested(one) {

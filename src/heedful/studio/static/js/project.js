@@ -19,7 +19,7 @@ async function draw() {
   fill(place, 
     h("div.figures", {}, figure(one.items.toLocaleString(), "items"), figure(one.complete.toLocaleString(), "complete"), figure(one.waiting.toLocaleString(), "waiting for raters"),
       figure(people.reduce((sum, rater) => sum + rater.done, 0).toLocaleString(), "judgements by people"), figure(`${one.gold} + ${one.training}${one.probes ? ` + ${one.probes}` : ""}`, `hidden checks + training items${one.probes ? " + probes" : ""}`)),
-    progress(one), imported(), h("section.card", {}, h("h2", {}, "Raters"), raters(counted.raters)),
+    progress(one), Object.keys(one.lacking).length > 0 && h("p.note", {}, `Nobody here carries the skill for some items: ${Object.entries(one.lacking).map(([skill, n]) => `${skill} (${n.toLocaleString()})`).join(", ")}. Give it to raters on the Team page.`), imported(), h("section.card", {}, h("h2", {}, "Raters"), raters(counted.raters)),
     h("section.card", {}, h("h2", {}, "Does the side of the screen draw answers?"), side(counted.side), verdicts(counted.verdicts)),
     agreement, drift(), manages && named(), h("section.card", {}, h("h2", {}, "In and out"), inAndOut(one)),
     manages && h("section.card", {}, h("h2", {}, "Who may work here"), members(team, everyone)),
@@ -101,9 +101,9 @@ function importReport(report) {
 function raters(rows) {
   if (!rows.length) return h("p.dim", {}, "Nobody has judged anything yet.");
   const share = (part, whole) => (whole ? `${percent(part / whole)} of ${whole}` : "–");
-  const head = ["rater", "kind", "done", "skipped", "reported", "checks right", "took the first shown"];
+  const head = ["rater", "kind", "done", "skipped", "reported", "checks right", "training right", "took the first shown"];
   return h("div.scroll", {}, h("table", {}, h("thead", {}, h("tr", {}, head.map((name) => h("th", { scope: "col" }, name)))),
-    h("tbody", {}, rows.map((one) => h("tr", {}, h("td", {}, one.name ? `${one.name} (${one.rater})` : one.rater), h("td", {}, one.kind), h("td", {}, one.done), h("td", {}, one.skipped), h("td", {}, one.reported), h("td", {}, share(one.gold_right, one.gold)), h("td", {}, share(one.first, one.decided)))))));
+    h("tbody", {}, rows.map((one) => h("tr", {}, h("td", {}, one.name ? `${one.name} (${one.rater})` : one.rater), h("td", {}, one.kind), h("td", {}, one.done), h("td", {}, one.skipped), h("td", {}, one.reported), h("td", {}, share(one.gold_right, one.gold)), h("td", {}, share(one.training_right, one.training)), h("td", {}, share(one.first, one.decided)))))));
 }
 
 function side(test) {
@@ -144,13 +144,13 @@ function members(team, everyone) {
 function settings(one) {
   const number = (name, label, step = 1) => h("label", {}, label, h("input", { name, type: "number", step, value: one.queue[name] }));
   const form = h("form.form", {}, h("label", {}, "Guidelines", h("textarea", { name: "guidelines", rows: 6 }, one.guidelines)),
-    h("div.row", {}, number("overlap", "Raters for each new item"), number("overlap_most", "At most, where they disagree"), number("gold", "Share of hidden checks", 0.01), number("training", "Training items first"), number("lease_minutes", "Minutes an item is held")),
+    h("div.row", {}, number("overlap", "Raters for each new item"), number("overlap_most", "At most, where they disagree"), number("gold", "Share of hidden checks", 0.01), number("training", "Training items first"), number("qualify", "Share of them right before real items (0: not asked)", 0.05), number("probe", "Share of probes", 0.01), number("lease_minutes", "Minutes an item is held")),
     h("label", {}, "Machine labels", h("select", { name: "suggestions" }, [["hidden", "hidden from raters"], ["shown", "shown (draws answers towards them)"]].map(([value, label]) => h("option", { value, selected: one.queue.suggestions === value }, label)))),
     h("label", {}, "State", h("select", { name: "open" }, [["yes", "open"], ["no", "closed"]].map(([value, label]) => h("option", { value, selected: one.open === (value === "yes") }, label)))),
     h("p.fault", { role: "alert" }), h("button", { type: "submit" }, "Keep these"));
   onSubmit(form, async (data) => {
     const queue = { ...one.queue, suggestions: data.get("suggestions") };
-    for (const name of ["overlap", "overlap_most", "gold", "training", "lease_minutes"]) queue[name] = Number(data.get(name));
+    for (const name of ["overlap", "overlap_most", "gold", "training", "qualify", "probe", "lease_minutes"]) queue[name] = Number(data.get(name));
     await patch(`/projects/${id}`, { guidelines: data.get("guidelines"), queue, open: data.get("open") === "yes" });
     tell("Kept.");
     await draw();

@@ -1,5 +1,5 @@
 // Who is here, and how others come in.
-import { get, patch, post } from "./api.js";
+import { get, patch, post, put } from "./api.js";
 import { by, fill, h, tell, when } from "./dom.js";
 import { dialog } from "./keys.js";
 
@@ -15,7 +15,7 @@ const toSend = (about, link) => secret("Send them this link", [about, HERE.test(
 async function draw() {
   const [people, projects] = await Promise.all([get("/accounts"), get("/projects")]);
   fill(place, h("section.card", {}, h("h2", {}, "Invite someone"), invitation(projects)),
-    h("section.card.scroll", {}, h("table", {}, h("thead", {}, h("tr", {}, ["name", "login", "role", "since", ""].map((name) => h("th", { scope: "col" }, name)))), h("tbody", {}, people.map(row)))),
+    h("section.card.scroll", {}, h("table", {}, h("thead", {}, h("tr", {}, ["name", "login", "role", "skills", "since", ""].map((name) => h("th", { scope: "col" }, name)))), h("tbody", {}, people.map(row)))),
     owns && h("section.card", {}, h("h2", {}, "A program"), service(projects)));
 }
 
@@ -33,8 +33,10 @@ function row(one) {
   const reset = () => post(`/accounts/${one.id}/reset`).then((made) => toSend("By it they set a new password, once.", made.link)).catch((error) => tell(error.message));
   const role = owns ? h("select", { "aria-label": `Role of ${one.name}`, onchange: (event) => act(patch(`/accounts/${one.id}`, { role: event.target.value })) }, ["rater", "reviewer", "manager", "owner", "service"].map((name) => h("option", { selected: name === one.role }, name))) : one.role;
   const renew = () => post(`/services/${one.id}/token`).then((made) => secret("Its new token", "Not shown again. Those that it had are worthless now.", made.token)).catch((error) => tell(error.message));
+  const skills = h("input", { value: one.skills.join(", "), "aria-label": `Skills of ${one.name}, with commas between`, placeholder: "python, french", size: 14, maxlength: 800,
+    onchange: (event) => act(put(`/accounts/${one.id}/skills`, { skills: event.target.value.split(",").map((name) => name.trim()).filter(Boolean) })) });
   const gone = one.login.startsWith("erased-");
-  return h("tr", {}, h("td", {}, one.name), h("td", {}, one.login), h("td", {}, role), h("td", {}, when(one.created_at)),
+  return h("tr", {}, h("td", {}, one.name), h("td", {}, one.login), h("td", {}, role), h("td", {}, skills), h("td", {}, when(one.created_at)),
     h("td", {}, h("div.row", {}, !gone && h("button", { type: "button", onclick: reset }, "Reset link"),
       owns && !gone && one.role === "service" && h("button", { type: "button", onclick: renew }, "New token"),
       owns && !gone && h("button", { type: "button", onclick: () => act(patch(`/accounts/${one.id}`, { active: !one.active })) }, one.active ? "Shut out" : "Let in again"),
