@@ -22,7 +22,8 @@ from heedful.feedback.projects import (
     rater_for,
     skill_named,
 )
-from heedful.feedback.queue import AHEAD, lease, qualification
+from heedful.feedback.qualification import qualification
+from heedful.feedback.queue import AHEAD, lease
 from heedful.feedback.sheet import Answered, in_shown_order
 from heedful.feedback.store import Store
 from heedful.feedback.tables import assignment, item

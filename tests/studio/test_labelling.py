@@ -82,9 +82,9 @@ def test_checks_look_like_any_other_item(place: Place) -> None:
 
 def test_no_number_tells_a_check_from_an_item(place: Place) -> None:
     """What a rater's list of projects shows changes alike after an ordinary item and after a check."""
-    project = place.add_project("checks", PRESETS["pair"].sheet, items=4)
+    project = place.add_project("checks", PRESETS["pair"].sheet, items=12)
     known = Answered(verdict="prefer", preferred=0, strength=1)
-    import_items(place.store, project, [new_item(i, part="gold", expected=known) for i in range(50, 54)], Imported())
+    import_items(place.store, project, [new_item(i, part="gold", expected=known) for i in range(50, 60)], Imported())
     with place.store.write() as connection:
         change_project(connection, project.id, queue=plain(gold=0.5))
     client = place.client("rater")
@@ -103,7 +103,7 @@ def test_no_number_tells_a_check_from_an_item(place: Place) -> None:
         assert after["mine"] == before["mine"] + 1
     assert changes["main"] and changes["main"] == changes["gold"]
     [counted] = [one for one in place.client("owner").get("/api/projects").json() if one["id"] == project.id]
-    assert (counted["items"], counted["complete"]) == (4, 4)
+    assert (counted["items"], counted["complete"]) == (12, 12)
 
 
 def test_judges_get_checks_too_so_that_no_missing_suggestion_tells_one(place: Place) -> None:

@@ -109,8 +109,7 @@ def read_account(connection: Connection, account_id: int) -> Account:
 
 def all_accounts(connection: Connection) -> Sequence[AnyRow]:
     columns = (account.c.id, account.c.login, account.c.name, account.c.role, account.c.active, account.c.created_at)
-    columns = (*columns, account.c.skills)
-    return connection.execute(select(*columns).order_by(account.c.id)).all()
+    return connection.execute(select(*columns, account.c.skills).order_by(account.c.id)).all()
 
 
 def owners(connection: Connection) -> int:

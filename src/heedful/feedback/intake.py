@@ -239,8 +239,10 @@ def _with_extras(new: NewItem, ranking: Ranking | None) -> NewItem:
 def _skill(value: Any) -> str:
     try:
         return skill_named(str(value)) if value else ""
-    except InputError as error:
-        raise RowFault("skill", describe(value), str(error), "mend it or leave it out") from None
+    except InputError:
+        raise RowFault(
+            "skill", describe(value), "up to 40 letters from a to z, digits, spaces and hyphens", "mend it"
+        ) from None
 
 
 def _scores(value: Any, answers: int) -> tuple[tuple[float, ...], ...]:

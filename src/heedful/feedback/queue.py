@@ -11,16 +11,15 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
-from math import ceil
 
 from sqlalchemy import Connection, bindparam, delete, exists, func, literal_column, select, true, tuple_, update
 
 from heedful.errors import InputError
 from heedful.feedback.judgements import DECISION
 from heedful.feedback.projects import Project
+from heedful.feedback.qualification import qualification, skills_of
 from heedful.feedback.store import AnyRow, insert_one
-from heedful.feedback.tables import account, assignment, draft, item, notice, project, rater, seat
+from heedful.feedback.tables import assignment, draft, item, notice, project, seat
 
 AHEAD = 2  # items that a rater holds at once: the one on the screen and the next
 LEASING = 7303  # PostgreSQL's lock under which places of a project are given out
@@ -294,42 +293,9 @@ def _sit(
     connection.execute(_SIT, here | {"at_place": place, "at_item": item_id, "more": drawn})
 
 
-_SKILLS = select(account.c.skills).join(rater, rater.c.account_id == account.c.id).where(rater.c.id == bindparam("who"))
-
-
-def skills_of(connection: Connection, rater_id: int) -> list[str]:
-    """The skills of items that a rater may get: none, and those that the rater's account carries."""
-    return ["", *(connection.execute(_SKILLS, {"who": rater_id}).scalar() or [])]
-
-
 def from_the_start(connection: Connection, rater_id: int) -> None:
     """A rater's walks begin anew: items that were passed over are for this rater now."""
     connection.execute(update(seat).where(seat.c.rater_id == rater_id).values(place=FIRST, item_id=-1))
-
-
-@dataclass(frozen=True, slots=True)
-class Qualification:
-    """Of the last training items that count, how many a rater had right at first; `held`: one is being answered."""
-
-    right: int
-    done: int
-    need: int
-    passed: bool
-    held: bool
-
-
-_TRAINED = select(assignment.c.state, assignment.c.closed_at, assignment.c.agrees).where(
-    *_MINE, assignment.c.state.in_(("done", "leased")), assignment.c.part == "training"
-)
-
-
-def qualification(connection: Connection, of: Project, rater_id: int) -> Qualification:
-    """How far a rater is on the way to real items; the last `training` items count, so that everyone can get there."""
-    rows = connection.execute(_TRAINED, {"who": rater_id, "where": of.id}).all()
-    last = sorted((row.closed_at, row.agrees) for row in rows if row.state == "done")[-of.queue.training :]
-    right, need = sum(agrees == 1 for _, agrees in last), ceil(of.queue.qualify * of.queue.training - 1e-9)
-    passed = len(last) == of.queue.training and right >= need
-    return Qualification(right, len(last), need, passed, any(row.state == "leased" for row in rows))
 
 
 def back_to(connection: Connection, project_id: int, place: float) -> None:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 
 from heedful.feedback import queue
 from heedful.feedback.projects import judged_by, rater_for, read_project
+from heedful.feedback.qualification import qualification
 from heedful.feedback.sheet import Sheet
 from heedful.feedback.submit import save_draft, submit
 from heedful.studio.access import House, Labeller, Refused, project_for, rater_of
@@ -98,7 +99,7 @@ def desk(project_id: int, studio: House, who: Labeller) -> Desk:
         tasks = read_tasks(connection, of, held, now)
         today = judged_by(connection, project_id, rater_id, now - DAY)
         done = 0 if tasks else judged_by(connection, project_id, rater_id)
-        way = queue.qualification(connection, of, rater_id) if of.queue.qualify and training(tasks) else None
+        way = qualification(connection, of, rater_id) if of.queue.qualify and training(tasks) else None
     return Desk(
         project=of.id, name=of.name, guidelines=tree(of.guidelines), sheet=of.sheet, open=of.open, tasks=tasks,
         done=done, today=today,
