@@ -13,6 +13,7 @@ from rich.markup import escape
 from heedful import __version__
 from heedful.errors import HeedfulError
 from heedful.feedback_cli import register as register_labels
+from heedful.next_items import next_command
 from heedful.run.progress import console
 from heedful.studio_cli import studio_app
 
@@ -25,6 +26,7 @@ app = typer.Typer(
 runs_app = typer.Typer(help="Look at run folders: list, compare, prune.", no_args_is_help=True)
 app.add_typer(runs_app, name="runs")
 register_labels(app)
+studio_app.command("next")(next_command)
 app.add_typer(studio_app, name="studio")
 
 Overrides = Annotated[

@@ -83,7 +83,7 @@ def backup_command(
     """Copy the database, checked, while it is in use."""
     from heedful.feedback.backup import copy_database
 
-    with closing(_there(database)) as store:
+    with closing(there(database)) as store:
         copy_database(store, to)
     console.print(f"{to}: {to.stat().st_size / 1e6:.1f} MB, checked", markup=False)
 
@@ -112,7 +112,7 @@ def link_command(
     """Print a one-time link by which someone sets a new password; for whoever has the database."""
     from heedful.feedback.accounts import all_accounts, create_link
 
-    with closing(_there(database)) as store, store.write() as connection:
+    with closing(there(database)) as store, store.write() as connection:
         found = next((row for row in all_accounts(connection) if row.login == login.lower()), None)
         if found is None:
             raise InputError(f"there is no account '{login}'")
@@ -174,7 +174,7 @@ def export_command(
     from heedful.feedback.projects import find_project
     from heedful.run.atomic import atomic_text
 
-    with closing(_there(database)) as store, store.read() as connection:
+    with closing(there(database)) as store, store.read() as connection:
         found = find_project(connection, project)
         if found is None:
             raise InputError(f"{database}: holds no project '{project}'")
@@ -186,7 +186,7 @@ def export_command(
         console.print(f"  {number:,} left out: {reason}", markup=False)
 
 
-def _there(database: str) -> Store:
+def there(database: str) -> Store:
     """A database that exists; none is made by mistake."""
     from heedful.feedback.store import Store, open_store
 

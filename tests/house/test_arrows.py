@@ -30,6 +30,7 @@ MAY_IMPORT = {
     "studio": {"feedback"},
     "studio_cli": {"studio", "studio_demo", "feedback"},
     "studio_demo": {"feedback", "world"},
+    "next_items": {"studio_cli", "feedback", "rewards"},
     "doctor": {"ops"},
     "estimate": {"ops"},
     "runs": {"evaluate"},
@@ -37,7 +38,8 @@ MAY_IMPORT = {
     "__main__": {"cli"},
 }
 MAY_IMPORT["stages"] = set(MAY_IMPORT) - {
-    "doctor", "estimate", "runs", "serve", "feedback_cli", "studio", "studio_cli", "studio_demo"
+    "doctor", "estimate", "runs", "serve", "feedback_cli", "studio", "studio_cli", "studio_demo",
+    "next_items",
 }  # fmt: skip
 MAY_IMPORT["pipeline"] = {"stages", "ops", "processes"}
 MAY_IMPORT["sweep"] = {"pipeline", "report"}

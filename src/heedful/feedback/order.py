@@ -9,7 +9,7 @@ from math import sqrt
 from statistics import pstdev
 from typing import Literal
 
-from sqlalchemy import Connection, bindparam, select, true, update
+from sqlalchemy import ColumnElement, Connection, bindparam, select, true, update
 
 from heedful.errors import InputError
 from heedful.feedback.projects import Project
@@ -17,7 +17,8 @@ from heedful.feedback.queue import back_to, next_place, share_of
 from heedful.feedback.sheet import Answered, read_answered
 from heedful.feedback.store import AnyRow
 from heedful.feedback.submit import label_of
-from heedful.feedback.tables import assignment, completion, item, judgement
+from heedful.feedback.tables import assignment, completion, item, judgement, prompt
+from heedful.records import Prompt, messages_from_rows
 
 Rule = Literal["random", "interval", "ensemble", "disagreement"]
 BATCH = 1000
@@ -30,8 +31,7 @@ def reorder(connection: Connection, of: Project, rule: Rule) -> dict[str, int]:
     ensemble: where reward models differ most about the gap between two answers. disagreement: where machines differ
     among themselves or from people.
     """
-    where = (item.c.project_id == of.id, item.c.part == "main", item.c.open == true(), item.c.taken == 0)
-    rows = connection.execute(select(item.c.id, item.c.completions, item.c.scores).where(*where)).all()
+    rows = connection.execute(select(item.c.id, item.c.completions, item.c.scores).where(*_not_begun(of))).all()
     worth = _worth(connection, of, rows, rule)
     epoch = next_place(connection, of.id)
     placed = _placed(of, [row.id for row in rows], worth, rule, epoch)
@@ -44,6 +44,34 @@ def reorder(connection: Connection, of: Project, rule: Rule) -> dict[str, int]:
         )
     back_to(connection, of.id, float(epoch))
     return dict(Counter(why for _, _, why in placed))
+
+
+def _not_begun(of: Project) -> tuple[ColumnElement[bool], ...]:
+    return item.c.project_id == of.id, item.c.part == "main", item.c.open == true(), item.c.taken == 0
+
+
+def unbegun(connection: Connection, of: Project) -> dict[int, tuple[Prompt, tuple[str, ...]]]:
+    """The items that nobody has begun, by number: the prompt and the answers in stored order."""
+    query = select(item.c.id, item.c.completions, prompt.c.name, prompt.c.messages, prompt.c.meta)
+    rows = connection.execute(query.join(prompt).where(*_not_begun(of)).order_by(item.c.id)).all()
+    used = select(item.c.prompt_id).where(*_not_begun(of))
+    answers = select(completion.c.id, completion.c.text).where(completion.c.prompt_id.in_(used))
+    texts = {row.id: row.text for row in connection.execute(answers)}
+    return {
+        row.id: (
+            Prompt(id=row.name, messages=messages_from_rows(row.messages), meta=row.meta),
+            tuple(texts[key] for key in row.completions),
+        )
+        for row in rows
+    }
+
+
+def keep_scores(connection: Connection, scores: Mapping[int, Sequence[Sequence[float]]]) -> None:
+    """Scores of reward models for items, by number: a list for each answer, one number for each model."""
+    change = update(item).where(item.c.id == bindparam("which")).values(scores=bindparam("new"))
+    rows = [{"which": key, "new": [list(one) for one in answers]} for key, answers in scores.items()]
+    for start in range(0, len(rows), BATCH):
+        connection.execute(change, rows[start : start + BATCH])
 
 
 def _placed(
