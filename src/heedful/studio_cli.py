@@ -53,6 +53,10 @@ def serve_command(
         typer.Option("--serve", metavar="RUN[/STAGE]", help="Talk to a run's models: before and after, or a stage's."),
     ] = [],  # noqa: B006
     runs: Annotated[Path, typer.Option("--runs", help="Folder that holds the run folders.")] = Path("runs"),
+    webhook_hosts: Annotated[
+        list[str],
+        typer.Option("--webhook-host", metavar="HOST[:PORT]", help="A private host that webhooks may lead to."),
+    ] = [],  # noqa: B006
     demo: Annotated[bool, typer.Option("--demo", help="Begin with projects of the built-in world.")] = False,
 ) -> None:
     """Serve the studio (without a subcommand)."""
@@ -72,7 +76,10 @@ def serve_command(
     if twice := {model.name for model in named} & set(folders):
         raise InputError(f"--model and --serve both bring a model '{twice.pop()}'; give the --model another name")
     with served(folders) as own:
-        serve_studio(Settings(database, host, port, public_url, runs, (*named, *own), tuple(proxies)))
+        models_of_all = (*named, *own)
+        serve_studio(
+            Settings(database, host, port, public_url, runs, models_of_all, tuple(proxies), tuple(webhook_hosts))
+        )
 
 
 @studio_app.command("backup")

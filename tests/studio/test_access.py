@@ -82,6 +82,11 @@ ROUTES = {
     "POST /api/accounts/{account_id}/erase": OWN,
     "POST /api/services": OWN,
     "POST /api/services/{account_id}/token": OWN,
+    "GET /api/projects/{project_id}/webhooks": OWN,
+    "POST /api/projects/{project_id}/webhooks": OWN,
+    "DELETE /api/projects/{project_id}/webhooks/{webhook_id}": OWN,
+    "GET /api/projects/{project_id}/webhooks/{webhook_id}/deliveries": OWN,
+    "POST /api/projects/{project_id}/webhooks/{webhook_id}/retry": OWN,
     "GET /api/events": OWN,
     "GET /api/selfcheck": OWN,
     "GET /selfcheck": OWN,
@@ -108,6 +113,7 @@ BODIES: dict[str, Any] = {
     "POST /api/projects/{project_id}/machine-labels": {"judge": "j", "labels": []},
     "POST /api/services": {"login": "a b"},
     "PUT /api/accounts/{account_id}/skills": {"skills": []},
+    "POST /api/projects/{project_id}/webhooks": {"url": "no url"},
 }
 
 
@@ -125,7 +131,7 @@ def path_of(route: str, project: int, account: int = 999) -> tuple[str, str]:
     method, path = route.split(" ")
     for name, value in (
         ("project_id", project), ("assignment_id", 999), ("item_id", 999), ("conversation_id", 999),
-        ("account_id", account), ("token_id", 999), ("secret", "x"), ("name", "none"), ("stage", "none"),
+        ("account_id", account), ("token_id", 999), ("webhook_id", 999), ("secret", "x"), ("name", "none"), ("stage", "none"),
     ):  # fmt: skip
         path = path.replace(f"{{{name}}}", str(value))
     query = {"import": "?name=a.txt", "machine-items": "?judge=j"}.get(path.rsplit("/", 1)[-1], "")

@@ -21,7 +21,18 @@ from heedful.studio.access import Refused, Studio
 from heedful.studio.guard import Guard
 from heedful.studio.pages import error_page
 from heedful.studio.pages import router as pages
-from heedful.studio.routes import accounts, chat, disputes, labelling, machines, projects, runs, sessions, system
+from heedful.studio.routes import (
+    accounts,
+    chat,
+    disputes,
+    labelling,
+    machines,
+    projects,
+    runs,
+    sessions,
+    system,
+    webhooks,
+)
 from heedful.studio.settings import Settings
 
 HERE = Path(__file__).parent
@@ -46,7 +57,7 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
         description="Everything that the studio's pages do. Send a token as `Authorization: Bearer heedful_…`.",
     )
     app.state.studio = Studio(settings, store)
-    for part in (system, sessions, accounts, projects, labelling, disputes, machines, chat, runs):
+    for part in (system, sessions, accounts, projects, labelling, disputes, machines, chat, runs, webhooks):
         app.include_router(part.router, prefix="/api")
     app.include_router(pages, include_in_schema=False)
     app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")

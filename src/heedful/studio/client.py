@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hmac
+import json
 import random
+import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,6 +16,7 @@ import httpx
 
 from heedful.errors import InputError, ResourceError
 from heedful.feedback.sheet import in_stored_order, read_answered
+from heedful.feedback.webhooks import signature
 from heedful.studio.routes.labelling import Desk, Saved
 from heedful.studio.routes.machines import MachineItem, MachineReport
 from heedful.studio.routes.projects import ImportReport
@@ -20,6 +24,21 @@ from heedful.studio.routes.shapes import ProjectCard
 
 Decide = Callable[[Sequence[Mapping[str, str]], Sequence[str]], Mapping[str, Any]]
 PAGE = 50
+FRESH = 300.0  # seconds for which a letter of a webhook is believed
+
+
+def verify_webhook(secret: str, signature_sent: str, body: bytes, now: float | None = None) -> dict[str, Any]:
+    """What a webhook's letter says, from its header `Heedful-Signature` and its body as it came.
+
+    InputError: it is not from the studio that gave the secret, was changed on the way, or is old.
+    """
+    at = dict(part.partition("=")[::2] for part in signature_sent.split(",")).get("t", "")
+    if not at.isdigit() or not hmac.compare_digest(signature(secret, int(at), body), signature_sent):
+        raise InputError("the letter's signature does not fit: it is not of this webhook, or was changed")
+    if abs((time.time() if now is None else now) - int(at)) > FRESH:
+        raise InputError(f"the letter is older than {FRESH:g} seconds: it may have been sent anew by somebody else")
+    told: dict[str, Any] = json.loads(body)
+    return told
 
 
 class StudioClient:

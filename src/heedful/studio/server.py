@@ -13,6 +13,7 @@ from heedful.feedback.store import Store, open_store
 from heedful.run.progress import console
 from heedful.studio.app import create_app
 from heedful.studio.settings import Settings
+from heedful.studio.telling import Teller
 
 
 def first_owner_link(settings: Settings, store: Store) -> str:
@@ -48,7 +49,8 @@ def serve_studio(settings: Settings) -> None:
     gc.freeze()  # whatever is loaded by now stays, and need not be looked at again
     gc.enable()
     try:
-        uvicorn.Server(config).run(sockets=[listening])
+        with Teller(store, settings.webhook_hosts):
+            uvicorn.Server(config).run(sockets=[listening])
     finally:
         store.close()
         listening.close()

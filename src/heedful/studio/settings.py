@@ -38,6 +38,7 @@ class Settings:
     runs: Path = Path("runs")
     models: tuple[Model, ...] = ()
     proxies: tuple[str, ...] = ()  # addresses whose X-Forwarded headers are believed
+    webhook_hosts: tuple[str, ...] = ()  # that webhooks may lead to although they are private
 
     def __post_init__(self) -> None:
         if self.public_url:

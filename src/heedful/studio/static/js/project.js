@@ -2,6 +2,7 @@
 import { get, onSubmit, patch, post, put, remove, upload } from "./api.js";
 import { by, fill, h, percent, tell, when } from "./dom.js";
 import { progress } from "./progress.js";
+import { webhooks } from "./webhooks.js";
 
 const place = by("project");
 const id = place.dataset.id;
@@ -23,7 +24,8 @@ async function draw() {
     h("section.card", {}, h("h2", {}, "Does the side of the screen draw answers?"), side(counted.side), verdicts(counted.verdicts)),
     agreement, drift(), manages && named(), h("section.card", {}, h("h2", {}, "In and out"), inAndOut(one)),
     manages && h("section.card", {}, h("h2", {}, "Who may work here"), members(team, everyone)),
-    manages && h("section.card", {}, h("h2", {}, "Settings"), settings(one)));
+    manages && h("section.card", {}, h("h2", {}, "Settings"), settings(one)),
+    place.dataset.own && webhooks(id));
 }
 
 /** Alarms of raters who judge otherwise than they began; counted apart, since the dashboard need not wait for it. */
