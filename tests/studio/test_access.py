@@ -131,7 +131,8 @@ def path_of(route: str, project: int, account: int = 999) -> tuple[str, str]:
     method, path = route.split(" ")
     for name, value in (
         ("project_id", project), ("assignment_id", 999), ("item_id", 999), ("conversation_id", 999),
-        ("account_id", account), ("token_id", 999), ("webhook_id", 999), ("secret", "x"), ("name", "none"), ("stage", "none"),
+        ("account_id", account), ("token_id", 999), ("webhook_id", 999),
+        ("secret", "x"), ("name", "none"), ("stage", "none"),
     ):  # fmt: skip
         path = path.replace(f"{{{name}}}", str(value))
     query = {"import": "?name=a.txt", "machine-items": "?judge=j"}.get(path.rsplit("/", 1)[-1], "")

@@ -1,4 +1,4 @@
-"""Webhooks: signed letters to a real server, tried again over restarts, told once, and never to the server's neighbours."""
+"""Webhooks: signed letters to a real server, over restarts, told once, and never to the server's neighbours."""
 
 from __future__ import annotations
 
