@@ -15,7 +15,7 @@ from heedful.errors import HeedfulError
 from heedful.feedback_cli import register as register_labels
 from heedful.next_items import next_command
 from heedful.run.progress import console
-from heedful.studio_cli import studio_app
+from heedful.studio_cli import DATABASE, Database, studio_app
 
 app = typer.Typer(
     help="heedful turns a raw language model into an assistant people prefer: the whole RLHF loop in one tool.",
@@ -236,11 +236,11 @@ def serve_command(
 
 
 @app.command("doctor")
-def doctor_command() -> None:
-    """Check this machine: versions, processors, memory, disk, and how fast it multiplies."""
+def doctor_command(database: Database = DATABASE) -> None:
+    """Check this machine (versions, processors, memory, disk, how fast it multiplies), and the studio's database."""
     from heedful.doctor import doctor
 
-    if not doctor():
+    if not doctor(database):
         raise typer.Exit(4)
 
 

@@ -17,10 +17,11 @@ DISK_NEEDED = 2e9  # bytes: the demo's run folder takes well under a tenth of it
 MEMORY_NEEDED = 4e9
 
 
-def doctor() -> bool:
-    """Print a table of checks; False where a run could not work."""
+def doctor(database: str) -> bool:
+    """Print a table of checks; False where a run, or the studio over this database, could not work."""
     import torch
 
+    from heedful.feedback.health import look_at
     from heedful.ops.rates import matrix_rate
 
     checks: list[tuple[str, str, bool]] = []
@@ -38,6 +39,7 @@ def doctor() -> bool:
     checks.append(("folder", f"{Path.cwd()} can be written", os.access(Path.cwd(), os.W_OK)))
     for dtype, rate in matrix_rate().items():
         checks.append((f"matrix rate, {dtype}", f"{rate / 1e9:.0f} GFLOP/s", True))
+    checks += look_at(database)
     table = Table("check", "found", "")
     for name, found, good in checks:
         table.add_row(name, found, "[green]ok[/green]" if good else "[bold red]mend this[/bold red]")

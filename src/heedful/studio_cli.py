@@ -6,13 +6,13 @@ import gc
 import json
 import time
 from collections import Counter
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from heedful.errors import InputError
+from heedful.errors import InputError, ResourceError
 from heedful.run.progress import console
 
 if TYPE_CHECKING:
@@ -89,9 +89,12 @@ def backup_command(
 ) -> None:
     """Copy the database, checked, while it is in use."""
     from heedful.feedback.backup import copy_database
+    from heedful.feedback.health import note_copy
 
     with closing(there(database)) as store:
         copy_database(store, to)
+        with suppress(ResourceError), store.write() as connection:  # a database that may only be read is copied too
+            note_copy(connection, to.name)
     console.print(f"{to}: {to.stat().st_size / 1e6:.1f} MB, checked", markup=False)
 
 

@@ -31,7 +31,7 @@ MAY_IMPORT = {
     "studio_cli": {"studio", "studio_demo", "feedback"},
     "studio_demo": {"feedback", "world"},
     "next_items": {"studio_cli", "feedback", "rewards"},
-    "doctor": {"ops"},
+    "doctor": {"ops", "feedback"},
     "estimate": {"ops"},
     "runs": {"evaluate"},
     "processes": set(),

@@ -140,11 +140,15 @@ def give_skills(connection: Connection, account_id: int, skills: Sequence[str]) 
     return named
 
 
-def erase_account(connection: Connection, account_id: int) -> None:
-    """Forget who an account was. Its judgements stay, under the rater's pseudonym."""
+def erase_identity(connection: Connection, account_id: int) -> None:
+    """Forget who an account was, and how it came in."""
+    login = read_row(connection, account_id).login
     change_account(connection, account_id, None, False)
-    values = {"login": f"erased-{account_id}", "name": "erased", "password": ""}
+    values = {"login": f"erased-{account_id}", "name": "erased", "password": "", "skills": []}
     connection.execute(update(account).where(account.c.id == account_id).values(**values))
+    connection.execute(update(token).where(token.c.account_id == account_id).values(revoked=True, name="erased"))
+    connection.execute(update(link).where(link.c.account_id == account_id).values(used=True))
+    connection.execute(delete(attempt).where(attempt.c.key == f"login:{login}"))
     connection.execute(delete(member).where(member.c.account_id == account_id))
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from heedful.feedback import accounts
+from heedful.feedback import erase as erasing
 from heedful.feedback.accounts import LINK_DAYS, Role
 from heedful.feedback.audit import broken_at, events, note
 from heedful.feedback.projects import add_members, members, remove_member
@@ -55,6 +57,12 @@ class AccountChange(Body):
 
     role: Role | None = None
     active: bool | None = None
+
+
+class Erasure(Body):
+    """What becomes of reasons, notes and goals that the person wrote."""
+
+    words: erasing.Words = "keep"
 
 
 class NewService(Body):
@@ -182,12 +190,12 @@ def skills(account_id: int, body: Skills, studio: House, who: Manager) -> list[s
 
 
 @router.post("/accounts/{account_id}/erase")
-def erase(account_id: int, studio: House, who: Owner) -> Done:
-    """Forget who this was; the judgements stay under a pseudonym."""
+def erase(account_id: int, body: Erasure, studio: House, who: Owner) -> dict[str, int]:
+    """Forget who this was; the judgements stay under a pseudonym. Answers what was erased and what remains."""
     with studio.store.write() as connection:
-        accounts.erase_account(connection, account_id)
-        note(connection, studio.clock(), who.account.id, "account erased", f"account {account_id}")
-    return Done()
+        done = asdict(erasing.erase(connection, account_id, body.words))
+        note(connection, studio.clock(), who.account.id, "account erased", f"account {account_id}", **done)
+    return done
 
 
 @router.get("/projects/{project_id}/members")

@@ -40,7 +40,19 @@ function row(one) {
     h("td", {}, h("div.row", {}, !gone && h("button", { type: "button", onclick: reset }, "Reset link"),
       owns && !gone && one.role === "service" && h("button", { type: "button", onclick: renew }, "New token"),
       owns && !gone && h("button", { type: "button", onclick: () => act(patch(`/accounts/${one.id}`, { active: !one.active })) }, one.active ? "Shut out" : "Let in again"),
-      owns && !gone && h("button", { type: "button", onclick: () => { if (confirm(`Forget who ${one.name} was? The judgements stay, under a pseudonym.`)) act(post(`/accounts/${one.id}/erase`)); } }, "Erase"))));
+      owns && !gone && h("button", { type: "button", onclick: () => erase(one) }, "Erase"))));
+}
+
+/** Forget who somebody was: asks what becomes of their words, and says what was done. */
+function erase(one) {
+  const go = (words) => post(`/accounts/${one.id}/erase`, { words }).then((done) => {
+    dialog("Erased", h("p", {}, `Name, login and password are gone. ${done.judgements.toLocaleString()} judgements stay, under a pseudonym.`),
+      h("ul", {}, h("li", {}, done.blanked ? `${done.blanked} reasons and notes were blanked.` : `${done.kept} reasons and notes stay.`), h("li", {}, `${done.edited} answers that they edited and ${done.chats} turns that they said in chats stay: answers and labels hang on them.`), h("li", {}, `${done.drafts} drafts were removed.`)),
+      h("p.dim", {}, "Backups and exports made before still hold what they held."));
+    return draw();
+  }).catch((error) => tell(error.message));
+  dialog(`Forget who ${one.name} was?`, h("p", {}, "It can't be undone. The judgements stay, under a pseudonym. Reasons and notes in their own words may tell who they were:"),
+    h("div.row", {}, h("button", { type: "button", onclick: () => go("keep") }, "Forget, keep their words"), h("button", { type: "button", onclick: () => go("blank") }, "Forget, blank their words")));
 }
 
 function service(projects) {
