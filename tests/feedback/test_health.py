@@ -1,4 +1,4 @@
-"""What `heedful doctor` says of a studio's database: well, old, newer, damaged, or not there; and it changes nothing."""
+"""What `heedful doctor` says of a studio's database: well, old, newer, damaged, not there; it changes nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a studio's database is well, in words: there, sound, of this version, with room to grow, and copied lately."""
+"""Whether a studio's database is well, in words: sound, of this version, with room to grow, copied lately."""
 
 from __future__ import annotations
 

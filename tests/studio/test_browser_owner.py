@@ -1,0 +1,53 @@
+"""The owner's pages in a real browser: alarms, leaks, webhooks, skills, and forgetting somebody."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from sqlalchemy import select
+from tests.feedback.conftest import new_item
+from tests.studio.browser import Seen, needs_chromium
+
+from heedful.feedback.intake import Imported, import_items
+from heedful.feedback.tables import account, webhook
+
+pytestmark = needs_chromium
+
+
+def test_the_dashboard_tells_and_takes_what_the_owner_needs(seen: Seen) -> None:
+    project, page = seen.place.project, seen.page
+    leaking = replace(new_item(70, skill="python"), answers=("I am Claude.", "No name."))
+    import_items(seen.place.store, project, [leaking], Imported())
+    seen.sign_in("owner")
+    page.goto(f"{seen.url}/projects/{project.id}")
+    page.get_by_text("Nobody has answered probes or hidden checks yet").wait_for()
+    page.get_by_text("1 of 14 answers do").wait_for()
+    page.get_by_text("All of them", exact=True).click()
+    page.get_by_role("cell", name="I am Claude").wait_for()
+    page.get_by_text("Nobody here carries the skill for some items: python (1)").wait_for()
+    page.get_by_label("URL").fill("https://93.184.215.14/hook")
+    page.get_by_role("button", name="Add", exact=True).last.click()
+    page.get_by_text("whsec_").wait_for()
+    page.keyboard.press("Escape")
+    page.get_by_role("cell", name="https://93.184.215.14/hook").wait_for()
+    with seen.place.store.read() as connection:
+        assert len(connection.execute(select(webhook.c.events)).scalar_one()) == 4
+    page.get_by_role("button", name="Remove").click()
+    page.get_by_role("cell", name="https://93.184.215.14/hook").wait_for(state="detached")
+
+
+def test_skills_are_given_and_somebody_is_forgotten(seen: Seen) -> None:
+    page = seen.page
+    seen.sign_in("owner")
+    page.goto(f"{seen.url}/team")
+    field = page.get_by_label("Skills of rater, with commas between")
+    field.fill("Python, french")
+    field.press("Tab")
+    page.wait_for_function(
+        "() => [...document.querySelectorAll('input')].some((one) => one.value === 'french, python')"
+    )
+    page.get_by_role("row", name="rater rater").get_by_role("button", name="Erase").click()
+    page.get_by_role("button", name="Forget, blank their words").click()
+    page.get_by_text("0 reasons and notes stay").wait_for()
+    with seen.place.store.read() as connection:
+        assert "rater" not in set(connection.execute(select(account.c.login)).scalars())
