@@ -159,7 +159,8 @@ def test_the_owners_side(postgres: Store) -> None:
             say(connection, probing, held[0], ann, {"verdict": "tie", "reason": "ann was here"})
         assert parts["main"] == 5 and parts["probe"] >= 1 and lacking_skills(connection, of.id) == {}
         assert look_through(connection, of).waiting == 0 and len(drifts(connection, of, names=True)) == 1
-        assert collect(connection, 1.0) > 0
+    assert collect(postgres, 1.0) > 0
+    with postgres.write() as connection:
         letters = claim(connection, 2.0)
         assert Counter(letter.event for letter in letters) == {"item_completed": 5, "project_completed": 1}
         settle(connection, letters[0], True, "answered 200", 3.0)

@@ -113,8 +113,7 @@ def test_what_happens_is_told_once_and_signed(hooked: tuple[Place, Receiver, str
     assert headers["Heedful-Event"] == told[0]["event"] and headers["Host"] in receiver.url
     assert len({one["Heedful-Delivery"] for one, _ in receiver.got}) == 13
     assert b"answer" not in body and b"question" not in body
-    with place.store.write() as connection:
-        assert collect(connection, 0.0) == 0
+    assert collect(place.store, 0.0) == 0
     assert tell(place.store, LOCAL) == 0
 
 

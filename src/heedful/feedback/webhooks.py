@@ -20,7 +20,7 @@ from sqlalchemy import Connection, exists, func, select, true, update
 from heedful.errors import InputError
 from heedful.feedback.disputes import OPEN, look_through
 from heedful.feedback.projects import Project, read_project
-from heedful.feedback.store import AnyRow, insert_new, insert_one
+from heedful.feedback.store import AnyRow, Store, insert_new, insert_one
 from heedful.feedback.tables import assignment, delivery, item, judgement, prompt, webhook
 
 Event = Literal["item_completed", "project_completed", "drift_alarm", "dispute_opened"]
@@ -113,27 +113,40 @@ def try_again(connection: Connection, webhook_id: int, now: float) -> int:
 
 
 # ── what happened ───────────────────────────────────────────────────────────────────────────────────────────────────
-def collect(connection: Connection, now: float) -> int:
-    """Put what happened since the last look into the table; returns how many judgements were looked at."""
-    looked = 0
-    newest = connection.execute(select(func.max(judgement.c.id))).scalar() or 0
-    hooks = connection.execute(select(webhook).where(webhook.c.active, webhook.c.cursor < newest)).all()
+def collect(store: Store, now: float) -> int:
+    """Put what happened since the last look into the table; returns how many judgements were looked at.
+
+    What takes long only reads, so that no rater waits for it.
+    """
+    with store.read() as connection:
+        newest = connection.execute(select(func.max(judgement.c.id))).scalar() or 0
+        hooks = connection.execute(select(webhook).where(webhook.c.active, webhook.c.cursor < newest)).all()
     for hook in hooks:
-        of = read_project(connection, hook.project_id)
         last = min(newest, hook.cursor + SLICE)
-        touched = _touched(connection, of, max(0, hook.cursor - OVERLAP), last)
-        found = [one for one in _happenings(connection, of, touched) if one[0] in hook.events] if touched else []
-        rows = [
-            {
-                "webhook_id": hook.id, "event": event, "key": key, "state": "waiting", "tries": 0, "next_at": now,
-                "said": "", "created_at": now, "body": _body(of, event, now, data),
-            }
-            for event, key, data in found
-        ]  # fmt: skip
-        insert_new(connection, delivery, rows)
-        connection.execute(update(webhook).where(webhook.c.id == hook.id).values(cursor=last))
-        looked += last - hook.cursor
-    return looked
+        with store.write() as connection:
+            of = read_project(connection, hook.project_id)
+            look_through(connection, of, 0.1)
+        with store.read() as connection:
+            rows = _new_letters(connection, of, hook, last, now)
+        with store.write() as connection:
+            insert_new(connection, delivery, rows)
+            connection.execute(update(webhook).where(webhook.c.id == hook.id).values(cursor=last))
+    return sum(min(newest, hook.cursor + SLICE) - hook.cursor for hook in hooks)
+
+
+def _new_letters(connection: Connection, of: Project, hook: AnyRow, last: int, now: float) -> list[dict[str, Any]]:
+    touched = _touched(connection, of, max(0, hook.cursor - OVERLAP), last)
+    if not touched:
+        return []
+    known = set(connection.execute(select(delivery.c.key).where(delivery.c.webhook_id == hook.id)).scalars())
+    return [
+        {
+            "webhook_id": hook.id, "event": event, "key": key, "state": "waiting", "tries": 0, "next_at": now,
+            "said": "", "created_at": now, "body": _body(of, event, now, data),
+        }
+        for event, key, data in _happenings(connection, of, touched)
+        if event in hook.events and key not in known
+    ]  # fmt: skip
 
 
 def _touched(connection: Connection, of: Project, after: int, last: int) -> set[int]:
@@ -160,8 +173,6 @@ def _happenings(connection: Connection, of: Project, touched: set[int]) -> Itera
             select(func.count()).where(item.c.project_id == of.id, item.c.part.in_(("main", "chat")))
         ).scalar_one()
         yield "project_completed", f"project:{items}", {"items": items}
-    if rows:
-        look_through(connection, of, 0.1)
     open_now = select(item.c.id, item.c.done, prompt.c.name).join(prompt)
     for row in connection.execute(open_now.where(item.c.project_id == of.id, item.c.dispute == OPEN)):
         yield "dispute_opened", f"dispute:{row.id}:{row.done}", {"item": row.id, "prompt": row.name}

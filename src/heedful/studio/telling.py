@@ -107,9 +107,9 @@ def send(letter: Letter, named: Collection[str], now: float) -> tuple[bool, str]
 
 def tell(store: Store, named: Collection[str], clock: Callable[[], float] = time.time) -> int:
     """Look once for what happened, and send once what is due; returns how much was sent."""
+    while collect(store, clock()) > 0:
+        pass
     with store.write() as connection:
-        while collect(connection, clock()) > 0:
-            pass
         letters = claim(connection, clock())
     for letter in letters:
         arrived, said = send(letter, named, clock())
