@@ -152,12 +152,12 @@ def test_an_alarm_tells_who_when_and_how(store: Store, make: Make, people: list[
 
 
 def test_hidden_checks_stand_in_where_there_is_no_probe(store: Store, make: Make, people: list[int]) -> None:
-    project = make(60, plain(gold=0.5))
-    import_items(store, project, [new_item(900 + i, part="gold", expected=RIGHT) for i in range(50)], Imported())
-    parts = answer_all(store, project, people[0], lambda n: n < 25, 110)
+    project = make(100, plain(gold=0.5))
+    import_items(store, project, [new_item(900 + i, part="gold", expected=RIGHT) for i in range(100)], Imported())
+    parts = answer_all(store, project, people[0], lambda n: n < 25, 100)
     with store.read() as connection:
         [found] = drifts(connection, project, names=False)
-    assert found.checks == parts.count("gold") == 50 and found.before_right == found.before == 25 and found.at > 0
+    assert found.checks == parts.count("gold") > 33 and found.before_right == found.before == 25 and found.at > 0
 
 
 def test_a_probe_without_a_right_answer_is_held_against_most_of_the_others(

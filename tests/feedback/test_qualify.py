@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +139,15 @@ def test_items_go_to_raters_with_the_skill_alone(store: Store, team: Any) -> Non
         assert lacking_skills(connection, project.id) == {}
         assert work(connection, project, who["ann"][1]) == [""] * 5
         assert sorted(work(connection, project, who["bob"][1])) == [""] * 5 + ["python"] * 5
+
+
+def test_no_round_of_probes_is_made_for_whoever_lacks_their_skill(store: Store, team: Any) -> None:
+    project, who = team
+    probing = replace(project, queue=plain(overlap=2, overlap_most=2, probe=0.5))
+    import_items(store, project, [new_item(90, part="probe", expected=RIGHT, skill="python")], Imported())
+    with store.write() as connection:
+        assert work(connection, probing, who["ann"][1]) == [""] * 5
+        assert len(connection.execute(select(item.c.id).where(item.c.part == "probe")).all()) == 1
 
 
 def test_a_skill_given_later_brings_what_was_passed_over(store: Store, team: Any) -> None:

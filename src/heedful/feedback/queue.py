@@ -145,7 +145,7 @@ def _next(connection: Connection, of: Project, rater_id: int, now: float, until:
     skills = skills_of(connection, rater_id)
     for part in _parts(connection, of, rater_id, seats):
         found = _walk(connection, of.id, rater_id, part, seats.get(part), skills)
-        if found is None and _comes_again(of, part) and once_more(connection, of, part):
+        if found is None and _comes_again(of, part) and once_more(connection, of, part, skills):
             found = _walk(connection, of.id, rater_id, part, seats.get(part), skills)
         if found is None:
             continue
@@ -208,15 +208,15 @@ def probe_turn(of: Project, rater_id: int, turn: int) -> int:
     return block * apart + int(share_of(of.seed, "probe", rater_id, block) * max(1, apart // 2))
 
 
-def once_more(connection: Connection, of: Project, part: str) -> bool:
-    """Another round of a part's items at the line's end, for a rater who has had them all. False: it has none.
+def once_more(connection: Connection, of: Project, part: str, skills: list[str]) -> bool:
+    """Another round of a part's items at the line's end, for a rater who has had them all. False: none is for them.
 
     Each round has rows of its own: so a rater has each row once, as everywhere, and nothing tells one round from
     another on the screen.
     """
     where = (item.c.project_id == of.id, item.c.part == part, item.c.chosen_by != AGAIN)
     rows = connection.execute(select(item).where(*where).order_by(item.c.id)).all()
-    if not rows:
+    if not any(row.skill in skills for row in rows):
         return False
     place = next_place(connection, of.id)
     new = [
