@@ -15,7 +15,7 @@ from heedful.data.packing import Example, pack
 from heedful.errors import InputError
 from heedful.models.heads import Policy
 from heedful.run import console
-from heedful.sampling import NativeSampler, Sampled, SamplingParams, make_sampler
+from heedful.sampling import NativeSampler, Sampled, SamplingParams, make_sampler, native
 
 Tiny = Callable[..., PreTrainedModel]
 PROMPTS = [[7], [3, 1, 4, 1, 5], [9, 2, 6], [9, 2, 6], [9, 2, 6], [5, 3, 5, 8, 9, 7, 9, 3, 2], [11, 12]]
@@ -24,6 +24,16 @@ NEVER = -1
 ENDS = (5, 6, 7, 8, 9)  # about one token in eight
 VOCABULARY = 41  # of the tiny models
 NATIVE = ["llama", "llama3", "mistral", "qwen2", "qwen3", "gpt2"]
+
+
+@pytest.fixture(params=["compiled", "torch's calls"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both ways of decoding what the compiled one can."""
+    if request.param != "compiled":
+        monkeypatch.setattr(native, "can_compile", lambda policy: False)
+
+
+both_ways = pytest.mark.usefixtures("way")
 
 
 def params(temperature: float = 1.0, new: int = 12, batch: int = 3, ends: tuple[int, ...] = (NEVER,)) -> SamplingParams:
@@ -47,6 +57,7 @@ def generate(lm: PreTrainedModel, prompt: list[int], new: int) -> list[int]:
     return out[0, len(prompt) :].tolist()
 
 
+@both_ways
 @pytest.mark.parametrize("family", NATIVE)
 def test_greedy_tokens_are_those_of_generate(tiny: Tiny, family: str) -> None:
     lm = tiny(family)
@@ -58,6 +69,7 @@ def test_greedy_tokens_are_those_of_generate(tiny: Tiny, family: str) -> None:
     assert {a.finish for a in answers} == {"length"}
 
 
+@both_ways
 @pytest.mark.parametrize("family", NATIVE)
 @pytest.mark.parametrize("temperature", [1.0, 0.6])
 def test_logprobs_are_the_trainers(tiny: Tiny, family: str, temperature: float) -> None:
@@ -76,6 +88,7 @@ def test_greedy_reports_logprobs_at_temperature_one(tiny: Tiny) -> None:
     assert sampled == pytest.approx(trainer_logprobs(policy, PROMPTS, answers, 1.0), abs=1e-5)
 
 
+@both_ways
 @pytest.mark.parametrize("family", ["llama", "mistral"])
 def test_an_answer_depends_on_its_seed_and_prompt_alone(tiny: Tiny, family: str) -> None:
     sampler = NativeSampler(Policy(tiny(family)))
@@ -117,6 +130,7 @@ def test_two_tokens_have_the_models_joint_distribution(tiny: Tiny) -> None:
     assert result.pvalue > 0.01
 
 
+@both_ways
 def test_eos_ends_an_answer_and_stands_in_it_once(tiny: Tiny) -> None:
     sampler = NativeSampler(Policy(tiny("llama")))
     free = sampler.sample(PROMPTS * 20, params(new=20), list(range(140)))
@@ -152,9 +166,17 @@ def test_prompts_without_room_or_tokens_are_refused(tiny: Tiny, prompt: list[int
         NativeSampler(Policy(tiny("llama"))).sample([[1], prompt], params(), [1, 2])
 
 
-def test_a_batch_that_does_not_fit_in_memory_is_foreseen(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
-    sampler = NativeSampler(Policy(tiny("llama")))
-    row = 2 * 3 * 2 * (9 + 12) * 4 * 4  # keys and values, layers, heads, the longest prompt and answer, size, bytes
+@pytest.mark.parametrize(
+    ("family", "row"),  # layers, key heads, numbers for each, bytes: the longest prompt and answer have 21 tokens
+    [
+        ("gpt2", 3 * 4 * (2 * 21 * 4) * 4),
+        ("llama", 3 * 2 * (32 * 4 + 21 * 16) * 4),
+    ],  # compiled: up to whole panels of 16
+)
+def test_a_batch_that_does_not_fit_in_memory_is_foreseen(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch, family: str, row: int
+) -> None:
+    sampler = NativeSampler(Policy(tiny(family)))
     monkeypatch.setattr("heedful.sampling.cache.memory_free_on", lambda _: 3.0 * row)
     assert len(sampler.sample(PROMPTS, params(batch=3), SEEDS)) == len(PROMPTS)
     with pytest.raises(InputError, match=r"4 rows of up to 21 tokens .* lower generation.batch to 3 or less"):
@@ -165,6 +187,7 @@ def test_no_prompts_give_no_answers(tiny: Tiny) -> None:
     assert NativeSampler(Policy(tiny("llama"))).sample([], params(), []) == []
 
 
+@both_ways
 @pytest.mark.parametrize("family", NATIVE)
 def test_training_is_seen_without_update(tiny: Tiny, family: str) -> None:
     policy = Policy(tiny(family))
@@ -186,6 +209,7 @@ def test_update_changes_the_policy(tiny: Tiny) -> None:
     assert sampler.sample(PROMPTS, params(), SEEDS) == NativeSampler(second).sample(PROMPTS, params(), SEEDS)
 
 
+@both_ways
 def test_long_prompts_are_computed_in_parts(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     sampler = NativeSampler(Policy(tiny("llama")))
     whole = sampler.sample(PROMPTS, params(batch=7), SEEDS)

@@ -56,7 +56,7 @@ class Answers:
         self.made = torch.zeros_like(self.limits)  # (N,)
         self.tokens = torch.zeros(len(limits), longest, dtype=torch.long, device=device)
         self.logprobs = torch.zeros(len(limits), longest, device=device)
-        self._ends = torch.tensor([params.eos_id, *params.also_ends], device=device)
+        self.ends = torch.tensor([params.eos_id, *params.also_ends], device=device)
         greedy = params.temperature == 0
         self.uniforms = self.logprobs if greedy else uniforms(seeds, longest).to(device)
 
@@ -68,7 +68,7 @@ class Answers:
         self.logprobs[samples, made] = drawn.logprobs
         made = made + 1
         self.made[samples] = made
-        return drawn.tokens, (drawn.tokens[:, None] == self._ends).any(-1) | (made == self.limits[samples])
+        return drawn.tokens, (drawn.tokens[:, None] == self.ends).any(-1) | (made == self.limits[samples])
 
     def finished(self) -> list[Sampled]:
         """All answers, in the order of the prompts."""

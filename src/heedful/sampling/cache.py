@@ -13,7 +13,7 @@ from heedful.ops.memory import memory_free_on
 from heedful.sampling.weights import Weights
 
 
-def _must_fit(needed: int, slots: int, columns: int, device: torch.device) -> None:
+def must_fit(needed: int, slots: int, columns: int, device: torch.device) -> None:
     """InputError where the device has less than this free, before anything is computed in vain."""
     free = memory_free_on(device)
     if free and needed > free:
@@ -43,7 +43,7 @@ class Cache:
     def __init__(self, weights: Weights, slots: int, columns: int, like: Tensor) -> None:
         self.kv_heads, self.size, self.columns = weights.kv_heads, weights.head_size, columns
         shape = (2, len(weights.blocks), slots, self.kv_heads, columns, self.size)
-        _must_fit(prod(shape) * like.element_size(), slots, columns, like.device)
+        must_fit(prod(shape) * like.element_size(), slots, columns, like.device)
         self.states = torch.zeros(shape, dtype=like.dtype, device=like.device)
         self._heads = torch.arange(slots * self.kv_heads, device=like.device) * columns
 

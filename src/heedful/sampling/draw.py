@@ -45,11 +45,15 @@ def draw(logits: Tensor, uniform: Tensor, temperature: float) -> Drawn:
     mass = _whole_blocks(probabilities).view(len(logits), -1, BLOCK)  # (n, V / BLOCK, BLOCK)
     blocks = mass.sum(-1)
     if not bool(blocks.sum().isfinite()):
-        raise DivergedError(
-            "the policy's probabilities are not finite: its weights have diverged; lower the learning rate"
-        )
+        raise diverged()
     tokens = logits.argmax(-1) if temperature == 0 else _inverse_cdf(mass, blocks, uniform)
     return Drawn(tokens, probabilities.gather(-1, tokens[:, None]).squeeze(-1).log())
+
+
+def diverged() -> DivergedError:
+    return DivergedError(
+        "the policy's probabilities are not finite: its weights have diverged; lower the learning rate"
+    )
 
 
 def _whole_blocks(probabilities: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ places are free. A prompt that several consecutive answers share is computed onc
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -19,9 +20,12 @@ from heedful.sampling.answers import Answers, Room
 from heedful.sampling.cache import Cache
 from heedful.sampling.linear import Packing
 from heedful.sampling.protocol import Sampled, SamplingParams
-from heedful.sampling.weights import Block, Weights, read_weights
+from heedful.sampling.waiting import Waiting
+from heedful.sampling.weights import Block, Weights, can_compile, read_weights
 
-JOIN_SHARE = 8  # prompts join when 1/8 of the places are free: prompts together are cheaper than one by one
+if TYPE_CHECKING:
+    from heedful.sampling.compiled.rows import CompiledRows
+
 PREFILL_TOKENS = 8192  # prompt tokens computed together
 
 
@@ -42,51 +46,49 @@ class NativeSampler:
         answers = Answers(limits, params, seeds, self._policy.lm.device)
         if prompts:
             columns = max(len(prompt) + limit for prompt, limit in zip(prompts, limits, strict=True))
-            rows = _Rows(self._policy, prompts, min(params.batch, len(prompts)), columns, max(limits))
+            rows = _rows(self._policy, Waiting(prompts, min(params.batch, len(prompts))), columns, max(limits))
             while rows.wait_for(answers):
                 rows.step(answers)
         return answers.finished()
 
 
-class _Rows:
+def _rows(policy: Policy, waiting: Waiting, columns: int, steps: int) -> CompiledRows | Rows:
+    if can_compile(policy):
+        from heedful.sampling.compiled.rows import CompiledRows
+
+        return CompiledRows(policy, waiting, columns)
+    return Rows(policy, waiting, columns, steps)
+
+
+class Rows:
     """The rows being decoded. Row r stands for answer samples[r], has lengths[r] tokens cached and feeds tokens[r]."""
 
-    def __init__(self, policy: Policy, prompts: Sequence[Sequence[int]], slots: int, columns: int, steps: int) -> None:
-        self._prompts, self._slots = prompts, slots
+    def __init__(self, policy: Policy, waiting: Waiting, columns: int, steps: int) -> None:
+        slots, self._waiting = waiting.slots, waiting
         embeddings = policy.lm.get_input_embeddings().weight
         self._weights: Weights = read_weights(policy, columns, Packing(slots, steps))
         self._cache = Cache(self._weights, slots, columns, embeddings)
-        self._next = 0  # the first prompt that waits
         self.samples = self.lengths = self.tokens = torch.zeros(0, dtype=torch.long, device=embeddings.device)
 
     def wait_for(self, answers: Answers) -> bool:
         """Let prompts join where there is room. False when all answers are finished."""
-        waiting, free = len(self._prompts) - self._next, self._slots - len(self.samples)
-        if waiting and (free == self._slots or free * JOIN_SHARE >= self._slots):
-            self._join(list(range(self._next, self._next + min(waiting, free))))
+        if samples := self._waiting.join(self._waiting.slots - len(self.samples)):
+            self._join(samples)
         return len(self.samples) > 0
 
     def _join(self, samples: list[int]) -> None:
-        """Cache all but the last token of each prompt; the next step feeds that one like any other."""
-        beginnings: list[tuple[int, ...]] = []
-        shared: list[int] = []  # which beginning each sample has
-        for sample in samples:
-            prompt = self._prompts[sample]
-            beginning = tuple(prompt[:-1] or prompt)  # of a single token: cached in vain, and overwritten by the step
-            if not beginnings or beginnings[-1] != beginning:
-                beginnings.append(beginning)
-            shared.append(len(beginnings) - 1)
+        """Cache all but the last token of each prompt."""
+        beginnings, shared = self._waiting.beginnings(samples)
         first = len(self.samples)
         for group in groups_by_tokens([len(ids) for ids in beginnings], PREFILL_TOKENS):
             rows = [index - group[0] for index in shared if group[0] <= index <= group[-1]]
             self._prefill([Example(beginnings[index]) for index in group], rows, first)
             first += len(rows)
-        lengths = [len(self._prompts[sample]) - 1 for sample in samples]
-        last = [self._prompts[sample][-1] for sample in samples]
+        lengths = [len(self._waiting.prompts[sample]) - 1 for sample in samples]
+        last = [self._waiting.prompts[sample][-1] for sample in samples]
         self.samples = torch.cat([self.samples, self.samples.new_tensor(samples)])
         self.lengths = torch.cat([self.lengths, self.lengths.new_tensor(lengths)])
         self.tokens = torch.cat([self.tokens, self.tokens.new_tensor(last)])
-        self._next += len(samples)
 
     def _prefill(self, beginnings: list[Example], shared: list[int], first: int) -> None:
         """Run packed prompts through the model; row first + i gets the keys and values of beginnings[shared[i]]."""

@@ -82,6 +82,17 @@ def can_read(lm: PreTrainedModel) -> bool:
     return False
 
 
+def can_compile(policy: Policy) -> bool:
+    """Whether the compiled step decodes this model: of the Llama kind, in float32 on a processor, with SiLU gates."""
+    lm = policy.lm
+    return (
+        lm.config.model_type != "gpt2"
+        and lm.config.hidden_act in ("silu", "swish")
+        and type(lm.get_output_embeddings()) is nn.Linear
+        and all(p.dtype == torch.float32 and p.device.type == "cpu" for p in lm.parameters())
+    )
+
+
 def read_weights(policy: Policy, longest: int, packing: Packing) -> Weights:
     """The model's weights now, with position tables for `longest` tokens."""
     match policy.lm.config.model_type:
@@ -119,7 +130,7 @@ def _norm_of(module: Any) -> _RMSNorm:
 
 
 @dataclass(frozen=True, slots=True)
-class _LlamaBlock:
+class LlamaBlock:
     """Llama, Mistral and Qwen: rotary positions, grouped heads, gated feed-forward, biases and head norms as given.
 
     The library turns the pair (j, j + D/2) of each head. Here the rows of q and k are laid so that a pair's two stand
@@ -192,7 +203,7 @@ def _read_llama(policy: Policy, longest: int, packing: Packing) -> Weights:
         attention, mlp = layer.self_attn, layer.mlp
         q, k = _paired(attention.q_proj, heads), _paired(attention.k_proj, kv_heads)
         blocks.append(
-            _LlamaBlock(
+            LlamaBlock(
                 heads=heads,
                 kv_heads=kv_heads,
                 scaling=attention.scaling,

@@ -1,0 +1,43 @@
+"""How functions are compiled: without Python's lock, and kept on disk, where there is a place to write."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+Floats = NDArray[np.float32]
+Integers = NDArray[np.int64]
+
+# Sums may be reordered, so that they fit vectors. NaN and infinity stay what they are: they tell that weights diverged.
+SUMS = ("reassoc", "contract", "nsz", "arcp")
+
+
+def kernel(*freedoms: str) -> Callable[[Function], Function]:
+    """Compile a function of arrays and numbers, with these of LLVM's freedoms of float arithmetic.
+
+    Nothing is allocated in these functions, so they count no references to arrays: that halves what LLVM has to read.
+    """
+    return cast(
+        "Callable[[Function], Function]", njit(nogil=True, error_model="numpy", _nrt=False, fastmath=set(freedoms))
+    )
+
+
+def kept(function: Function) -> Function:
+    """Compile what Python calls, once a machine: kept beside the package, else in the user's cache folder."""
+    try:
+        return cast(Function, njit(nogil=True, error_model="numpy", _nrt=False, cache=True)(function))
+    except RuntimeError:  # neither can be written: every process compiles anew
+        return cast(Function, njit(nogil=True, error_model="numpy", _nrt=False)(function))
+
+
+def version() -> int:
+    """A number that changes with any of this folder's sources: the cache itself looks at the caller's file alone."""
+    sources = b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
+    return int.from_bytes(sha256(sources).digest()[:4])

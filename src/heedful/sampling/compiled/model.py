@@ -1,0 +1,80 @@
+"""A model's weights in the layout that the compiled step reads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from heedful.models.heads import Policy
+from heedful.sampling.compiled.jit import Floats
+from heedful.sampling.compiled.states import whole
+from heedful.sampling.compiled.step import Model
+from heedful.sampling.compiled.tiles import PANEL
+from heedful.sampling.linear import Packing, Plain
+from heedful.sampling.weights import LlamaBlock, read_weights
+
+
+def read_model(policy: Policy, columns: int) -> Model:
+    """The weights now, with position tables for so many tokens; of a policy that `can_compile` accepts."""
+    weights = read_weights(policy, columns, Packing(1, 1))
+    blocks = cast("list[LlamaBlock]", weights.blocks)
+    norm, head = cast(Any, weights.norm), cast(Plain, weights.head)
+
+    def gains(of: Callable[[LlamaBlock], Any]) -> Floats:
+        return _array(torch.stack([of(block).gain for block in blocks]))
+
+    def layers(of: Callable[[LlamaBlock], Any]) -> tuple[Floats, Floats]:
+        return _panels([of(block) for block in blocks])
+
+    qkv, qkv_bias = layers(lambda block: block.qkv)
+    out, out_bias = layers(lambda block: block.out)
+    gate_up, gate_up_bias = layers(lambda block: block.gate_up)
+    down, down_bias = layers(lambda block: block.down)
+    [head_panels], [head_bias] = _panels([head])
+    return Model(
+        heads=weights.heads,
+        kv_heads=weights.kv_heads,
+        embeddings=_array(policy.lm.get_input_embeddings().weight),
+        angles=_array(torch.view_as_real(weights.place(torch.arange(columns)).turn[:, 0])),
+        eps=np.float32(norm.eps.item()),
+        before_attention=gains(lambda block: block.before_attention),
+        qkv=qkv,
+        qkv_bias=qkv_bias,
+        head_gain=gains(lambda block: block.head_norm) if blocks[0].head_norm else np.zeros((0, 1, 1), np.float32),
+        scaling=np.array([block.scaling for block in blocks], np.float32),
+        windows=np.array([block.window for block in blocks], np.int64),
+        out=out,
+        out_bias=out_bias,
+        before_feedforward=gains(lambda block: block.before_feedforward),
+        gate_up=gate_up,
+        gate_up_bias=gate_up_bias,
+        down=down,
+        down_bias=down_bias,
+        norm=_array(norm.gain),
+        head=head_panels,
+        head_bias=head_bias,
+    )
+
+
+def _array(tensor: Tensor) -> Floats:
+    return cast(Floats, tensor.detach().contiguous().numpy())
+
+
+def _panels(layers: Sequence[Plain]) -> tuple[Floats, Floats]:
+    """Matrices (I, O) as (layers, O / 16, I, 16), and biases (layers, O), zero where there are none."""
+    depth, width = layers[0].matrix.shape
+    panels, biases = (
+        torch.zeros(len(layers), whole(width) // PANEL, depth, PANEL),
+        torch.zeros(len(layers), whole(width)),
+    )
+    for layer, panel, bias in zip(layers, panels, biases, strict=True):
+        matrix = pad(layer.matrix, (0, len(bias) - width)) if len(bias) > width else layer.matrix
+        panel.copy_(matrix.unflatten(1, (-1, PANEL)).transpose(0, 1))
+        if layer.bias is not None:
+            bias[:width] = layer.bias
+    return _array(panels), _array(biases)

@@ -1,0 +1,201 @@
+"""The parts of a decoding step between its matrix products, each for one row."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+from numpy.typing import NDArray
+
+from heedful.sampling.compiled.jit import SUMS, Floats, kernel
+from heedful.sampling.compiled.tiles import BYTES, PANEL, add_tiles
+from heedful.sampling.draw import BLOCK
+
+ZERO, ONE = np.float32(0), np.float32(1)
+# eˣ = 2ⁿ eʳ with n = round(x / ln 2), |r| ≤ ln 2 / 2, and eʳ = 1 + r + r² P(r); ln 2 in two parts. Cephes, expf.
+LOG2_E, LN2_HIGH, LN2_LOW = np.float32(1.4426950408889634), np.float32(0.693359375), np.float32(-2.12194440e-4)
+P5, P4, P3 = np.float32(1.9875691500e-4), np.float32(1.3981999507e-3), np.float32(8.3334519073e-3)
+P2, P1, P0 = np.float32(4.1665795894e-2), np.float32(1.6666665459e-1), np.float32(5.0000001201e-1)
+ROUND = np.float32(1.5 * 2**23)  # added to a small number, its lowest bits are the number rounded
+LOWEST, HIGHEST = np.float32(-87.0), np.float32(88.0)
+
+
+@kernel()
+def clear(x: Floats) -> None:
+    for i in range(len(x)):
+        x[i] = ZERO
+
+
+@kernel()
+def copy(origin: NDArray[Any], target: NDArray[Any]) -> None:
+    """target (len(origin) or more,)"""
+    for i in range(len(origin)):
+        target[i] = origin[i]
+
+
+@kernel()
+def add(summand: Floats, target: Floats) -> None:
+    """target += summand, of one length"""
+    for i in range(len(summand)):
+        target[i] += summand[i]
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _power_of_two(_: Any, rounded: Any) -> Any:
+    """2ⁿ from n + 1.5 · 2²³."""
+
+    def generate(_: Any, builder: Any, signature: Any, args: Any) -> Any:
+        bits = builder.bitcast(args[0], ir.IntType(32))
+        exponent = builder.shl(bits, ir.Constant(bits.type, 23))
+        return builder.bitcast(builder.add(exponent, ir.Constant(bits.type, 127 << 23)), ir.FloatType())
+
+    return types.float32(rounded), generate
+
+
+@kernel("contract")
+def exp(x: np.float32) -> np.float32:
+    """eˣ to 2 units in the last place, 0 below e⁻⁸⁷, without a branch: loops over it become vectors. NaN stays NaN."""
+    bound = HIGHEST if x > HIGHEST else x
+    rounded = bound * LOG2_E + ROUND
+    n = rounded - ROUND
+    r = bound - n * LN2_HIGH - n * LN2_LOW
+    p = ((((P5 * r + P4) * r + P3) * r + P2) * r + P1) * r + P0
+    result = (p * (r * r) + r + ONE) * _power_of_two(rounded)
+    return ZERO if x < LOWEST else result
+
+
+@kernel("nnan", "nsz", "reassoc")
+def _largest(x: Floats) -> np.float32:
+    """Anything, where there are NaN: then the exponentials are NaN as well."""
+    best = x[0]
+    for i in range(1, len(x)):
+        best = max(best, x[i])
+    return best
+
+
+@kernel(*SUMS)
+def exponentials(x: Floats, scale: np.float32) -> np.float32:
+    """x becomes exp(scale · (x − max x)). Returns their sum; no number where an x is none."""
+    best = _largest(x)
+    for i in range(len(x)):
+        x[i] = exp(scale * (x[i] - best))
+    total = ZERO
+    for i in range(len(x)):
+        total += x[i]
+    return total
+
+
+@kernel(*SUMS)
+def normed(x: Floats, gain: Floats, eps: np.float32, out: Floats) -> None:
+    """out = γ · x / √(mean x² + ε). x (H or more,), gain (H,)"""
+    squares = ZERO
+    for i in range(len(gain)):
+        squares += x[i] * x[i]
+    scale = ONE / np.sqrt(squares / np.float32(len(gain)) + eps)
+    for i in range(len(gain)):
+        out[i] = x[i] * scale * gain[i]
+
+
+@kernel("contract")
+def turn(head: Floats, angles: Floats) -> None:
+    """Turn each neighbouring pair of a head. head (D,), angles (D / 2, 2): cos θ, sin θ"""
+    for j in range(len(angles)):
+        a, b = head[2 * j], head[2 * j + 1]
+        head[2 * j] = a * angles[j, 0] - b * angles[j, 1]
+        head[2 * j + 1] = a * angles[j, 1] + b * angles[j, 0]
+
+
+@kernel(*SUMS)
+def gated(gate: Floats, up: Floats) -> None:
+    """gate becomes silu(gate) · up = gate / (1 + e^−gate) · up."""
+    for i in range(len(gate)):
+        gate[i] = gate[i] / (ONE + exp(-gate[i])) * up[i]
+
+
+@kernel()
+def remember(new_keys: Floats, new_values: Floats, at: int, keys: Floats, values: Floats) -> None:
+    """Put new keys and values (K, D) in column `at` of a row's (K, pages, D, 16) and (K, D / 16, columns, 16)."""
+    for head in range(len(new_keys)):
+        for d in range(new_keys.shape[1]):
+            keys[head, at // PANEL, d, at % PANEL] = new_keys[head, d]
+            values[head, d // PANEL, at, d % PANEL] = new_values[head, d]
+
+
+@kernel(*SUMS)
+def attend(
+    q: Floats, begin: int, at: int, keys: Floats, values: Floats, scaling: np.float32, scores: Floats, out: Floats
+) -> None:
+    """softmax(scaling · q kᵀ) v over the columns begin..at. q (Q, D), out (Q · D,)
+
+    The query heads that share a key head are rows of one product. scores: two lines for each of those Q / K heads, as
+    long as the columns and the head size, each up to a whole panel.
+    """
+    kv_heads, size, group, step = len(keys), q.shape[1], len(q) // len(keys), scores.strides[0]
+    page, pages, skipped = begin // PANEL, at // PANEL + 1 - begin // PANEL, begin % PANEL
+    mixed = scores[group:]
+    for head in range(kv_heads):
+        first = head * group
+        for g in range(group):
+            clear(scores[g, : pages * PANEL])
+            clear(mixed[g, : values.shape[1] * PANEL])
+        here, there = keys[head, page], values[head, 0, begin]
+        add_tiles(
+            group, q[first].ctypes.data, size * BYTES, here.ctypes.data, keys.strides[1], pages, size,
+            scores.ctypes.data, step,
+        )  # fmt: skip
+        for g in range(group):
+            weights = scores[g, skipped : skipped + at + 1 - begin]
+            share = ONE / exponentials(weights, scaling)
+            for i in range(len(weights)):
+                weights[i] *= share
+        add_tiles(
+            group, scores.ctypes.data + skipped * BYTES, step, there.ctypes.data, values.strides[1], values.shape[1],
+            at + 1 - begin, mixed.ctypes.data, step,
+        )  # fmt: skip
+        for g in range(group):
+            for d in range(size):
+                out[(first + g) * size + d] = mixed[g, d]
+
+
+@kernel("contract")
+def _search(masses: Floats, share: np.float32, wanted: np.float32) -> tuple[int, np.float32]:
+    """The first index whose cumulative mass exceeds share · total + wanted, and what is wanted beyond that before it.
+
+    Rounding may bring that up to the total; it is held just below, so that no token without mass is ever drawn.
+    """
+    total = ZERO
+    for i in range(len(masses)):
+        total += masses[i]
+    wanted = min(share * total + wanted, np.nextafter(total, ZERO))
+    before, index = ZERO, 0
+    while index + 1 < len(masses) and before + masses[index] <= wanted:
+        before += masses[index]
+        index += 1
+    return index, wanted - before
+
+
+@kernel(*SUMS)
+def drawn(
+    logits: Floats, uniform: np.float32, temperature: np.float32, blocks: Floats
+) -> tuple[int, np.float32, np.float32]:
+    """As `draw.draw`: a token of softmax(logits / temperature), the best one at 0, and its log-probability.
+
+    The logits become weights; their sum, returned last, is no number where the logits are none. blocks (V / 32,)
+    """
+    token = np.argmax(logits)
+    exponentials(logits, ONE if temperature == ZERO else ONE / temperature)
+    total = ZERO
+    for block in range(len(blocks)):
+        mass = ZERO
+        for i in range(block * BLOCK, min((block + 1) * BLOCK, len(logits))):
+            mass += logits[i]
+        blocks[block] = mass
+        total += mass
+    if temperature > ZERO:
+        block, rest = _search(blocks, uniform, ZERO)
+        inside, _ = _search(logits[block * BLOCK : (block + 1) * BLOCK], ZERO, rest)
+        token = block * BLOCK + inside
+    return token, np.log(logits[token] / total), total

@@ -1,0 +1,108 @@
+"""Compiled arithmetic against torch's: products of every number of rows, exponentials, attention and draws by hand."""
+
+from __future__ import annotations
+
+from math import log
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from heedful.sampling.compiled.parts import attend, drawn, exponentials, gated, remember
+from heedful.sampling.compiled.tiles import PANEL, add_product
+from heedful.sampling.draw import BLOCK, draw
+
+Floats = NDArray[np.float32]
+
+
+def random(*shape: int) -> Floats:
+    return np.random.default_rng(0).normal(size=shape).astype(np.float32)
+
+
+def test_products_of_any_number_of_rows_give_each_row_the_same_bits() -> None:
+    x, matrix, start = random(17, 20), random(20, 3 * PANEL), random(17, 3 * PANEL)
+    panels = np.ascontiguousarray(matrix.reshape(20, 3, PANEL).transpose(1, 0, 2))
+    whole = start.copy()
+    add_product(x, panels, whole, 17)
+    np.testing.assert_allclose(whole, start + x.astype(float) @ matrix, atol=1e-5)
+    for rows in range(1, 17):
+        out = start.copy()
+        add_product(x, panels, out, rows)
+        assert (out[:rows] == whole[:rows]).all()
+        assert (out[rows:] == start[rows:]).all()
+
+
+def test_exponentials_and_gates() -> None:
+    x = np.array([-200.0, -87.5, -50.0, -1.0, 0.0, 0.3, 20.0, 87.0], np.float32)
+    made = x.copy()
+    total = exponentials(made, np.float32(0.5))
+    expected = np.exp(0.5 * (x - np.float32(87)).astype(float))
+    np.testing.assert_allclose(made, np.where(expected < np.exp(-87.0), 0.0, expected), rtol=3e-7)
+    assert total == pytest.approx(expected.sum(), rel=1e-6)
+    gate = np.array([-300.0, -30.0, -1.0, 0.0, 2.0, 300.0], np.float32)
+    wanted = torch.nn.functional.silu(torch.from_numpy(gate.copy())).numpy() * np.float32(1.5)
+    gated(gate, np.full(6, 1.5, np.float32))
+    np.testing.assert_allclose(gate, wanted, rtol=1e-6, atol=1e-30)
+
+
+@pytest.mark.parametrize("place", [0, 3, 7])
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_what_is_no_number_is_seen(place: int, bad: float) -> None:
+    x = random(8)
+    x[place] = bad
+    assert not np.isfinite(exponentials(x, np.float32(1)))
+
+
+@pytest.mark.parametrize(("window", "at"), [(1 << 30, 40), (1 << 30, 0), (5, 40), (16, 31)])
+def test_attention_is_softmax_over_a_rows_own_columns(window: int, at: int) -> None:
+    queries, kv_heads, size, columns = 6, 2, 20, 48
+    q, k, v = random(queries, size), random(columns, kv_heads, size), random(columns, kv_heads, size)[::-1].copy()
+    keys = np.full((kv_heads, columns // PANEL, size, PANEL), 1e9, np.float32)  # what was not written must not count
+    values = np.full((kv_heads, 2, columns, PANEL), 1e9, np.float32)
+    for column in range(at + 1):
+        remember(k[column], v[column], column, keys, values)
+    begin = max(0, at + 1 - window)
+    out = np.zeros(queries * size, np.float32)
+    attend(q, begin, at, keys, values, np.float32(0.3), np.zeros((2 * queries // kv_heads, columns), np.float32), out)
+    seen = slice(begin, at + 1)
+    for head in range(queries):
+        scores = 0.3 * (k[seen, head // 3].astype(float) @ q[head])
+        weights = np.exp(scores - scores.max())
+        expected = weights @ v[seen, head // 3] / weights.sum()
+        np.testing.assert_allclose(out[head * size : (head + 1) * size], expected, atol=1e-5)
+
+
+def drawn_from(logits: Floats, uniform: float, temperature: float) -> tuple[int, float]:
+    token, logprob, total = drawn(
+        logits.copy(), np.float32(uniform), np.float32(temperature), np.zeros(-(-len(logits) // BLOCK), np.float32)
+    )
+    assert np.isfinite(total)
+    return token, logprob
+
+
+@pytest.mark.parametrize(
+    ("uniform", "token"), [(0.0, 0), (0.099, 0), (0.101, 1), (0.299, 1), (0.301, 2), (0.9999999, 2), (1.0, 2)]
+)
+def test_inverse_cdf_by_hand(uniform: float, token: int) -> None:
+    logits = (np.log([0.1, 0.2, 0.7]) + 5.0).astype(np.float32)
+    assert drawn_from(logits, uniform, 1.0) == (token, pytest.approx(log([0.1, 0.2, 0.7][token]), abs=1e-6))
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.6, 1.0])
+@pytest.mark.parametrize("vocabulary", [1, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK + 5])
+def test_draws_are_those_of_torch(vocabulary: int, temperature: float) -> None:
+    logits, uniform = 3 * random(200, vocabulary), np.random.default_rng(1).random(200).astype(np.float32)
+    expected = draw(torch.from_numpy(logits), torch.from_numpy(uniform), temperature)
+    made = [drawn_from(row, u, temperature) for row, u in zip(logits, uniform, strict=True)]
+    same = [token == other for (token, _), other in zip(made, expected.tokens.tolist(), strict=True)]
+    assert np.mean(same) > 0.99  # float32 may round a boundary
+    for (_, logprob), other, equal in zip(made, expected.logprobs.tolist(), same, strict=True):
+        assert not equal or logprob == pytest.approx(other, abs=2e-6)
+
+
+def test_tokens_without_mass_are_never_drawn() -> None:
+    logits = np.full(2 * BLOCK + 3, -np.inf, np.float32)
+    logits[5] = logits[BLOCK + 1] = 0.0
+    tokens = [drawn_from(logits, u, 1.0)[0] for u in (0.0, 0.25, 0.4999, 0.5001, 0.75, 0.99999994, 1.0)]
+    assert tokens == [5, 5, 5, BLOCK + 1, BLOCK + 1, BLOCK + 1, BLOCK + 1]
