@@ -56,7 +56,7 @@ def _power_of_two(_: Any, rounded: Any) -> Any:
 
 
 @kernel("contract")
-def exp(x: np.float32) -> np.float32:
+def exp(x: np.float32) -> Any:
     """eˣ to 2 units in the last place, 0 below e⁻⁸⁷, without a branch: loops over it become vectors. NaN stays NaN."""
     bound = HIGHEST if x > HIGHEST else x
     rounded = bound * LOG2_E + ROUND
@@ -68,7 +68,7 @@ def exp(x: np.float32) -> np.float32:
 
 
 @kernel("nnan", "nsz", "reassoc")
-def _largest(x: Floats) -> np.float32:
+def _largest(x: Floats) -> Any:
     """Anything, where there are NaN: then the exponentials are NaN as well."""
     best = x[0]
     for i in range(1, len(x)):
@@ -178,14 +178,12 @@ def _search(masses: Floats, share: np.float32, wanted: np.float32) -> tuple[int,
 
 
 @kernel(*SUMS)
-def drawn(
-    logits: Floats, uniform: np.float32, temperature: np.float32, blocks: Floats
-) -> tuple[int, np.float32, np.float32]:
+def drawn(logits: Floats, uniform: np.float32, temperature: np.float32, blocks: Floats) -> tuple[Any, Any, np.float32]:
     """As `draw.draw`: a token of softmax(logits / temperature), the best one at 0, and its log-probability.
 
     The logits become weights; their sum, returned last, is no number where the logits are none. blocks (V / 32,)
     """
-    token = np.argmax(logits)
+    token: Any = np.argmax(logits)
     exponentials(logits, ONE if temperature == ZERO else ONE / temperature)
     total = ZERO
     for block in range(len(blocks)):
