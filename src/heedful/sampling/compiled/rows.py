@@ -15,7 +15,7 @@ import torch
 
 from heedful.models.heads import Policy
 from heedful.sampling.answers import Answers
-from heedful.sampling.compiled.jit import Integers
+from heedful.sampling.compiled.jit import Floats, Integers
 from heedful.sampling.compiled.model import read_model
 from heedful.sampling.compiled.states import copy_rows, empty_states, whole
 from heedful.sampling.compiled.step import Model, Prompt, Scratch, Slots, Written, decode
@@ -103,15 +103,21 @@ class CompiledRows:
 def _scratch(model: Model, rows: int, columns: int) -> Scratch:
     vocabulary, hidden = model.embeddings.shape
     attended, size = model.out.shape[2], 2 * model.angles.shape[1]
-    widths = {
-        "x": whole(hidden),
-        "h": max(whole(hidden), attended),
-        "wide": max(model.qkv_bias.shape[1], model.gate_up_bias.shape[1]),
-        "logits": len(model.head_bias),
-    }
+
+    def integers() -> Integers:
+        return np.zeros(rows, np.int64)
+
+    def floats(width: int, lines: int = rows) -> Floats:
+        return np.zeros((lines, width), np.float32)
+
     return Scratch(
-        **{name: np.zeros(rows, np.int64) for name in ("slots", "tokens", "columns")},
-        **{name: np.zeros((rows, width), np.float32) for name, width in widths.items()},
-        scores=np.zeros((2 * model.heads // model.kv_heads, max(whole(columns), whole(size))), np.float32),
+        slots=integers(),
+        tokens=integers(),
+        columns=integers(),
+        x=floats(whole(hidden)),
+        h=floats(max(whole(hidden), attended)),
+        wide=floats(max(model.qkv_bias.shape[1], model.gate_up_bias.shape[1])),
+        scores=floats(max(whole(columns), whole(size)), 2 * model.heads // model.kv_heads),
+        logits=floats(len(model.head_bias)),
         blocks=np.zeros(-(-vocabulary // BLOCK), np.float32),
     )
