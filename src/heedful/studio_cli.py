@@ -137,25 +137,30 @@ def import_command(
         Path, typer.Argument(help="Rankings, preferences, completions, or prompt, response_a, response_b.")
     ],
     preset: Annotated[str, typer.Option(help="The sheet of a new project: pair, rank, …  [default: pair]")] = "",
+    sheet_file: Annotated[
+        Path | None, typer.Option("--sheet", metavar="FILE", help="A sheet of your own for it, as TOML.")
+    ] = None,
     database: Database = DATABASE,
 ) -> None:
     """Add a file's items to a project, which is made if there is none. Bad rows are named; run again to go on."""
     from heedful.feedback.intake import import_file
     from heedful.feedback.presets import PRESETS
     from heedful.feedback.projects import QueuePolicy, create_project, find_project
+    from heedful.feedback.sheet_file import load_sheet
     from heedful.feedback.store import open_store
 
+    if preset and sheet_file:
+        raise InputError("--preset and --sheet both name a sheet; give one of them")
     if preset and preset not in PRESETS:
         raise InputError(f"--preset {preset}: is none of {', '.join(PRESETS)}")
     if not file.exists():
         raise InputError(f"{file}: there is no such file")
-    sheet = PRESETS[preset or "pair"].sheet
+    sheet = load_sheet(sheet_file) if sheet_file else PRESETS[preset or "pair"].sheet
     with closing(open_store(database)) as store, store.write() as connection:
         found = find_project(connection, project)
-        if found and preset and found.sheet != sheet:
-            raise InputError(
-                f"--preset {preset}: project '{project}' has another sheet; leave it out, or name a new project"
-            )
+        if found and (preset or sheet_file) and found.sheet != sheet:
+            given = f"--preset {preset}" if preset else f"--sheet {sheet_file}"
+            raise InputError(f"{given}: project '{project}' has another sheet; leave it out, or name a new project")
         project_id = found.id if found else create_project(connection, project, sheet, QueuePolicy())
     with closing(open_store(database)) as store:
         done = import_file(store, project_id, file)

@@ -97,6 +97,21 @@ def test_a_weight_comes_through(tmp_path: Path) -> None:
     assert ranking.weight == 0.25
 
 
+@pytest.mark.parametrize(
+    ("preferred", "safe", "named"),
+    [(0, (1, 0), "chosen"), (1, (1, 1), "both"), (0, (0, 0), "neither"), (1, (1, 0), "rejected")],
+)
+def test_the_bins_of_safety_come_through(preferred: int, safe: tuple[int, int], named: str, tmp_path: Path) -> None:
+    value = {"verdict": "prefer", "preferred": preferred, "strength": 2, "ratings": [{"safe": one} for one in safe]}
+    row = raw_row(Judgement(prompt=prompt(1), completions=("a", "b"), value=value, rater="x"))
+    (tmp_path / "log.jsonl").write_text(json.dumps(row) + "\n")
+    query = Query(format=ExportFormat.TRL)
+    export([tmp_path / "log.jsonl"], query, tmp_path / "one")
+    export([tmp_path / "one" / "train.jsonl"], query, tmp_path / "two")
+    lines = [(tmp_path / folder / "train.jsonl").read_text() for folder in ("one", "two")]
+    assert json.loads(lines[0])["safety"] == named and lines[0] == lines[1]
+
+
 def test_training_reads_what_was_exported(tmp_path: Path) -> None:
     source = write_log(tmp_path / "log.jsonl")
     for format in (ExportFormat.TRL, ExportFormat.TRL_IMPLICIT, ExportFormat.RANKINGS, ExportFormat.LLAMA_FACTORY):

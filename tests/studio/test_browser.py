@@ -226,6 +226,7 @@ def test_every_page_can_be_read_and_reached(seen: Seen, scheme: Any, size: str) 
         place.add_project("all kinds of marks", PRESETS["instructgpt"].sheet, items=1, answers=3),
         place.add_project("nine steps or so", nine, items=1),
         place.add_project("helpful and harmless", PRESETS["hh"].sheet, items=1),
+        place.add_project("safety", PRESETS["safety"].sheet, items=1),
         place.add_project("demonstrations", PRESETS["edit"].sheet, items=1),
     ]
     for path in [*paths, *(f"/projects/{project.id}/label" for project in (place.project, *made))]:
@@ -246,3 +247,39 @@ def test_the_phone_does_all_that_the_desk_does(seen: Seen) -> None:
     seen.next(lambda: page.get_by_role("button", name=re.compile("^Skip")).click())
     [judgement] = seen.judgements(seen.place.project, 1)
     assert judgement.value["preferred"] == judgement.shown[1] and judgement.value["strength"] == 3
+
+
+def test_a_project_with_a_sheet_from_a_file(seen: Seen, tmp_path: Path) -> None:
+    page = seen.page
+    seen.sign_in("owner")
+    sheet = tmp_path / "own.toml"
+    sheet.write_text('compare = "pair"\nstrenght = 2\n')
+    page.goto(f"{seen.url}/projects/new")
+    page.fill("[name=name]", "mine")
+    page.click("text=A sheet of your own")
+    page.set_input_files("[name=sheet]", str(sheet))
+    page.click("text=Make the project")
+    page.wait_for_selector(".fault:text('did you mean')")
+    sheet.write_text('compare = "pair"\nstrength = 2\ndegrees = ["by a hair", "by a mile"]\n')
+    page.set_input_files("[name=sheet]", str(sheet))
+    page.click("text=Make the project")
+    page.wait_for_selector(".figures")
+    made = seen.place.client("owner").get("/api/projects").json()
+    assert next(one for one in made if one["name"] == "mine")["sheet"]["degrees"] == ["by a hair", "by a mile"]
+    seen.wrong[:] = [text for text in seen.wrong if "status of 400" not in text]
+
+
+def test_a_safe_answer_beaten_by_an_unsafe_one_is_asked_about_once(seen: Seen) -> None:
+    project = seen.place.add_project("safety", PRESETS["safety"].sheet, items=1)
+    page = seen.open(project)
+    for key in "218":  # A is safe, B is not, and B is significantly better
+        page.keyboard.press(key)
+    assert "significantly better" in page.locator(".scale [aria-pressed=true]").inner_text()
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#toast:text('unsafe to a safe one')")
+    assert seen.judgements(project, 0) == []
+    seen.next(lambda: page.keyboard.press("Enter"))
+    [judgement] = seen.judgements(project, 1)
+    shown = judgement.shown
+    assert [judgement.value["ratings"][place]["safe"] for place in shown] == [1, 0]
+    assert judgement.value["preferred"] == shown[1]

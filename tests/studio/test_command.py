@@ -61,6 +61,12 @@ def test_rows_in_and_labels_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     run("import", "mine", str(tmp_path / "rows.jsonl"), "--preset", "pair", "--database", database)
     with pytest.raises(InputError, match="has another sheet"):
         run("import", "mine", str(tmp_path / "rows.jsonl"), "--preset", "rank", "--database", database)
+    own = tmp_path / "own.toml"
+    own.write_text('compare = "rank"\nreason = "required"\n')
+    run("import", "own", str(tmp_path / "rows.jsonl"), "--sheet", str(own), "--database", database)
+    for more, said in ((["--sheet", str(own)], "has another sheet"), (["--sheet", "x", "--preset", "rank"], "both")):
+        with pytest.raises(InputError, match=said):
+            run("import", "mine", str(tmp_path / "rows.jsonl"), *more, "--database", database)
     run("backup", str(tmp_path / "copy.db"), "--database", database)
     run("restore", str(tmp_path / "copy.db"), "--database", database)
     assert "is kept as" in screen.getvalue()

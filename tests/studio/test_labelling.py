@@ -274,10 +274,17 @@ def test_a_project_is_made_and_changed(place: Place) -> None:
     assert owner.get(f"/api/projects/{made}").json()["sheet"]["reason"] == "required"
     assert owner.patch(f"/api/projects/{made}", json={"open": False, "guidelines": "# g"}).json()["done"]
     assert owner.get(f"/api/projects/{made}").json()["guidelines"] == "# g"
+    own = owner.post("/api/projects", json={"name": "own", "sheet_toml": 'compare = "rank"'}).json()["id"]
+    assert owner.get(f"/api/projects/{own}").json()["sheet"]["compare"] == "rank"
+    for wrong, said in (({"sheet_toml": "strenght = 2"}, "did you mean 'strength'"), ({}, "give one of"),
+                        ({"preset": "pair", "sheet_toml": "edit = 1"}, "give one of")):  # fmt: skip
+        answer = owner.post("/api/projects", json={"name": "wrong", **wrong})
+        assert answer.status_code in (400, 422) and said in answer.json()["error"]
     bad = owner.post("/api/projects", json={"name": "bad", "sheet": {"compare": "none"}})
     assert bad.status_code == 422 and "asks nothing" in bad.json()["error"]
     events = owner.get("/api/events").json()
     assert events["broken_at"] == 0 and [one["action"] for one in events["events"]] == [
+        "project made",
         "project changed",
         "project made",
     ]

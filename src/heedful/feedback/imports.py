@@ -21,6 +21,7 @@ from heedful.data.json_rows import Located
 from heedful.data.rows import read_rows
 from heedful.data.sources import TELLING, converted
 from heedful.errors import InputError
+from heedful.feedback.exports.rows import BESIDE
 from heedful.feedback.foreign import Foreign, convert_foreign, recognise_foreign
 from heedful.feedback.judgements import Judgement, from_ranking, raw_row
 from heedful.records import Prompt, Row, prompt_id
@@ -85,10 +86,10 @@ def _judgement(path: Path, row: Row, kind: Format) -> Judgement:
         case _ if kind is Format.RANKING or kind in PREFERENCES:
             judgement = from_ranking(to_ranking(row, kind))
             meta = dict(judgement.prompt.meta)
-            probability = meta.pop("probability", None)  # a consensus that an earlier export wrote
-            if probability is None:
+            beside = {name: meta.pop(name) for name in BESIDE if name in meta}  # what an earlier export wrote
+            if not beside:
                 return judgement
-            return replace(judgement, prompt=replace(judgement.prompt, meta=meta), origin={"probability": probability})
+            return replace(judgement, prompt=replace(judgement.prompt, meta=meta), origin=beside)
     raise InputError(f"{path}: holds {kind.value}, expected judgements: rankings, preferences, labels or a raw log")
 
 

@@ -71,6 +71,13 @@ class Judgement:
         return float(self.margins[0] if self.margins else self.value.get("strength", 0))
 
     @property
+    def safe(self) -> tuple[bool, ...]:
+        """Whether each answer was said to be safe (criterion `safe`, 0 or 1); empty where that wasn't asked."""
+        said = [ratings.get("safe") for ratings in self.value.get("ratings", ())]
+        whole = len(said) == len(self.completions) and set(said) <= {0, 1}
+        return tuple(map(bool, said)) if whole else ()
+
+    @property
     def key(self) -> str:
         """A content hash: the same judgement has the same key, whichever file it comes from and however often."""
         row = raw_row(self)

@@ -43,6 +43,39 @@ INSTRUCT_FLAGS = tuple(
         ("moral_judgement", "Expresses a moral judgement"),
     )
 )
+SAFE = Criterion(
+    key="safe",
+    label="Is it safe?",
+    help="Would it harm nobody, whoever asks?",
+    low=0,
+    high=1,
+    words=("unsafe", "safe"),
+)
+OASST = tuple(
+    Criterion(key=key, label=label, ends=ends)
+    for key, label, ends in (
+        ("quality", "Quality", ("low", "high")),
+        ("helpfulness", "Helpfulness", ("unhelpful", "helpful")),
+        ("creativity", "Creativity", ("ordinary", "creative")),
+        ("humor", "Humor", ("serious", "humorous")),
+        ("toxicity", "Toxicity", ("polite", "rude")),
+        ("violence", "Violence", ("harmless", "violent")),
+    )
+)
+OASST_FLAGS = tuple(
+    Flag(key=key, label=label)
+    for key, label in (
+        ("spam", "Spam"),
+        ("fails_task", "Fails the task"),
+        ("lang_mismatch", "In the wrong language"),
+        ("pii", "Holds personal data"),
+        ("not_appropriate", "Not appropriate"),
+        ("hate_speech", "Hate speech"),
+        ("sexual_content", "Sexual content"),
+        ("moral_judgement", "Judges morally"),
+        ("political_content", "Takes a political side"),
+    )
+)
 PRESETS: Mapping[str, Preset] = {
     "pair": Preset("A or B", "Which answer is better, and how much; ties, both good and both bad apart.", Sheet()),
     "rank": Preset(
@@ -71,6 +104,21 @@ PRESETS: Mapping[str, Preset] = {
         "HelpSteer",
         "−3 to +3 between two answers with a short reason (HelpSteer3-Preference).",
         Sheet(strength=3, ties=("tie",), reason="required"),
+    ),
+    "safety": Preset(
+        "Safer of two",
+        "Four degrees with no middle, and whether each answer is safe: Llama 2's three bins (2307.09288, § 3.2.1).",
+        Sheet(
+            strength=4,
+            degrees=("negligibly better, or unsure", "slightly better", "better", "significantly better"),
+            ties=(),
+            criteria=(SAFE,),
+        ),
+    ),
+    "oasst": Preset(
+        "OpenAssistant's labels",
+        "Six scales and nine flags for each answer by itself (2304.07327).",
+        Sheet(compare="none", criteria=OASST, flags=OASST_FLAGS),
     ),
     "steps": Preset(
         "Process labels",

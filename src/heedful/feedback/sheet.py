@@ -37,11 +37,15 @@ class Criterion(Frozen):
     low: int = Field(1, ge=-9, le=9)
     high: int = Field(5, ge=-9, le=10)
     ends: tuple[str, str] = ("", "")
+    words: tuple[str, ...] = ()
+    """What each point is called, from low to high; none: its number."""
 
     @model_validator(mode="after")
     def _ordered(self) -> Criterion:
         if not 1 <= self.high - self.low <= 10:
             raise ValueError(f"criterion '{self.key}' needs between 2 and 11 points, from low up to high")
+        if len(self.words) not in (0, points := self.high - self.low + 1):
+            raise ValueError(f"criterion '{self.key}' has {points} points and {len(self.words)} words for them")
         return self
 
 
@@ -58,6 +62,8 @@ class Sheet(Frozen):
     compare: Literal["none", "pair", "rank"] = "pair"
     strength: int = Field(3, ge=1, le=4)
     """Steps on each side of a pair: 1 asks only which is better, 3 is HelpSteer's −3…+3, 4 is HH's eight points."""
+    degrees: tuple[str, ...] = ()
+    """What the steps of `strength` are called, the weakest first; none: slightly better, better, …"""
     ties: tuple[Verdict, ...] = TIES
     criteria: tuple[Criterion, ...] = Field((), max_length=12)
     flags: tuple[Flag, ...] = Field((), max_length=16)
@@ -70,6 +76,8 @@ class Sheet(Frozen):
     def _asks_something(self) -> Sheet:
         if self.compare == "none" and not (self.criteria or self.flags or self.steps or self.edit != "off"):
             raise ValueError("the sheet asks nothing: compare answers, or add criteria, flags, steps or editing")
+        if len(self.degrees) not in (0, self.strength):
+            raise ValueError(f"strength has {self.strength} steps and degrees names {len(self.degrees)}")
         if set(self.ties) - set(TIES):
             raise ValueError(f"ties may be {', '.join(TIES)}")
         if self.chat != "off" and self.compare != "pair":

@@ -13,6 +13,7 @@ from heedful.feedback.judgements import Judgement, raw_row
 from heedful.records import Message, Messages, Prompt, Row, messages_to_rows, prompt_id, to_row
 
 FIRST, SECOND, TIE = 0, 1, 2
+BESIDE = ("probability", "safety")  # columns that an export wrote and that an import hands on
 
 
 class ExportFormat(StrEnum):
@@ -52,6 +53,7 @@ class Pair:
     outcome: int  # FIRST, SECOND or TIE
     margin: float  # 0: not said
     judgement: Judgement
+    safe: tuple[bool, bool] | None = None  # each answer by itself, where the sheet asked
 
     @property
     def decided(self) -> tuple[str, str]:
@@ -61,12 +63,20 @@ class Pair:
         return self.texts[self.outcome], self.texts[1 - self.outcome]
 
     @property
+    def safety(self) -> str:
+        """Which answer is safe: chosen, both, neither (the bins of Llama 2, 2307.09288, section 3.2.1) or rejected."""
+        if self.safe is None or self.outcome == TIE:
+            return ""
+        chosen, rejected = self.safe[self.outcome], self.safe[1 - self.outcome]
+        return ("both" if rejected else "chosen") if chosen else ("rejected" if rejected else "neither")
+
+    @property
     def extras(self) -> Row:
-        """The columns beside a format's own: margin, weight, and the soft label where a consensus gave one."""
+        """The columns beside a format's own: margin, weight, which answers are safe, and a consensus' soft label."""
         row: Row = {"margin": self.margin} if self.margin else {}
         row |= {"weight": self.judgement.weight} if self.judgement.weight != 1 else {}
-        probability = self.judgement.origin.get("probability")
-        return row if probability is None else row | {"probability": probability}
+        row |= {"safety": self.safety} if self.safety else {}
+        return row | {name: value for name, value in self.judgement.origin.items() if name in BESIDE}
 
 
 def pairs_of(judgement: Judgement) -> list[Pair]:
@@ -77,6 +87,7 @@ def pairs_of(judgement: Judgement) -> list[Pair]:
     places = list(combinations(range(len(ranking.completions)), 2))
     margins = ranking.margins or (0.0,) * len(places)
     sources = ranking.sources or ("",) * len(ranking.completions)
+    safe = [judgement.safe[place] for place in sorted(judgement.ranks)] if judgement.safe else []
     return [
         Pair(
             prompt=ranking.prompt,
@@ -85,6 +96,7 @@ def pairs_of(judgement: Judgement) -> list[Pair]:
             outcome=TIE if (a_ := ranking.ranks[a]) == (b_ := ranking.ranks[b]) else FIRST if a_ < b_ else SECOND,
             margin=margin,
             judgement=judgement,
+            safe=(safe[a], safe[b]) if safe else None,
         )
         for (a, b), margin in zip(places, margins, strict=True)
     ]

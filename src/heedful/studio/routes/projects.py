@@ -37,6 +37,7 @@ from heedful.feedback.projects import (
 )
 from heedful.feedback.queue import waiting
 from heedful.feedback.sheet import Sheet
+from heedful.feedback.sheet_file import read_sheet
 from heedful.feedback.store import Store
 from heedful.studio.access import SEES_ALL, Exporter, House, Known, Manager, Need, Refused, Reviewer, project_for
 from heedful.studio.routes.shapes import Body, Done, ProjectCard, ProjectFull
@@ -57,14 +58,25 @@ class PresetRow(BaseModel):
 
 
 class NewProject(Body):
-    """A project: a preset by its key, or a sheet of one's own."""
+    """A project: a preset by its key, or a sheet of one's own, as JSON or as the text of a TOML file."""
 
     name: str = Field(min_length=1, max_length=80)
     about: str = Field("", max_length=2000)
     guidelines: str = Field("", max_length=50_000)
     preset: str = ""
     sheet: Sheet | None = None
+    sheet_toml: str = Field("", max_length=100_000)
     queue: QueuePolicy = QueuePolicy()
+
+    def asked(self) -> Sheet:
+        """The sheet that was meant. Refused: none was, or several were. InputError: the TOML is no sheet."""
+        if sum((bool(self.preset), self.sheet is not None, bool(self.sheet_toml))) != 1:
+            raise Refused(422, "give one of preset, sheet and sheet_toml")
+        if self.sheet_toml:
+            return read_sheet(self.sheet_toml, "the sheet")
+        if self.sheet is None and self.preset not in PRESETS:
+            raise Refused(422, f"'{self.preset}' is no preset; known: {', '.join(PRESETS)}")
+        return self.sheet or PRESETS[self.preset].sheet
 
 
 class ProjectChange(Body):
@@ -130,9 +142,7 @@ def _card(connection: Connection, of: Project, rater_id: int, counted: bool) -> 
 @router.post("/projects")
 def new_project(body: NewProject, studio: House, who: Manager) -> Made:
     """Make a project."""
-    if body.sheet is None and body.preset not in PRESETS:
-        raise Refused(422, f"give a sheet, or a preset out of: {', '.join(PRESETS)}")
-    sheet = body.sheet or PRESETS[body.preset].sheet
+    sheet = body.asked()
     if sheet.chat != "off" and len(studio.settings.models) < 2:
         raise Refused(422, "a chat needs two models: start the studio with --model NAME=URL twice")
     with studio.store.write() as connection:

@@ -4,13 +4,21 @@ import { by, h } from "./dom.js";
 
 const form = by("new");
 get("/presets").then((presets) => {
-  by("presets").replaceChildren(...presets.map((one, i) => h("label", {}, h("input", { type: "radio", name: "preset", value: one.key, checked: i === 0 }), one.name, h("span.hint", {}, one.about))));
+  const choice = (value, name, about, checked) => h("label", {}, h("input", { type: "radio", name: "preset", value, checked }), name, h("span.hint", {}, about));
+  by("presets").replaceChildren(...presets.map((one, i) => choice(one.key, one.name, one.about, i === 0)), choice("", "A sheet of your own", "A TOML file, as docs/studio.md shows it.", false));
+});
+form.addEventListener("change", () => {
+  const own = form.elements.preset.value === "";
+  by("own-sheet").hidden = !own;
+  form.elements.sheet.required = own;
 });
 
 onSubmit(form, async (data) => {
   const queue = Object.fromEntries(["overlap", "overlap_most", "training"].map((name) => [name, Number(data.get(name))]));
   queue.overlap_most = Math.max(queue.overlap, queue.overlap_most);
-  const body = { name: data.get("name"), about: data.get("about"), guidelines: data.get("guidelines"), preset: data.get("preset"), queue };
+  const body = { name: data.get("name"), about: data.get("about"), guidelines: data.get("guidelines"), queue };
+  if (data.get("preset")) body.preset = data.get("preset");
+  else body.sheet_toml = await data.get("sheet").text();
   const made = await post("/projects", body);
   const file = data.get("file");
   let report = null;

@@ -6,7 +6,7 @@ import { hint } from "./keys.js";
 import { RankBoard } from "./rank.js";
 
 export const LETTERS = "ABCDEFGHI";
-const WORDS = { 1: ["better"], 2: ["slightly better", "much better"], 3: ["slightly better", "better", "much better"], 4: ["slightly better", "better", "much better", "far better"] };
+const DEGREES = { 1: ["better"], 2: ["slightly better", "much better"], 3: ["slightly better", "better", "much better"], 4: ["slightly better", "better", "much better", "far better"] };
 const TIES = { tie: "Equally good", both_good: "Both are good", both_bad: "Both are bad" };
 const STEP_LABELS = ["right", "neutral", "wrong"];
 
@@ -15,6 +15,7 @@ export class SheetForm {
   constructor(sheet, task, onChange) {
     this.sheet = sheet;
     this.task = task;
+    this.degrees = sheet.degrees.length ? sheet.degrees : DEGREES[sheet.strength];
     this.onChange = onChange;
     const n = task.answers.length;
     const kept = task.filled_in || {};
@@ -54,7 +55,8 @@ export class SheetForm {
     return h("div.criteria", {}, this.sheet.criteria.map((criterion) => {
       const points = Array.from({ length: criterion.high - criterion.low + 1 }, (_, i) => criterion.low + i);
       const set = (value) => { this.value.ratings[place][criterion.key] = value; this.changed(); };
-      const buttons = points.map((point) => h("button", { type: "button", "aria-label": `${criterion.label} of ${name}: ${point}`, onclick: () => { this.goTo(field); set(point); } }, point < 0 ? `−${-point}` : String(point)));
+      const word = (point) => criterion.words[point - criterion.low] || (point < 0 ? `−${-point}` : String(point));
+      const buttons = points.map((point) => h("button", { type: "button", "aria-label": `${criterion.label} of ${name}: ${word(point)}`, onclick: () => { this.goTo(field); set(point); } }, word(point)));
       const element = h("div.criterion", { role: "group", "aria-label": `${criterion.label}, ${name}` },
         h("div.name", {}, criterion.label, criterion.help && h("span.hint", {}, criterion.help)),
         h("div.rated", {}, h("div.points", {}, buttons), criterion.ends[0] && h("div.ends", {}, h("span", {}, criterion.ends[0]), h("span", {}, criterion.ends[1]))));
@@ -111,8 +113,7 @@ export class SheetForm {
   }
 
   scale() {
-    const words = WORDS[this.sheet.strength];
-    const side = (place) => words.map((word, i) => ({ place, strength: i + 1, label: `${LETTERS[place]} is ${word}` }));
+    const side = (place) => this.degrees.map((word, i) => ({ place, strength: i + 1, label: `${LETTERS[place]} is ${word}` }));
     const marks = [...side(0).reverse(), ...(this.sheet.ties.includes("tie") ? [{ place: -1, label: TIES.tie }] : []), ...side(1)];
     const choose = (mark) => (mark.place < 0 ? this.verdict("tie") : this.prefer(mark.place, mark.strength));
     const buttons = marks.map((mark, i) => h("button", { type: "button", onclick: () => { this.goTo(field); choose(mark); } }, mark.label, h("kbd", { "aria-hidden": "true" }, i + 1)));
@@ -181,7 +182,7 @@ export class SheetForm {
   // ── acts ──
   prefer(place, strength) {
     Object.assign(this.value, { verdict: "prefer", preferred: place, strength });
-    announce(`Answer ${LETTERS[place]} is ${WORDS[this.sheet.strength][strength - 1]}`);
+    announce(`Answer ${LETTERS[place]} is ${this.degrees[strength - 1]}`);
     this.changed(true);
   }
 
@@ -260,6 +261,16 @@ export class SheetForm {
     }
     if (this.sheet.reason === "required" && !this.value.reason.trim()) { this.reason.focus(); return "Write a reason first"; }
     if (this.sheet.edit === "required" && !this.value.edited.trim()) { this.write(); return "Write the answer as it should be first"; }
+    const doubt = this.doubt();
+    if (!doubt || doubt === this.doubted) return "";
+    this.doubted = doubt;
+    return `${doubt} Send it again if that is what you mean.`;
+  }
+
+  /** What may be a slip: it is asked about once, and goes through the second time. */
+  doubt() {
+    const safe = (place) => this.value.ratings[place]?.safe;
+    if (this.value.verdict === "prefer" && safe(this.value.preferred) === 0 && safe(1 - this.value.preferred) === 1) return "You prefer an answer that you call unsafe to a safe one.";
     return "";
   }
 
