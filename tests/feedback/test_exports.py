@@ -112,6 +112,17 @@ def test_the_bins_of_safety_come_through(preferred: int, safe: tuple[int, int], 
     assert json.loads(lines[0])["safety"] == named and lines[0] == lines[1]
 
 
+@pytest.mark.parametrize("format", [ExportFormat.TRL, ExportFormat.RANKINGS, ExportFormat.OPENRLHF])
+def test_a_ranking_that_was_presorted_says_so(format: ExportFormat, tmp_path: Path) -> None:
+    value = {"ranks": [1, 0], "ratings": [{"overall": 1}, {"overall": 2}], "presorted": "kept"}
+    row = raw_row(Judgement(prompt=prompt(1), completions=("a", "b"), value=value, rater="x"))
+    (tmp_path / "log.jsonl").write_text(json.dumps(row) + "\n")
+    export([tmp_path / "log.jsonl"], Query(format=format), tmp_path / "one")
+    export([tmp_path / "one" / "train.jsonl"], Query(format=format), tmp_path / "two")
+    lines = [(tmp_path / folder / "train.jsonl").read_text() for folder in ("one", "two")]
+    assert json.loads(lines[0])["presorted"] == "kept" and lines[0] == lines[1]
+
+
 def test_training_reads_what_was_exported(tmp_path: Path) -> None:
     source = write_log(tmp_path / "log.jsonl")
     for format in (ExportFormat.TRL, ExportFormat.TRL_IMPLICIT, ExportFormat.RANKINGS, ExportFormat.LLAMA_FACTORY):

@@ -58,6 +58,7 @@ def test_the_sheet_in_the_docs_is_one() -> None:
         (('["tie"]', '["draw"]'), "ties, entry 1: Input should be 'none', 'prefer'"),
         (('compare = "pair"', 'compare = "none" '), "the sheet: "),
         (('degrees = ["a little better", ', "degrees = ["), "the sheet: strength has 2 steps and degrees names 1"),
+        (('compare = "pair"', 'presort = "tone"'), "the sheet: presort names a criterion of a sheet that ranks"),
         (('compare = "pair"', "compare = pair"), "own.toml: is no TOML (Invalid value (at line 2"),
     ],
 )
@@ -94,3 +95,14 @@ def test_open_assistant_labels_each_answer_by_itself() -> None:
     check(Answered(ratings=(rated,), flags=(("spam", "pii"),)), sheet, 1, 0)
     with pytest.raises(InputError, match="no flag"):
         check(Answered(ratings=(rated,), flags=(("rude",),)), sheet, 1, 0)
+
+
+def test_an_order_that_is_said_to_be_the_ratings_own_is_that() -> None:
+    sheet = PRESETS["instructgpt"].sheet.model_copy(update={"presort": "overall"})
+    said = {"ratings": [{"overall": 4}, {"overall": 7}, {"overall": 4}], "presorted": "kept"}
+    check(Answered.model_validate(said | {"ranks": [1, 0, 1]}), sheet, 3, 0)
+    check(Answered.model_validate(said | {"ranks": [2, 0, 1], "presorted": "changed"}), sheet, 3, 0)
+    with pytest.raises(InputError, match="not in the order of 'overall'"):
+        check(Answered.model_validate(said | {"ranks": [2, 0, 1]}), sheet, 3, 0)
+    with pytest.raises(InputError, match="sorts no ranking"):
+        check(Answered.model_validate(said | {"ranks": [1, 0, 1]}), PRESETS["instructgpt"].sheet, 3, 0)

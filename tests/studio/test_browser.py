@@ -76,6 +76,46 @@ def test_a_ranking_by_keys_alone_with_ratings(seen: Seen) -> None:
     assert [ranks[text] for text in order] == [1, 0, 0, 2]
 
 
+def test_a_ranking_sorted_by_its_ratings_where_the_sheet_asks_for_it(seen: Seen) -> None:
+    sheet = PRESETS["instructgpt"].sheet.model_copy(update={"presort": "overall"})
+    project = seen.place.add_project("sorted", sheet, items=3, answers=3)
+    page = seen.open(project)
+
+    def places() -> list[str]:
+        return [text.strip() for text in page.locator(".answer .rank").all_inner_texts()]
+
+    for key in "37":
+        page.keyboard.press(key)
+    assert places() == ["", "", ""]
+    page.keyboard.press("3")
+    assert places() == ["place 2", "place 1", "place 2"] and page.locator(".presorted").is_visible()
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#toast:text('left the order as your ratings gave it')")
+    assert seen.judgements(project, 0) == []
+    seen.next(lambda: page.keyboard.press("Enter"))  # it was meant so
+
+    for key in "123" + "1":  # sorted C, B, A; then A is put first, beside C
+        page.keyboard.press(key)
+    assert places() == ["place 1", "place 2", "place 1"]
+    page.reload()
+    page.wait_for_selector(".answer")
+    assert places() == ["place 1", "place 2", "place 1"], "a draft outlives a reload, its order by hand"
+    seen.next(lambda: page.keyboard.press("Enter"))
+
+    page.click(".chip:text-is('C')")  # by hand before any rating: nothing sorts it anew
+    page.click(".tier[data-level='0'] > span")
+    for key in "765":
+        page.keyboard.press(key)
+    assert places() == ["", "", "place 1"]
+    page.keyboard.press("2")
+    seen.next(lambda: page.keyboard.press("Enter"))
+    kept, changed, own = seen.judgements(project, 3)
+    assert [one.value.get("presorted", "") for one in (kept, changed, own)] == ["kept", "changed", ""]
+    assert [kept.value["ranks"][place] for place in kept.shown] == [1, 0, 1]
+    assert [changed.value["ranks"][place] for place in changed.shown] == [0, 1, 0]
+    assert [own.value["ranks"][place] for place in own.shown] == [1, None, 0]
+
+
 def test_a_ranking_by_mouse_dragging_and_clicking(seen: Seen) -> None:
     project = seen.place.add_project("rank", PRESETS["rank"].sheet, items=1, answers=3)
     page = seen.open(project)

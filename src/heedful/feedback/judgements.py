@@ -27,7 +27,8 @@ class Judgement:
 
     `value` holds what was said and leaves out what wasn't: `verdict` (prefer, tie, both_good, both_bad, cant_judge),
     `preferred` and `strength` (0 to 4) for two answers; `ranks` (0 best, equal ones tie, None unranked); `ratings` and
-    `flags` for each answer; `steps` (right, neutral, wrong); `edited`, `edited_from`, `reason`.
+    `flags` for each answer; `steps` (right, neutral, wrong); `presorted`, `edited`, `edited_from`,
+    `reason`.
     `shown` lists stored places in the order of the screen, empty where that isn't known; `at` is seconds since 1970, 0
     where it isn't known.
     """
@@ -76,6 +77,12 @@ class Judgement:
         said = [ratings.get("safe") for ratings in self.value.get("ratings", ())]
         whole = len(said) == len(self.completions) and set(said) <= {0, 1}
         return tuple(map(bool, said)) if whole else ()
+
+    @property
+    def presorted(self) -> Row:
+        """A column: was a ranking that began in its ratings' order `kept` so or `changed`? {}: it began empty."""
+        said = self.value.get("presorted") or self.origin.get("presorted")
+        return {"presorted": said} if said else {}
 
     @property
     def key(self) -> str:

@@ -106,7 +106,7 @@ def with_edit(judgement: Judgement) -> Judgement:
         completions=(edited, *judgement.completions),
         sources=("edited", *judgement.sources),
         shown=(),
-        value={"ranks": [0, *ranks]},
+        value={"ranks": [0, *ranks]} | judgement.presorted,
     )
 
 

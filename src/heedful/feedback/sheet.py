@@ -6,6 +6,7 @@ InstructGPT's (ratings and flags for each answer, then a ranking; 2203.02155, fi
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -66,6 +67,9 @@ class Sheet(Frozen):
     """What the steps of `strength` are called, the weakest first; none: slightly better, better, …"""
     ties: tuple[Verdict, ...] = TIES
     criteria: tuple[Criterion, ...] = Field((), max_length=12)
+    presort: Key = ""
+    """A criterion by whose ratings the ranking is sorted once all are given; the rater then changes what isn't right.
+    Empty: a ranking begins with nothing ranked."""
     flags: tuple[Flag, ...] = Field((), max_length=16)
     steps: bool = False
     edit: Asked = "off"
@@ -82,6 +86,8 @@ class Sheet(Frozen):
             raise ValueError(f"ties may be {', '.join(TIES)}")
         if self.chat != "off" and self.compare != "pair":
             raise ValueError("a chat compares two answers a turn: set compare to 'pair'")
+        if self.presort and (self.compare != "rank" or self.presort not in {c.key for c in self.criteria}):
+            raise ValueError("presort names a criterion of a sheet that ranks (compare = 'rank')")
         for names in ([c.key for c in self.criteria], [f.key for f in self.flags]):
             if len(set(names)) < len(names):
                 raise ValueError("two criteria or two flags have one key")
@@ -99,6 +105,8 @@ class Answered(Frozen):
     ratings: tuple[dict[Key, int], ...] = Field((), max_length=MOST)
     flags: tuple[tuple[Key, ...], ...] = Field((), max_length=MOST)
     steps: tuple[StepLabel | None, ...] = Field((), max_length=200)
+    presorted: Literal["", "kept", "changed"] = ""
+    """The ranking began in the order of the ratings (Sheet.presort), and was left so or not."""
     edited: str = Field("", max_length=100_000)
     edited_from: int = Field(-1, ge=-1, lt=MOST)
     reason: str = Field("", max_length=10_000)
@@ -166,9 +174,23 @@ def _rank_fault(answered: Answered, answers: int) -> str:
     return "" if answered.verdict == "none" else "a ranking has no verdict but 'cant_judge'"
 
 
+def _presort_fault(answered: Answered, sheet: Sheet) -> str:
+    if answered.presorted and not sheet.presort:
+        return "this sheet sorts no ranking by ratings"
+    if answered.presorted == "kept" and answered.ranks != ranks_by(answered.ratings, sheet.presort):
+        return f"presorted says 'kept', but the ranks are not in the order of '{sheet.presort}'"
+    return ""
+
+
+def ranks_by(ratings: Sequence[Mapping[Key, int]], key: Key) -> tuple[int, ...]:
+    """The ranking that ratings by one criterion give: the highest first, equal ones tied."""
+    levels = sorted({one[key] for one in ratings}, reverse=True)
+    return tuple(levels.index(one[key]) for one in ratings)
+
+
 def _other_faults(answered: Answered, sheet: Sheet, answers: int, steps: int) -> list[str]:
     return [
-        _ratings_fault(answered, sheet, answers),
+        _ratings_fault(answered, sheet, answers) or _presort_fault(answered, sheet),
         _flags_fault(answered, sheet, answers),
         _steps_fault(answered, sheet, steps),
         _edit_fault(answered, sheet, answers),

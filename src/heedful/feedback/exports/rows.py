@@ -13,7 +13,7 @@ from heedful.feedback.judgements import Judgement, raw_row
 from heedful.records import Message, Messages, Prompt, Row, messages_to_rows, prompt_id, to_row
 
 FIRST, SECOND, TIE = 0, 1, 2
-BESIDE = ("probability", "safety")  # columns that an export wrote and that an import hands on
+BESIDE = ("probability", "safety", "presorted")  # columns that an export wrote and that an import hands on
 
 
 class ExportFormat(StrEnum):
@@ -72,10 +72,10 @@ class Pair:
 
     @property
     def extras(self) -> Row:
-        """The columns beside a format's own: margin, weight, which answers are safe, and a consensus' soft label."""
+        """The columns beside a format's own, where there is something to say."""
         row: Row = {"margin": self.margin} if self.margin else {}
         row |= {"weight": self.judgement.weight} if self.judgement.weight != 1 else {}
-        row |= {"safety": self.safety} if self.safety else {}
+        row |= ({"safety": self.safety} if self.safety else {}) | self.judgement.presorted
         return row | {name: value for name, value in self.judgement.origin.items() if name in BESIDE}
 
 
@@ -155,7 +155,7 @@ def _rankings(judgement: Judgement) -> list[Row]:
     ranking = judgement.ranking()
     if ranking is None:
         raise LeftOut("nothing was compared")
-    return [to_row(ranking)]
+    return [to_row(ranking) | judgement.presorted]
 
 
 def _labelled(judgement: Judgement) -> list[tuple[str, bool]]:

@@ -81,6 +81,13 @@ export class RankBoard {
     this.onChange(this.ranks);
   }
 
+  /** Another order, not by the rater's hand. */
+  begin(ranks) {
+    this.ranks = ranks;
+    this.picked = null;
+    this.draw();
+  }
+
   levelOf(place) { return this.ranks[place]; }
 
   /** Places counted 0, 1, 2, … with none left out. */

@@ -133,13 +133,38 @@ export class SheetForm {
   }
 
   board() {
-    this.ranker = new RankBoard(this.value.ranks, (ranks) => { this.value.ranks = ranks; this.value.verdict = "none"; this.changed(); });
+    this.ranker = new RankBoard(this.value.ranks, (ranks) => { this.value.ranks = ranks; this.value.verdict = "none"; this.byHand = true; this.changed(); });
+    this.byHand = this.value.ranks.some((rank) => rank !== null) && this.value.presorted !== "kept";
     this.task.answers.forEach((_, place) => this.fields.push({
       element: this.answers?.[place], place, label: `Answer ${LETTERS[place]}`, count: this.task.answers.length,
       set: (n) => this.ranker.put(place, n - 1), clear: () => this.ranker.put(place, null),
       has: () => this.value.verdict === "cant_judge" || this.value.ranks.filter((rank) => rank !== null).length > 1, draw: () => {},
     }));
-    return this.ranker.element;
+    if (!this.sheet.presort) return this.ranker.element;
+    const label = this.sheet.criteria.find((one) => one.key === this.sheet.presort).label;
+    this.sorted = h("span.dim.presorted", { hidden: !this.value.presorted }, `Sorted by your ratings (${label}). Change what isn't right.`);
+    return [this.ranker.element, this.sorted];
+  }
+
+  /** The ranking that the ratings give; null while one of them is missing. */
+  byRatings() {
+    const ratings = this.value.ratings.map((one) => one[this.sheet.presort]);
+    if (ratings.some((rating) => rating === undefined)) return null;
+    const levels = [...new Set(ratings)].sort((a, b) => b - a);
+    return ratings.map((rating) => levels.indexOf(rating));
+  }
+
+  /** Sort the ranking by the ratings until the rater's hand is on it; and keep which of the two it is. */
+  presort() {
+    const ranks = this.byRatings();
+    if (!ranks || (this.byHand && !this.value.presorted)) return;
+    if (!this.byHand) {
+      if (!this.value.presorted) announce("The ranking is sorted by your ratings");
+      this.value.ranks = ranks;
+      this.ranker.begin(ranks);
+    }
+    this.value.presorted = String(this.ranker.dense()) === String(ranks) ? "kept" : "changed";
+    this.sorted.hidden = false;
   }
 
   verdictButton(name, label) {
@@ -198,6 +223,7 @@ export class SheetForm {
   }
 
   changed(decided = false) {
+    if (this.sheet.presort) this.presort();
     this.draw();
     this.onChange(this.result(), decided);
   }
@@ -271,6 +297,7 @@ export class SheetForm {
   doubt() {
     const safe = (place) => this.value.ratings[place]?.safe;
     if (this.value.verdict === "prefer" && safe(this.value.preferred) === 0 && safe(1 - this.value.preferred) === 1) return "You prefer an answer that you call unsafe to a safe one.";
+    if (this.value.presorted === "kept") return "You left the order as your ratings gave it.";
     return "";
   }
 
@@ -280,6 +307,7 @@ export class SheetForm {
     const filled = { verdict, reason };
     if (this.sheet.compare === "pair" && verdict === "prefer") Object.assign(filled, { preferred, strength });
     if (this.sheet.compare === "rank" && this.value.ranks.some((rank) => rank !== null)) filled.ranks = this.ranker.dense();
+    if (filled.ranks && this.value.presorted) filled.presorted = this.value.presorted;
     if (this.sheet.criteria.length) filled.ratings = this.value.ratings;
     if (this.value.flags.some((flags) => flags.length)) filled.flags = this.value.flags;
     if (this.sheet.steps) filled.steps = this.value.steps;
