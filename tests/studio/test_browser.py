@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 import time
 from pathlib import Path
@@ -163,11 +164,49 @@ def test_an_edit_by_mouse(seen: Seen) -> None:
     assert page.evaluate("document.activeElement.tagName") == "TEXTAREA"
     assert page.evaluate(f"document.activeElement.getBoundingClientRect().bottom <= {top}")  # not behind the panel
     page.click("text=Edit A")
-    page.fill("[aria-label='The answer as it should be']", "a better one")
+    box = "[aria-label='The answer as it should be']"
+    before = page.input_value(box)  # "answer 0.0", or the other
+    page.fill(box, f"the better {before}<b>!</b>")
+    page.wait_for_selector(".changes ins")
+    assert page.locator(".changes p").inner_text() == "0 words out, 4 words in"
+    assert page.locator(".diff ins").all_inner_texts() == ["the better ", "<b>!</b>"]
+    assert page.locator(".diff del").count() == 0 and page.locator(".diff b").count() == 0
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        assert page.evaluate(CHECK) == [], scheme
+    page.fill(box, "a better one")
     seen.next(lambda: page.click(".send"))
     [judgement] = seen.judgements(project, 1)
     assert judgement.value["edited"] == "a better one"
     assert judgement.value["edited_from"] == judgement.shown[0]
+
+
+DIFF = "([a, b]) => import('/static/js/diff.js').then((it) => it.diff(a, b))"
+
+
+def test_changes_are_told_word_by_word(seen: Seen) -> None:
+    page = seen.page
+    page.goto(seen.url)
+    draw = random.Random(3)
+
+    def words(n: int) -> str:
+        return "".join(draw.choice(["the ", "cat ", "it’s ", "sat.\n\n", "שלום ", "四", "x"]) for _ in range(n))
+
+    for before, after in [
+        ("", ""),
+        ("", "a"),
+        ("a b", ""),
+        *((words(draw.randint(0, 30)), words(30)) for _ in range(30)),
+    ]:
+        parts = page.evaluate(DIFF, [before, after])
+        assert "".join(text for kind, text in parts if kind != "in") == before
+        assert "".join(text for kind, text in parts if kind != "out") == after
+    assert page.evaluate(DIFF, ["It is a cat, I think.", "It is the dog, I think."]) == [
+        ["same", "It is "], ["out", "a cat"], ["in", "the dog"], ["same", ", I think."],
+    ]  # fmt: skip
+    assert page.evaluate(DIFF, ["one two three", "one three"]) == [["same", "one "], ["out", "two "], ["same", "three"]]
+    long = page.evaluate(DIFF, ["a " * 9000, "b " * 9000])  # nothing in common, and told at once all the same
+    assert [kind for kind, _ in long] == ["out", "in", "same"]
 
 
 def test_a_lost_connection_loses_nothing(seen: Seen) -> None:

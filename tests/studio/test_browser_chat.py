@@ -180,3 +180,16 @@ def test_a_second_look(seen: Seen, size: str) -> None:
     [decision] = seen.judgements(project, 1, parts=(DECISION,))
     assert decision.completions[decision.value["preferred"]] == liked and decision.value["reason"] == "it is true"
     assert len(seen.judgements(project, 2)) == 2
+
+
+def test_a_reviewer_sees_what_a_rater_changed(seen: Seen) -> None:
+    place, page = seen.place, seen.page
+    project = place.add_project("odd", PRESETS["edit"].sheet, items=1, members=("rater", "reviewer"))
+    liked = disagree(place, project, edited="answer nine")
+    seen.sign_in("reviewer")
+    seen.open(project, "disputes")
+    page.click(".opinions summary")
+    assert page.locator(".diff ins").all_inner_texts() == ["nine"]
+    assert page.locator(".diff").inner_text().startswith("answer ")
+    assert f"and edited {'AB'[side_of(page, liked)]}:" in page.locator(".opinions").inner_text()
+    assert page.evaluate(CHECK) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from typing import Any
 
 from tests.studio.conftest import Place
 
@@ -10,12 +11,13 @@ from heedful.feedback.presets import PRESETS
 from heedful.feedback.projects import Project
 
 
-def disagree(place: Place, project: Project) -> str:
-    """A person and a machine differ about a project's only item; returns the answer that the person prefers."""
+def disagree(place: Place, project: Project, edited: str = "") -> str:
+    """A person, who may edit the answer too, and a machine differ about a project's only item; returns that answer."""
     path = f"/api/projects/{project.id}"
     held = place.client("rater").post(f"{path}/desk").json()["tasks"][0]
     liked = str(held["answers"][0]["text"])
-    value = {"verdict": "prefer", "preferred": 0, "strength": 2, "reason": "because"}
+    value: dict[str, Any] = {"verdict": "prefer", "preferred": 0, "strength": 1, "reason": "because"}
+    value |= {"edited": edited, "edited_from": 0} if edited else {}
     body = {"client_uuid": str(uuid.uuid4()), "value": value}
     assert place.client("rater").post(f"/api/assignments/{held['assignment']}/judgements", json=body).status_code == 200
     machine = place.client("owner")

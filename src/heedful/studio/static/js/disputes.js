@@ -1,5 +1,6 @@
 // Second looks: an item on which raters disagree, first as any rater sees it, then what they said, then the decision.
 import { get, post } from "./api.js";
+import { changes } from "./diff.js";
 import { by, fill, h, tell, text } from "./dom.js";
 import { hint, listen, showHelp } from "./keys.js";
 import { uuid } from "./outbox.js";
@@ -46,7 +47,14 @@ function opinions(said) {
   const people = said.filter((one) => one.by === "person").length;
   const who = [people && `${people} ${people === 1 ? "person" : "people"}`, said.length > people && `${said.length - people} ${said.length - people === 1 ? "machine" : "machines"}`].filter(Boolean).join(" and ");
   return h("details.note.prompt.opinions", {}, h("summary", {}, `What ${who} said`),
-    h("ul", {}, said.map((one) => h("li", {}, h("b", {}, one.by === "person" ? "A person: " : "A machine: "), opinion(one.value), one.value.reason && h("span.dim", {}, ` – “${one.value.reason}”`)))));
+    h("ul", {}, said.map((one) => h("li", {}, h("b", {}, one.by === "person" ? "A person: " : "A machine: "), opinion(one.value), one.value.reason && h("span.dim", {}, ` – “${one.value.reason}”`), edit(one.value)))));
+}
+
+/** What a rater made of an answer, beside it; without the answer's number the whole text is new. */
+function edit(value) {
+  if (!value.edited) return null;
+  const from = found.task.answers[value.edited_from];
+  return [h("div.dim", {}, from ? `and edited ${found.task.answers.length > 1 ? LETTERS[value.edited_from] : "it"}:` : "and wrote:"), changes(from?.text || "", value.edited)];
 }
 
 function opinion(value) {

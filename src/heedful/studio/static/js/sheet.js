@@ -1,7 +1,8 @@
 // One sheet for one item: the answers with what is asked of each, and below them what is asked of all.
 //
 // Everything that a digit can set is a field. One field is "here"; a digit sets it and goes on to the next, arrows move.
-import { announce, fromTree, h, text } from "./dom.js";
+import { changes } from "./diff.js";
+import { announce, fill, fromTree, h, text } from "./dom.js";
 import { hint } from "./keys.js";
 import { RankBoard } from "./rank.js";
 
@@ -181,18 +182,31 @@ export class SheetForm {
 
   editing() {
     if (this.sheet.edit === "off") return null;
-    const area = this.area = h("textarea", { rows: 6, "aria-label": "The answer as it should be", placeholder: "The answer as it should be" });
+    if (this.task.answers.length === 1) this.value.edited_from = 0;
+    const area = this.area = h("textarea", { rows: 6, dir: "auto", "aria-label": "The answer as it should be", placeholder: "The answer as it should be" });
     area.value = this.value.edited;
-    area.addEventListener("input", () => { this.value.edited = area.value; this.changed(); });
+    area.addEventListener("input", () => { this.value.edited = area.value; this.changed(); this.showChanges(); });
+    this.changes = h("section", { "aria-label": "What you changed" });
     const begin = (place) => {
       area.value = this.task.answers[place].text;
       this.value.edited = area.value;
       this.value.edited_from = place;
       this.changed();
+      this.showChanges();
       this.write();
     };
+    this.showChanges();
     const buttons = this.task.answers.map((_, place) => h("button", { type: "button", onclick: () => begin(place) }, this.task.answers.length > 1 ? `Edit ${LETTERS[place]}` : "Edit it"));
-    return h("div.form.editing", {}, h("div.line", {}, h("span.dim", {}, "Write it as it should be:"), buttons), area);
+    return h("div.form.editing", {}, h("div.line", {}, h("span.dim", {}, "Write it as it should be:"), buttons), area, this.changes);
+  }
+
+  /** A moment after the last key, since a long text takes a while. */
+  showChanges() {
+    clearTimeout(this.soon);
+    this.soon = setTimeout(() => {
+      const { edited, edited_from: from } = this.value;
+      fill(this.changes, edited.trim() && from >= 0 ? changes(this.task.answers[from].text, edited) : null);
+    }, 150);
   }
 
   reasoning() {
