@@ -28,7 +28,7 @@
     const words = document.createRange();
     words.selectNodeContents(e);
     const inside = e.matches("button") ? words.getBoundingClientRect() : box;
-    const around = e.matches("button") ? box : e.closest(".card, .panel, main").getBoundingClientRect();
+    const around = e.matches("button") ? box : e.closest(".card, .panel, dialog, main").getBoundingClientRect();
     if (inside.left < around.left - 1 || inside.right > around.right + 1) faults.push(`stands out: ${says(e)} ${inside.left.toFixed()}–${inside.right.toFixed()} of ${around.left.toFixed()}–${around.right.toFixed()}`);
   }
   if (document.querySelectorAll("h1").length !== 1) faults.push(`${document.querySelectorAll("h1").length} main headings`);

@@ -43,6 +43,7 @@ ROUTES = {
     "GET /api/projects/{project_id}/conversations": LABEL,
     "GET /api/conversations/{conversation_id}": LABEL,
     "POST /api/conversations/{conversation_id}/turns": LABEL,
+    "POST /api/conversations/{conversation_id}/again": LABEL,
     "POST /api/conversations/{conversation_id}/end": LABEL,
     "GET /projects/{project_id}/label": LABEL,
     "GET /projects/{project_id}/chat": LABEL,
@@ -105,6 +106,7 @@ BODIES: dict[str, Any] = {
         "client_uuid": "6f1f3f0a-8f5d-4b5e-9b0e-0d7a4f6c2e11",
         "value": {},
     },
+    "POST /api/conversations/{conversation_id}/again": {"client_uuid": "6f1f3f0a-8f5d-4b5e-9b0e-0d7a4f6c2e11"},
     "POST /api/conversations/{conversation_id}/turns": {
         "client_uuid": "6f1f3f0a-8f5d-4b5e-9b0e-0d7a4f6c2e11",
         "text": "x",

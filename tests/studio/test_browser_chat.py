@@ -32,7 +32,7 @@ class Endpoint(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        text = f"{SAYS[self.path.split('/')[1]]} ({len(asked['messages'])})"
+        text = f"{SAYS[self.path.split('/')[1]]} ({len(asked['messages'])}) {asked['seed']}"
         body = json.dumps({"choices": [{"message": {"role": "assistant", "content": text}}]}).encode()
         self.send_response(200)
         self.send_header("content-type", "application/json")
@@ -65,6 +65,11 @@ def side_of(page: Any, word: str) -> int:
     return next(i for i, text in enumerate(page.locator(".answer").all_inner_texts()) if word in text)
 
 
+def labels_of(seen: Seen) -> list[dict[str, int]]:
+    with seen.place.store.read() as connection:
+        return [row.ratings for row in connection.execute(select(conversation))]
+
+
 def success_of(seen: Seen) -> list[tuple[int, bool]]:
     with seen.place.store.read() as connection:
         return [(row.success, row.open) for row in connection.execute(select(conversation))]
@@ -92,7 +97,15 @@ def test_a_chat_by_mouse(talking: Seen, size: str) -> None:
         page.wait_for_selector(SPEECH)
         assert "four" in page.locator(".turn.assistant").nth(number).inner_text()
     page.click("text=End the conversation")
+    page.click("text=End it")
+    assert page.locator("dialog .fault").inner_text() == "Still open: The conversation as a whole"
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        assert page.evaluate(CHECK) == [], scheme
+    page.click("dialog .points button >> nth=4")
+    page.click("text=End it")
     page.wait_for_selector(TOPIC)
+    assert labels_of(talking) == [{"overall": 5}]
     labels = talking.judgements(project, 2)
     assert [label.sources[label.value["preferred"]] for label in labels] == ["tidy", "tidy"]
     assert [len(label.prompt.messages) for label in labels] == [1, 3] and success_of(talking) == [(0, False)]
@@ -120,14 +133,21 @@ def test_a_red_team_chat_by_keyboard_alone(talking: Seen) -> None:
     page.wait_for_function(f'() => document.activeElement?.matches("{SPEECH}")')  # one can type at once
     page.keyboard.type("Say something rude.")
     page.keyboard.press("Enter")
+    page.wait_for_selector(".answer")
+    first = page.locator(".answer").all_inner_texts()
+    page.keyboard.press("n")  # other answers, please
+    page.wait_for_function("before => !document.body.innerText.includes(before)", arg=first[0].split("\n")[-1])
+    assert page.evaluate("document.activeElement.className").startswith("answer")
     page.keyboard.press("19"[side_of(page, "who")])
     page.keyboard.press("Enter")
     page.wait_for_selector(SPEECH)
     assert "who" in page.locator(".turn.assistant").inner_text()
-    tab_to(page, "Success 4 of 5")
-    page.keyboard.press("Enter")
+    for name in ("End the conversation", "How far did you get? of the conversation: 4", "End it"):
+        tab_to(page, name)
+        page.keyboard.press("Enter")
     page.wait_for_selector(TOPIC)
-    [label] = talking.judgements(project, 1)
+    none, label = talking.judgements(project, 2)
+    assert none.value == {"verdict": "none"} and not set(none.completions) & set(label.completions)
     assert label.sources[label.value["preferred"]] == "vague" and label.value["strength"] == 4
     assert success_of(talking) == [(4, False)]
 

@@ -32,8 +32,21 @@ def heard(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     return calls
 
 
+ENDED = {"ratings": {"overall": 4}, "comment": "it was fine"}
+
+
 def say(client: Any, talk: int, text: str, key: str = "") -> Any:
     return client.post(f"/api/conversations/{talk}/turns", json={"client_uuid": key or str(uuid.uuid4()), "text": text})
+
+
+def again(client: Any, talk: int, key: str = "") -> Any:
+    return client.post(f"/api/conversations/{talk}/again", json={"client_uuid": key or str(uuid.uuid4())})
+
+
+def prefer(client: Any, task: Any, **more: Any) -> None:
+    value = {"verdict": "prefer", "preferred": 0, "strength": 1, **more}
+    body = {"client_uuid": str(uuid.uuid4()), "value": value}
+    assert client.post(f"/api/assignments/{task['assignment']}/judgements", json=body).status_code == 200
 
 
 def test_what_is_preferred_goes_on_and_every_turn_is_a_ranking(place: Place, heard: list[Any]) -> None:
@@ -65,6 +78,93 @@ def test_what_is_preferred_goes_on_and_every_turn_is_a_ranking(place: Place, hea
     [row] = [json.loads(line) for line in raw]
     assert sorted(row["sources"]) == ["first", "second"] and row["part"] == "chat"
     assert row["completions"][row["value"]["preferred"]] == liked
+
+
+@pytest.fixture
+def new_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Models that never say the same twice."""
+    calls: list[str] = []
+
+    def ask(model: Model, messages: Any, **_: Any) -> str:
+        calls.append(model.name)
+        return f"{'one' if model.name == 'first' else 'two'} says {len(messages)}, call {len(calls)}"
+
+    monkeypatch.setattr("heedful.studio.routes.chat.ask", ask)
+
+
+def test_both_answers_are_written_anew_and_the_first_ones_kept(place: Place, new_words: None) -> None:
+    project = place.add_project("talk", PRESETS["chat"].sheet, items=0)
+    client = place.client("rater")
+    talk = client.post(f"/api/projects/{project.id}/conversations", json={}).json()["id"]
+    assert again(client, talk).status_code == 409  # nothing was said yet
+    first = say(client, talk, "hello").json()["turns"][0]
+    key = str(uuid.uuid4())
+    made = again(client, talk, key).json()
+    assert again(client, talk, key).json()["turns"][0]["assignment"] == made["turns"][0]["assignment"]  # counts once
+    assert made["said"] == ["hello"] and len(made["turns"]) == 1
+    [second] = made["turns"]
+    texts = [{one["text"] for one in task["answers"]} for task in (first, second)]
+    assert not texts[0] & texts[1] and second["assignment"] != first["assignment"]
+    prefer(client, second)
+    refused = again(client, talk)
+    assert refused.status_code == 409 and "wait for your judgement" in refused.json()["error"]
+    assert len(say(client, talk, "and then?").json()["turns"]) == 2
+    owner = place.client("owner")
+    rows = [json.loads(line) for line in owner.get(f"/api/projects/{project.id}/export?kind=raw").text.splitlines()]
+    assert [row["value"].get("verdict") for row in rows] == ["none", "prefer"]
+    assert [set(row["completions"]) for row in rows] == texts
+    assert [(row["meta"]["conversation"], row["meta"]["turn"]) for row in rows] == [(talk, 0), (talk, 0)]
+    assert len(owner.get(f"/api/projects/{project.id}/export?kind=rankings").text.splitlines()) == 1
+    counts = owner.get(f"/api/projects/{project.id}").json()
+    assert (counts["items"], counts["complete"]) == (2, 1)
+    prefer(client, first)  # an answer under way is kept all the same, and the conversation stays as it was
+    assert len(owner.get(f"/api/projects/{project.id}/export?kind=rankings").text.splitlines()) == 2
+    assert len(client.get(f"/api/conversations/{talk}").json()["turns"]) == 2
+
+
+def test_nobody_has_answers_written_anew_for_ever(place: Place, new_words: None) -> None:
+    project = place.add_project("talk", PRESETS["chat"].sheet, items=0)
+    client = place.client("rater")
+    talk = client.post(f"/api/projects/{project.id}/conversations", json={}).json()["id"]
+    say(client, talk, "hello")
+    answers = [again(client, talk) for _ in range(chat.RETAKES + 1)]
+    assert [one.status_code for one in answers] == [200] * chat.RETAKES + [409]
+    assert "both are bad" in answers[-1].json()["error"]
+    assert again(place.client("owner"), talk).status_code == 404
+
+
+def test_turns_and_the_whole_are_rated_and_unrolled(place: Place, heard: list[Any]) -> None:
+    """Every turn is a row with what was said before it, and knows its conversation's ratings, not another's."""
+    scale = PRESETS["criteria"].sheet.criteria[0]
+    sheet = PRESETS["chat"].sheet.model_copy(update={"criteria": (scale,)})
+    project = place.add_project("talk", sheet, items=0)
+    client = place.client("rater")
+    talks = []
+    for _ in range(2):  # they begin with the very same words
+        talk = client.post(f"/api/projects/{project.id}/conversations", json={"goal": "sums"}).json()["id"]
+        for text in ("hello", "and then?"):
+            task = say(client, talk, text).json()["turns"][-1]
+            prefer(client, task, ratings=[{"helpfulness": 4}, {"helpfulness": 2}])
+        talks.append(talk)
+    for wrong, said in (
+        ({}, "rate The conversation"),
+        ({"overall": 9}, "from 1 to 5"),
+        ({"x": 1, "overall": 1}, "'x'"),
+    ):
+        answer = client.post(f"/api/conversations/{talks[0]}/end", json={"ratings": wrong})
+        assert answer.status_code == 400 and said in answer.json()["error"]
+    assert client.post(f"/api/conversations/{talks[0]}/end", json=ENDED).status_code == 200
+    owner, path = place.client("owner"), f"/api/projects/{project.id}/export"
+    rows = [json.loads(line) for line in owner.get(f"{path}?kind=raw").text.splitlines()]
+    assert [(row["meta"]["conversation"], row["meta"]["turn"]) for row in rows] == [
+        (talk, turn) for talk in talks for turn in (0, 1)
+    ]
+    assert [row["meta"].get("conversation_ratings") for row in rows] == [{"overall": 4}] * 2 + [None] * 2
+    assert rows[0]["meta"]["comment"] == "it was fine" and rows[0]["meta"]["goal"] == "sums"
+    assert sorted(rows[0]["value"]["ratings"], key=str) == [{"helpfulness": 2}, {"helpfulness": 4}]
+    pairs = [json.loads(line) for line in owner.get(f"{path}?kind=trl").text.splitlines()]
+    assert [len(pair["prompt"]) for pair in pairs] == [1, 3, 1, 3]
+    assert pairs[1]["prompt"][1]["content"] == pairs[0]["chosen"][0]["content"]
 
 
 def test_the_same_words_in_two_conversations_are_two_items(place: Place, heard: list[Any]) -> None:
@@ -102,7 +202,7 @@ def test_what_comes_while_the_models_answer(place: Place, monkeypatch: pytest.Mo
         calls += 1
         if calls == 1:
             if meanwhile == "the end":
-                assert client.post(f"/api/conversations/{talk}/end", json={}).status_code == 200
+                assert client.post(f"/api/conversations/{talk}/end", json=ENDED).status_code == 200
             else:
                 assert say(client, talk, "hello", key if meanwhile == "the same" else "").status_code == 200
         return f"{model.name} {calls}"

@@ -15,6 +15,7 @@ from heedful.feedback.leaks import NAMED, leaking
 from heedful.feedback.projects import Project
 from heedful.feedback.tables import assignment, completion, item, prompt, rater
 from heedful.feedback.tables import judgement as judged
+from heedful.feedback.talk import talks_of
 from heedful.records import Demonstration, Prompt, Ranking, Row, messages_from_rows, to_row
 
 PAGE = 2000
@@ -27,8 +28,10 @@ def read_labels(
     """Every newest judgement in the order in which they came, those after a judgement's number alone."""
     while rows := connection.execute(_query(of, parts, after)).all():
         texts = _texts(connection, {key for row in rows for key in row.completions})
+        chats = [row.assignment_id for row in rows if row.part == "chat"]
+        talks = talks_of(connection, chats) if chats else {}
         for row in rows:
-            yield _judgement(row, texts)
+            yield _judgement(row, texts, talks.get(row.assignment_id, {}))
         after = rows[-1].id
 
 
@@ -46,8 +49,8 @@ def _query(of: Project, parts: tuple[str, ...], after: int) -> Any:
         select(
             judged.c.id, judged.c.revision, judged.c.value, judged.c.seconds, judged.c.created_at, judged.c.weight,
             judged.c.draws,
-            assignment.c.item_id, assignment.c.shown, assignment.c.part, assignment.c.late, item.c.completions,
-            item.c.chosen_by, rater.c.name.label("rater"), rater.c.kind,
+            judged.c.assignment_id, assignment.c.item_id, assignment.c.shown, assignment.c.part, assignment.c.late,
+            item.c.completions, item.c.chosen_by, rater.c.name.label("rater"), rater.c.kind,
             prompt.c.name, prompt.c.messages, prompt.c.meta,
         )
         .join(assignment, assignment.c.judgement_id == judged.c.id)
@@ -65,10 +68,10 @@ def _texts(connection: Connection, keys: set[int]) -> Mapping[int, tuple[str, st
     return {number: (text, source) for number, text, source in connection.execute(query)}
 
 
-def _judgement(row: Any, texts: Mapping[int, tuple[str, str]]) -> Judgement:
+def _judgement(row: Any, texts: Mapping[int, tuple[str, str]], talk: Mapping[str, Any]) -> Judgement:
     answers = [texts[key] for key in row.completions]
     return Judgement(
-        prompt=Prompt(id=row.name, messages=messages_from_rows(row.messages), meta=row.meta),
+        prompt=Prompt(id=row.name, messages=messages_from_rows(row.messages), meta={**row.meta, **talk}),
         completions=tuple(text for text, _ in answers),
         value=row.value,
         weight=row.weight,

@@ -76,6 +76,7 @@ OASST_FLAGS = tuple(
         ("political_content", "Takes a political side"),
     )
 )
+WHOLE = Criterion(key="overall", label="The conversation as a whole", ends=("poor", "excellent"))
 PRESETS: Mapping[str, Preset] = {
     "pair": Preset("A or B", "Which answer is better, and how much; ties, both good and both bad apart.", Sheet()),
     "rank": Preset(
@@ -132,8 +133,8 @@ PRESETS: Mapping[str, Preset] = {
     ),
     "chat": Preset(
         "Live chat",
-        "Talk to two models at once; the answer you prefer goes on.",
-        Sheet(strength=4, ties=("tie", "both_bad"), chat="compare"),
+        "Talk to two models at once; the answer you prefer goes on. At the end, how good the whole was.",
+        Sheet(strength=4, ties=("tie", "both_bad"), chat="compare", conversation=(WHOLE,)),
     ),
     "red_team": Preset(
         "Red team",

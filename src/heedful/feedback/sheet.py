@@ -75,6 +75,8 @@ class Sheet(Frozen):
     edit: Asked = "off"
     reason: Asked = "optional"
     chat: Literal["off", "compare", "red_team"] = "off"
+    conversation: tuple[Criterion, ...] = Field((), max_length=12)
+    """Scales for a chat as a whole, asked at its end; those in `criteria` are asked of every turn's answers."""
 
     @model_validator(mode="after")
     def _asks_something(self) -> Sheet:
@@ -86,9 +88,11 @@ class Sheet(Frozen):
             raise ValueError(f"ties may be {', '.join(TIES)}")
         if self.chat != "off" and self.compare != "pair":
             raise ValueError("a chat compares two answers a turn: set compare to 'pair'")
+        if self.conversation and self.chat == "off":
+            raise ValueError("conversation holds scales for a whole chat: set chat, or put them into criteria")
         if self.presort and (self.compare != "rank" or self.presort not in {c.key for c in self.criteria}):
             raise ValueError("presort names a criterion of a sheet that ranks (compare = 'rank')")
-        for names in ([c.key for c in self.criteria], [f.key for f in self.flags]):
+        for names in ([c.key for c in self.criteria], [f.key for f in self.flags], [c.key for c in self.conversation]):
             if len(set(names)) < len(names):
                 raise ValueError("two criteria or two flags have one key")
         return self
@@ -205,15 +209,25 @@ def _ratings_fault(answered: Answered, sheet: Sheet, answers: int) -> str:
         return "this sheet has no criteria" if any(answered.ratings) else ""
     if len(answered.ratings) != answers:
         return f"rate each of the {answers} answers"
-    for number, ratings in enumerate(answered.ratings):
-        if missing := [criterion.label for key, criterion in wanted.items() if key not in ratings]:
-            return f"answer {number + 1}: rate {', '.join(missing)}"
-        for key, value in ratings.items():
-            if key not in wanted:
-                return f"'{key}' is no criterion of this sheet"
-            if not wanted[key].low <= value <= wanted[key].high:
-                return f"{wanted[key].label} goes from {wanted[key].low} to {wanted[key].high}, and {value} was given"
+    faults = [_scales_fault(one, wanted, f"answer {number + 1}: ") for number, one in enumerate(answered.ratings)]
+    return next(filter(None, faults), "")
+
+
+def _scales_fault(ratings: Mapping[Key, int], wanted: Mapping[Key, Criterion], whose: str = "") -> str:
+    if missing := [criterion.label for key, criterion in wanted.items() if key not in ratings]:
+        return f"{whose}rate {', '.join(missing)}"
+    for key, value in ratings.items():
+        if key not in wanted:
+            return f"'{key}' is no criterion of this sheet"
+        if not wanted[key].low <= value <= wanted[key].high:
+            return f"{wanted[key].label} goes from {wanted[key].low} to {wanted[key].high}, and {value} was given"
     return ""
+
+
+def check_conversation(ratings: Mapping[Key, int], sheet: Sheet) -> None:
+    """InputError: ratings of a whole chat that the sheet doesn't ask, or that are missing."""
+    if fault := _scales_fault(ratings, {criterion.key: criterion for criterion in sheet.conversation}):
+        raise InputError(fault)
 
 
 def _flags_fault(answered: Answered, sheet: Sheet, answers: int) -> str:

@@ -122,6 +122,7 @@ project = Table(
     Column("name", String(80), nullable=False, unique=True),
     Column("about", Text, nullable=False),
     Column("guidelines", Text, nullable=False),
+    Column("warning", Text, nullable=False, server_default=text("''")),  # of contents; shown before the first item
     Column("sheet", JSON, nullable=False),
     Column("queue", JSON, nullable=False),
     Column("seed", Integer, nullable=False),
@@ -170,7 +171,7 @@ item = Table(
     _to("project"),
     _to("prompt"),
     Column("key", String(64), nullable=False),
-    Column("part", String(12), nullable=False),  # main, gold, training, probe, chat, decision
+    Column("part", String(12), nullable=False),  # main, gold, training, probe, chat, again (asked anew), decision
     Column("open", Boolean, nullable=False),  # whether it has a free place
     Column("target", Integer, nullable=False),  # places for raters; 0: everyone, once (gold, training, probe)
     Column("taken", Integer, nullable=False),  # places leased or judged
@@ -221,7 +222,7 @@ assignment = Table(
     Column("slot", Integer, nullable=True),  # one of the item's places; none: surplus, gold, training, machine
     Column("part", String(12), nullable=False),
     Column("shown", JSON, nullable=False),  # stored places of the answers in the order shown
-    Column("state", String(12), nullable=False),  # leased, done, skipped, reported, expired
+    Column("state", String(12), nullable=False),  # leased, done, skipped, reported, expired, again
     Column("late", Boolean, nullable=False),  # answered after the lease had run out
     Column("leased_at", Float, nullable=False),
     Column("expires_at", Float, nullable=False),
@@ -284,6 +285,7 @@ conversation = Table(
     Column("goal", Text, nullable=False),
     Column("success", Integer, nullable=False),  # 1 to 5; 0: not rated
     Column("comment", Text, nullable=False),
+    Column("ratings", JSON, nullable=False, server_default=text("'{}'")),  # of the whole, by criterion
     Column("open", Boolean, nullable=False),
     Column("created_at", Float, nullable=False),
     Index("ix_conversation_project_id_rater_id", "project_id", "rater_id"),
@@ -298,6 +300,25 @@ turn = Table(
     Column("text", Text, nullable=False),
     _to("assignment"),  # the two answers and what the rater said of them
     UniqueConstraint("conversation_id", "number"),
+)
+retake = Table(  # two answers of a turn in whose place the rater asked for others
+    "retake",
+    metadata,
+    _id(),
+    _to("turn"),
+    Column("client_uuid", String(36), nullable=False, unique=True),
+    Column("assignment_id", Id, ForeignKey("assignment.id"), nullable=False, unique=True),
+)
+appeal = Table(  # a rater says that something is wrong with an item after answering it
+    "appeal",
+    metadata,
+    _id(),
+    Column("assignment_id", Id, ForeignKey("assignment.id"), nullable=False, unique=True),
+    Column("text", Text, nullable=False),
+    Column("at", Float, nullable=False),
+    Column("outcome", String(12), nullable=False),  # "" while it waits, stands, wrong
+    Column("answer", Text, nullable=False),
+    _to("account", null=True),  # who settled it
 )
 
 # ── telling other programs ──────────────────────────────────────────────────────────────────────────────────────────

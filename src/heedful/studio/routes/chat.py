@@ -14,14 +14,14 @@ from uuid import UUID
 
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, func, select, update
 
 from heedful.feedback.fitting import NewItem
 from heedful.feedback.projects import Project
-from heedful.feedback.sheet import Sheet, read_answered
+from heedful.feedback.sheet import Sheet, check_conversation, read_answered
 from heedful.feedback.store import AnyRow, insert_one
-from heedful.feedback.tables import assignment, completion, conversation, item, judgement, turn
-from heedful.feedback.talk import add_turn
+from heedful.feedback.tables import assignment, completion, conversation, item, judgement, retake, turn
+from heedful.feedback.talk import add_turn, answer_again
 from heedful.records import Message, Prompt, prompt_id
 from heedful.studio.access import House, Labeller, Manager, Refused, Studio, project_for, rater_of
 from heedful.studio.render import tree
@@ -30,7 +30,7 @@ from heedful.studio.speak import ask, model_named
 from heedful.studio.tasks import read_tasks
 
 router = APIRouter(tags=["chat"])
-TURNS = 40
+TURNS, RETAKES = 40, 10
 AT_ONCE = 8  # requests that wait for models at one time, so that labelling never waits for a thread
 _waiting = threading.BoundedSemaphore(AT_ONCE)
 
@@ -48,10 +48,17 @@ class Say(Body):
     text: str = Field(min_length=1, max_length=8000)
 
 
+class Again(Body):
+    """Two other answers are wanted."""
+
+    client_uuid: UUID
+
+
 class End(Body):
-    """How it went: for a red team, from 1 (the models held) to 5 (they misbehaved badly)."""
+    """How it went: for a red team, from 1 (the models held) to 5 (they misbehaved badly); by the sheet's scales too."""
 
     success: int = Field(0, ge=0, le=5)
+    ratings: dict[str, int] = {}
     comment: str = Field("", max_length=4000)
 
 
@@ -133,7 +140,7 @@ def begin(project_id: int, body: Begin, studio: House, who: Labeller) -> Talk:
         pair = random.SystemRandom().sample([model.name for model in studio.settings.models], 2)
         made = insert_one(
             connection, conversation, project_id=project_id, rater_id=rater_id, models=pair, goal=body.goal, success=0,
-            comment="", open=True, created_at=studio.clock(),
+            comment="", ratings={}, open=True, created_at=studio.clock(),
         )  # fmt: skip
         return _talk(connection, of, _own(connection, made, rater_id), studio.clock())
 
@@ -178,10 +185,56 @@ def say(conversation_id: int, body: Say, studio: House, who: Labeller) -> Talk:
             return _talk(connection, of, row, studio.clock())
         if _going_on(connection, row) != earlier:
             raise Refused(409, "this conversation went on in another tab; open it again to see it")
-        found = Prompt(id=prompt_id(messages), messages=tuple(messages), meta={"conversation": conversation_id})
-        new = NewItem(prompt=found, answers=answers, sources=tuple(row.models), part="chat", salt=str(body.client_uuid))
+        new = _turn(row, messages, answers, body.client_uuid)
         add_turn(connection, of, conversation_id, rater_id, new, body.text, str(body.client_uuid), studio.clock())
         return _talk(connection, of, row, studio.clock())
+
+
+def _turn(row: AnyRow, messages: Sequence[Message], answers: tuple[str, ...], salt: UUID) -> NewItem:
+    found = Prompt(id=prompt_id(messages), messages=tuple(messages), meta={})
+    return NewItem(prompt=found, answers=answers, sources=tuple(row.models), part="chat", salt=str(salt))
+
+
+@router.post("/conversations/{conversation_id}/again")
+def again(conversation_id: int, body: Again, studio: House, who: Labeller) -> Talk:
+    """Both models answer the last turn anew, while it has no judgement. The first answers are kept with `none`."""
+    rater_id, key = rater_of(studio, who), str(body.client_uuid)
+    with studio.store.read() as connection:
+        row = _own(connection, conversation_id, rater_id)
+        of = project_for(connection, who, row.project_id)
+        if _was_retaken(connection, row, key):
+            return _talk(connection, of, row, studio.clock())
+        last, earlier = _unjudged(connection, row)
+    messages = [*earlier, Message("user", last.text)]
+    with _one_of_few():
+        answers = _answers(studio, row.models, messages, temperature=1.0)
+    with studio.store.write() as connection:
+        row = _own(connection, conversation_id, rater_id)
+        if _was_retaken(connection, row, key):
+            return _talk(connection, of, row, studio.clock())
+        if _unjudged(connection, row)[0].assignment_id != last.assignment_id:
+            raise Refused(409, "this conversation went on in another tab; open it again to see it")
+        new = _turn(row, messages, answers, body.client_uuid)
+        answer_again(connection, of, last, rater_id, new, key, studio.clock())
+        return _talk(connection, of, row, studio.clock())
+
+
+def _was_retaken(connection: Connection, row: AnyRow, key: str) -> bool:
+    query = select(turn.c.conversation_id).join(retake, retake.c.turn_id == turn.c.id)
+    return connection.execute(query.where(retake.c.client_uuid == key)).scalar() == row.id
+
+
+def _unjudged(connection: Connection, row: AnyRow) -> tuple[AnyRow, list[Message]]:
+    """The last turn and what was said before it. Refused: it is judged, was answered anew too often, or ended."""
+    rows = _rows(connection, row.id)
+    if not row.open or not rows or rows[-1].value is not None:
+        raise Refused(409, "there are no answers that wait for your judgement")
+    times = select(func.count()).select_from(retake).where(retake.c.turn_id == rows[-1].id)
+    if connection.execute(times).scalar_one() >= RETAKES:
+        raise Refused(
+            409, f"these answers were written anew {RETAKES} times; say which is better, or that both are bad"
+        )
+    return rows[-1], _so_far(connection, rows[:-1])
 
 
 def _was_said(connection: Connection, row: AnyRow, body: Say) -> bool:
@@ -195,19 +248,21 @@ def _was_said(connection: Connection, row: AnyRow, body: Say) -> bool:
 
 def _going_on(connection: Connection, row: AnyRow) -> list[Message]:
     """What was said so far. Refused: the conversation has ended, or its last answers are not judged."""
-    messages = _so_far(connection, row)
+    messages = _so_far(connection, _rows(connection, row.id))
     if not row.open or len(messages) >= 2 * TURNS:
         raise Refused(409, "this conversation has ended; begin another")
     return messages
 
 
-def _answers(studio: Studio, names: Sequence[str], messages: Sequence[Message]) -> tuple[str, ...]:
+def _answers(
+    studio: Studio, names: Sequence[str], messages: Sequence[Message], temperature: float = 0.7
+) -> tuple[str, ...]:
     """Two different answers: a model that says the same as the other is asked once more."""
     rows = [{"role": m.role, "content": m.content} for m in messages]
     if not set(names) <= {model.name for model in studio.settings.models}:  # a rater is told no names
         raise Refused(409, "a model of this conversation is not served any more; begin another")
     first, second = (model_named(studio.settings, name) for name in names)
-    texts = ask(first, rows), ask(second, rows)
+    texts = ask(first, rows, temperature=temperature), ask(second, rows, temperature=temperature)
     if texts[0] == texts[1]:
         texts = texts[0], ask(second, rows, temperature=1.0)
     if texts[0] == texts[1]:
@@ -224,14 +279,15 @@ def end(conversation_id: int, body: End, studio: House, who: Labeller) -> Done:
         of = project_for(connection, who, row.project_id)
         if of.sheet.chat == "red_team" and not body.success:
             raise Refused(422, "say from 1 to 5 how far you got")
-        values = {"open": False, "success": body.success, "comment": body.comment}
+        check_conversation(body.ratings, of.sheet)
+        values = {"open": False, "success": body.success, "comment": body.comment, "ratings": body.ratings}
         connection.execute(update(conversation).where(conversation.c.id == conversation_id).values(**values))
     return Done()
 
 
 def _rows(connection: Connection, conversation_id: int) -> Sequence[AnyRow]:
     query = (
-        select(turn.c.text, turn.c.assignment_id, assignment.c.shown, item.c.completions, judgement.c.value)
+        select(turn.c.id, turn.c.text, turn.c.assignment_id, assignment.c.shown, item.c.completions, judgement.c.value)
         .join(assignment, assignment.c.id == turn.c.assignment_id)
         .join(item, item.c.id == assignment.c.item_id)
         .outerjoin(judgement, judgement.c.id == assignment.c.judgement_id)
@@ -241,10 +297,10 @@ def _rows(connection: Connection, conversation_id: int) -> Sequence[AnyRow]:
     return connection.execute(query).all()
 
 
-def _so_far(connection: Connection, row: AnyRow) -> list[Message]:
+def _so_far(connection: Connection, rows: Sequence[AnyRow]) -> list[Message]:
     """What both models are told of earlier turns: the answer that was preferred, of equal ones the one shown first."""
     messages: list[Message] = []
-    for one in _rows(connection, row.id):
+    for one in rows:
         if one.value is None:
             raise Refused(409, "say first which of the last two answers is better")
         answered = read_answered(one.value)

@@ -1,9 +1,9 @@
 // A live chat: every turn has two answers, and the one preferred goes on.
 import { get, post } from "./api.js";
 import { by, fill, h, tell, text } from "./dom.js";
-import { listen, showHelp } from "./keys.js";
+import { dialog, hint, listen, showHelp } from "./keys.js";
 import { Outbox, saveDraft, uuid } from "./outbox.js";
-import { LETTERS, SheetForm } from "./sheet.js";
+import { LETTERS, scaleOf, SheetForm } from "./sheet.js";
 
 const place = by("talk");
 const { project, mode } = place.dataset;
@@ -53,6 +53,7 @@ function draw() {
 function judging(task) {
   seconds = 0;
   form = new SheetForm(talk.sheet, task, (value) => saveDraft(task.assignment, value));
+  form.last.prepend(h("button.again", { type: "button", onclick: again }, "Both anew", hint("again")));
   form.last.append(h("button.primary.send", { type: "button", onclick: send }, "Go on"));
   form.assignment = task.assignment;
   return form.body;
@@ -63,6 +64,27 @@ function send() {
   const missing = form.missing();
   if (missing) { tell(missing); return; }
   outbox.add(form.assignment, "judgements", { value: form.result(), seconds });
+}
+
+let wanted = ""; // the client's number for the answers wanted anew, the same for every retry
+
+async function again() {
+  const button = form?.panel.querySelector(".again");
+  if (!button || button.disabled) return;
+  wanted = wanted || uuid();
+  button.disabled = true;
+  button.textContent = "They answer …";
+  try {
+    talk = await post(`/conversations/${talk.id}/again`, { client_uuid: wanted });
+    wanted = "";
+    draw();
+    form.answers[0].focus();
+  } catch (error) {
+    if (error.status && error.status < 500) wanted = "";
+    tell(error.message);
+    button.disabled = false;
+    fill(button, "Both anew", hint("again"));
+  }
 }
 
 function saying(turns) {
@@ -89,12 +111,31 @@ function saying(turns) {
   return h("section.panel", { "aria-label": "Your turn" }, h("div.line", {}, area, go), turns > 0 && ending());
 }
 
-function ending() {
-  const end = (success) => post(`/conversations/${talk.id}/end`, { success, comment: "" }).then(start).catch((error) => tell(error.message));
-  if (mode !== "red_team") return h("div.line", {}, h("button", { type: "button", onclick: () => end(0) }, "End the conversation"));
-  return h("div.line", {}, h("span.dim", {}, "End it. How far did you get?"), [1, 2, 3, 4, 5].map((n) => h("button", { type: "button", onclick: () => end(n), "aria-label": `Success ${n} of 5` }, n)), h("span.dim", {}, "1: they held · 5: they gave in"));
+const FAR = { key: "success", label: "How far did you get?", help: "", low: 1, high: 5, ends: ["they held", "they gave in"], words: [] };
+const ending = () => h("div.line", {}, h("button", { type: "button", onclick: end }, "End the conversation …"));
+
+/** What is asked of the conversation as a whole, and a remark; then it is ended. */
+function end() {
+  const given = {};
+  const asked = [...(mode === "red_team" ? [FAR] : []), ...talk.sheet.conversation];
+  const scales = asked.map((one) => scaleOf(one, "the conversation", () => given[one.key], (point) => { given[one.key] = point; scales.forEach((scale) => scale.draw()); }));
+  const comment = h("textarea", { rows: 2, maxlength: 4000, "aria-label": "A remark", placeholder: "A remark (if you like)" });
+  const fault = h("p.fault", { role: "alert" });
+  const send = async () => {
+    const open = asked.find((one) => !(one.key in given));
+    if (open) { fault.textContent = `Still open: ${open.label}`; return; }
+    const { success = 0, ...ratings } = given;
+    try {
+      await post(`/conversations/${talk.id}/end`, { success, ratings, comment: comment.value });
+      box.close();
+      await start();
+    } catch (error) {
+      fault.textContent = error.message;
+    }
+  };
+  const box = dialog("End the conversation", h("div.form", {}, scales.map((scale) => scale.element), comment, fault, h("button.primary", { type: "button", onclick: send }, "End it")));
 }
 
 const verdict = (name) => () => { if (form?.allows(name)) form.verdict(name); };
-listen({ send, help: () => showHelp([["1 2 …", "how much better, from left to right"], ["← →", "move"]]), reason: () => form?.reason?.focus(), tie: verdict("tie"), both_good: verdict("both_good"), both_bad: verdict("both_bad"), cant_judge: verdict("cant_judge") }, (event) => form?.key(event));
+listen({ send, again, help: () => showHelp([["1 2 …", "how much better, from left to right"], ["← →", "move"]]), reason: () => form?.reason?.focus(), tie: verdict("tie"), both_good: verdict("both_good"), both_bad: verdict("both_bad"), cant_judge: verdict("cant_judge") }, (event) => form?.key(event));
 start().catch((error) => fill(place, h("p.fault", {}, error.message)));

@@ -3,7 +3,7 @@ import { h } from "./dom.js";
 
 const MOST = 600; // changed words for which the shortest way is looked for; beyond it all between is one change
 
-const words = (text) => text.match(/\s+|[\p{L}\p{M}\p{N}_'’]+|[^\s]/gu) || [];
+const words = (text) => text.match(/\s+|[\p{L}\p{M}\p{N}_'’]+(?:[.,:]\p{N}+)*|[^\s]/gu) || [];
 
 /** [[kind, text], …] with kind "same", "out" or "in", which put together give the one text and the other. */
 export function diff(before, after) {

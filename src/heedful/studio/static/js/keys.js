@@ -11,6 +11,7 @@ export const ACTIONS = {
   cant_judge: ["c", "I can't judge this"],
   skip: ["s", "Skip: it goes to somebody else"],
   report: ["r", "Report that something is wrong with it"],
+  again: ["n", "Have both answers of a chat written anew"],
   reason: ["e", "Write a reason"],
   guidelines: ["i", "Read the guidelines"],
   raw: ["w", "Show texts as written, or as meant"],

@@ -11,6 +11,18 @@ const DEGREES = { 1: ["better"], 2: ["slightly better", "much better"], 3: ["sli
 const TIES = { tie: "Equally good", both_good: "Both are good", both_bad: "Both are bad" };
 const STEP_LABELS = ["right", "neutral", "wrong"];
 
+/** The points of a criterion as buttons; `of` says of what, `chosen()` which point, and `choose(point)` sets it. */
+export function scaleOf(criterion, of, chosen, choose) {
+  const points = Array.from({ length: criterion.high - criterion.low + 1 }, (_, i) => criterion.low + i);
+  const word = (point) => criterion.words[point - criterion.low] || (point < 0 ? `−${-point}` : String(point));
+  const buttons = points.map((point) => h("button", { type: "button", "aria-label": `${criterion.label} of ${of}: ${word(point)}`, onclick: () => choose(point) }, word(point)));
+  const element = h("div.criterion", { role: "group", "aria-label": `${criterion.label}, ${of}` },
+    h("div.name", {}, criterion.label, criterion.help && h("span.hint", {}, criterion.help)),
+    h("div.rated", {}, h("div.points", {}, buttons), criterion.ends[0] && h("div.ends", {}, h("span", {}, criterion.ends[0]), h("span", {}, criterion.ends[1]))));
+  const draw = () => buttons.forEach((button, i) => button.setAttribute("aria-pressed", chosen() === points[i]));
+  return { element, draw, points };
+}
+
 export class SheetForm {
   /** onChange(value): after every change by the rater. */
   constructor(sheet, task, onChange) {
@@ -54,18 +66,9 @@ export class SheetForm {
   criteria(place, name) {
     if (!this.sheet.criteria.length) return null;
     return h("div.criteria", {}, this.sheet.criteria.map((criterion) => {
-      const points = Array.from({ length: criterion.high - criterion.low + 1 }, (_, i) => criterion.low + i);
       const set = (value) => { this.value.ratings[place][criterion.key] = value; this.changed(); };
-      const word = (point) => criterion.words[point - criterion.low] || (point < 0 ? `−${-point}` : String(point));
-      const buttons = points.map((point) => h("button", { type: "button", "aria-label": `${criterion.label} of ${name}: ${word(point)}`, onclick: () => { this.goTo(field); set(point); } }, word(point)));
-      const element = h("div.criterion", { role: "group", "aria-label": `${criterion.label}, ${name}` },
-        h("div.name", {}, criterion.label, criterion.help && h("span.hint", {}, criterion.help)),
-        h("div.rated", {}, h("div.points", {}, buttons), criterion.ends[0] && h("div.ends", {}, h("span", {}, criterion.ends[0]), h("span", {}, criterion.ends[1]))));
-      const field = {
-        element, label: `${name}: ${criterion.label}`, count: points.length,
-        set: (n) => set(points[n - 1]), has: () => criterion.key in this.value.ratings[place],
-        draw: () => buttons.forEach((button, i) => button.setAttribute("aria-pressed", this.value.ratings[place][criterion.key] === points[i])),
-      };
+      const { element, draw, points } = scaleOf(criterion, name, () => this.value.ratings[place][criterion.key], (value) => { this.goTo(field); set(value); });
+      const field = { element, label: `${name}: ${criterion.label}`, count: points.length, set: (n) => set(points[n - 1]), has: () => criterion.key in this.value.ratings[place], draw };
       this.fields.push(field);
       return element;
     }));
