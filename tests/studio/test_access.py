@@ -39,6 +39,10 @@ ROUTES = {
     "POST /api/assignments/{assignment_id}/judgements": LABEL,
     "POST /api/assignments/{assignment_id}/skip": LABEL,
     "POST /api/assignments/{assignment_id}/report": LABEL,
+    "POST /api/assignments/{assignment_id}/appeal": LABEL,
+    "GET /api/projects/{project_id}/my-appeals": LABEL,
+    "GET /api/projects/{project_id}/appeals": REVIEW,
+    "POST /api/projects/{project_id}/appeals/{appeal_id}": REVIEW,
     "POST /api/projects/{project_id}/conversations": LABEL,
     "GET /api/projects/{project_id}/conversations": LABEL,
     "GET /api/conversations/{conversation_id}": LABEL,
@@ -106,6 +110,8 @@ BODIES: dict[str, Any] = {
         "client_uuid": "6f1f3f0a-8f5d-4b5e-9b0e-0d7a4f6c2e11",
         "value": {},
     },
+    "POST /api/assignments/{assignment_id}/appeal": {"text": "x"},
+    "POST /api/projects/{project_id}/appeals/{appeal_id}": {"outcome": "stands"},
     "POST /api/conversations/{conversation_id}/again": {"client_uuid": "6f1f3f0a-8f5d-4b5e-9b0e-0d7a4f6c2e11"},
     "POST /api/conversations/{conversation_id}/turns": {
         "client_uuid": "6f1f3f0a-8f5d-4b5e-9b0e-0d7a4f6c2e11",
@@ -133,7 +139,7 @@ def path_of(route: str, project: int, account: int = 999) -> tuple[str, str]:
     method, path = route.split(" ")
     for name, value in (
         ("project_id", project), ("assignment_id", 999), ("item_id", 999), ("conversation_id", 999),
-        ("account_id", account), ("token_id", 999), ("webhook_id", 999),
+        ("account_id", account), ("token_id", 999), ("webhook_id", 999), ("appeal_id", 999),
         ("secret", "x"), ("name", "none"), ("stage", "none"),
     ):  # fmt: skip
         path = path.replace(f"{{{name}}}", str(value))

@@ -85,7 +85,7 @@ def _count(of: dict[str, int], row: Any) -> None:
     of[row.state] += row.n
     if row.state != "done":
         return
-    if row.part in ("gold", "training"):
+    if row.part in ("gold", "training") and row.agrees >= 0:  # none that its rater has appealed against
         of[row.part] += row.n
         of[f"{row.part}_right"] += row.n if row.agrees == 1 else 0
     if row.verdict == "prefer" and row.choice >= 0:  # the order in which the answers were seen is known

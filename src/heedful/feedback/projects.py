@@ -77,6 +77,7 @@ class Project:
     name: str
     about: str
     guidelines: str
+    warning: str
     sheet: Sheet
     queue: QueuePolicy
     seed: int
@@ -89,6 +90,7 @@ def _project(row: AnyRow) -> Project:
         row.name,
         row.about,
         row.guidelines,
+        row.warning,
         Sheet.model_validate(row.sheet),
         QueuePolicy.model_validate(row.queue),
         row.seed,
@@ -100,7 +102,13 @@ _PROJECT = select(project).where(project.c.id == bindparam("which"))
 
 
 def create_project(
-    connection: Connection, name: str, sheet: Sheet, queue: QueuePolicy, about: str = "", guidelines: str = ""
+    connection: Connection,
+    name: str,
+    sheet: Sheet,
+    queue: QueuePolicy,
+    about: str = "",
+    guidelines: str = "",
+    warning: str = "",
 ) -> int:
     """A new project's id. InputError: the name is taken."""
     if connection.execute(select(project.c.id).where(project.c.name == name)).first():
@@ -111,6 +119,7 @@ def create_project(
         name=name,
         about=about,
         guidelines=guidelines,
+        warning=warning,
         sheet=sheet.model_dump(mode="json"),
         queue=queue.model_dump(mode="json"),
         seed=secrets.randbelow(1 << 31),
@@ -151,11 +160,12 @@ def change_project(
     *,
     about: str | None = None,
     guidelines: str | None = None,
+    warning: str | None = None,
     queue: QueuePolicy | None = None,
     open: bool | None = None,
 ) -> None:
     """Change what is given. The sheet stays: earlier answers were given to it."""
-    values: dict[str, Any] = {"about": about, "guidelines": guidelines, "open": open}
+    values: dict[str, Any] = {"about": about, "guidelines": guidelines, "warning": warning, "open": open}
     values["queue"] = queue.model_dump(mode="json") if queue else None
     given = {key: value for key, value in values.items() if value is not None}
     if given:

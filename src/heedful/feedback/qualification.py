@@ -41,6 +41,7 @@ def qualification(connection: Connection, of: Project, rater_id: int) -> Qualifi
     """How far a rater is on the way to real items; the last `training` items count, so that everyone can get there."""
     rows = connection.execute(_TRAINED, {"who": rater_id, "where": of.id}).all()
     last = sorted((row.closed_at, row.agrees) for row in rows if row.state == "done")[-of.queue.training :]
-    right, need = sum(agrees == 1 for _, agrees in last), ceil(of.queue.qualify * of.queue.training - 1e-9)
-    passed = len(last) == of.queue.training and right >= need
+    counted = [agrees for _, agrees in last if agrees >= 0]  # not those that the rater has appealed against
+    right, need = sum(counted), ceil(of.queue.qualify * len(counted) - 1e-9)
+    passed = len(last) == of.queue.training and right >= max(1, need)
     return Qualification(right, len(last), need, passed, any(row.state == "leased" for row in rows))

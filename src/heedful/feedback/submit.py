@@ -18,7 +18,7 @@ from heedful.feedback.projects import Project
 from heedful.feedback.queue import own, share_of, take_place, to_the_end
 from heedful.feedback.sheet import Answered, check, in_shown_order, in_stored_order, read_answered, steps_of
 from heedful.feedback.store import AnyRow, insert_one
-from heedful.feedback.tables import assignment, completion, draft, item, judgement, rater
+from heedful.feedback.tables import appeal, assignment, completion, draft, item, judgement, rater
 
 SETTLED = 0.75  # share of raters that must say one thing; two of three are asked to become five
 
@@ -155,6 +155,7 @@ def _close(
     again = held.state == "done"
     late = held.late if again else held.state == "expired" or (held.state == "leased" and held.expires_at < now)
     slot = held.slot if again or held.state == "leased" else take_place(connection, held.item_id, row.target)
+    stored = in_stored_order(answered, shown)
     new = {
         "state": "done",
         "slot": slot,
@@ -164,7 +165,7 @@ def _close(
         "closed_at": held.closed_at if again else now,
         "verdict": verdict_of(answered),
         "choice": _choice(answered),
-        "agrees": held.agrees if again and held.part == "training" else _agrees(row, in_stored_order(answered, shown)),
+        "agrees": held.agrees if again and held.part == "training" else _agrees(connection, held, row, stored),
     }
     connection.execute(_CLOSE, {"which": held.id} | {f"new_{name}": value for name, value in new.items()})
     if held.part != DECISION:
@@ -172,9 +173,19 @@ def _close(
     return bool(late)
 
 
-def _agrees(row: AnyRow, stored: Answered) -> int:
+_APPEALED = select(appeal.c.id).where(appeal.c.assignment_id == bindparam("which"), appeal.c.outcome != "stands")
+
+
+def _agrees(connection: Connection, held: AnyRow, row: AnyRow, stored: Answered) -> int:
+    """As `agreement_with`; -1 too while its rater says that the item is wrong, though the answer be changed."""
+    if held.state == "done" and connection.execute(_APPEALED, {"which": held.id}).first():
+        return -1
+    return agreement_with(row.expected, stored)
+
+
+def agreement_with(expected: Mapping[str, Any], stored: Answered) -> int:
     """Whether a judgement says what a gold or training item's answer says: 1 or 0; -1 where the item has none."""
-    return int(label_of(stored) == label_of(read_answered(row.expected))) if row.expected else -1
+    return int(label_of(stored) == label_of(read_answered(expected))) if expected else -1
 
 
 def verdict_of(answered: Answered) -> str:
@@ -194,6 +205,8 @@ def _feedback(connection: Connection, held: AnyRow, of: Project) -> Mapping[str,
     query = select(item.c.expected, item.c.explanation, judgement.c.value).join_from(item, assignment)
     query = query.join(judgement, judgement.c.id == assignment.c.judgement_id)
     row = connection.execute(query.where(assignment.c.id == held.id)).one()
+    if not row.expected:  # an appeal has shown that it was wrong
+        return {}
     expected = read_answered(row.expected)
     return {
         "agrees": label_of(read_answered(row.value)) == label_of(expected),

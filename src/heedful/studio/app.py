@@ -23,6 +23,7 @@ from heedful.studio.pages import error_page
 from heedful.studio.pages import router as pages
 from heedful.studio.routes import (
     accounts,
+    appeals,
     chat,
     disputes,
     labelling,
@@ -57,7 +58,7 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
         description="Everything that the studio's pages do. Send a token as `Authorization: Bearer heedful_…`.",
     )
     app.state.studio = Studio(settings, store)
-    for part in (system, sessions, accounts, projects, labelling, disputes, machines, chat, runs, webhooks):
+    for part in (system, sessions, accounts, projects, labelling, appeals, disputes, machines, chat, runs, webhooks):
         app.include_router(part.router, prefix="/api")
     app.include_router(pages, include_in_schema=False)
     app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, select
@@ -18,7 +18,7 @@ from heedful.studio.routes.shapes import Answer, Task, Turn
 _HELD = (
     select(
         assignment.c.id, assignment.c.state, assignment.c.shown, assignment.c.expires_at, assignment.c.part,
-        assignment.c.item_id, item.c.completions, prompt.c.messages,
+        assignment.c.item_id, item.c.completions, prompt.c.messages, prompt.c.meta,
         draft.c.value.label("draft"), judgement.c.value.label("judged"),
     )
     .join(item, item.c.id == assignment.c.item_id)
@@ -51,11 +51,20 @@ def _task(row: AnyRow, texts: dict[int, str], of: Project, suggestions: list[dic
         state=row.state,
         seconds_left=max(0.0, row.expires_at - now),
         training=row.part == "training",
+        warning=warning_of(row.meta),
         prompt=shown_turns(row.messages),
         answers=shown_answers(answers, of.sheet),
         filled_in=_filled_in(row),
         suggestions=suggestions,
     )
+
+
+def warning_of(meta: Mapping[str, Any]) -> str:
+    """What the column `warning` says of a prompt and its answers; a bare yes is put into words."""
+    said = meta.get("warning")
+    if not said or str(said).strip().lower() in ("", "false", "no", "0"):
+        return ""
+    return "It may be hard to look at." if str(said).strip().lower() in ("true", "yes", "1") else str(said).strip()
 
 
 def shown_turns(messages: Sequence[dict[str, str]]) -> list[Turn]:
@@ -79,11 +88,11 @@ def shown_answers(texts: Sequence[str], sheet: Sheet) -> list[Answer]:
     ]
 
 
-def read_texts(connection: Connection, row: AnyRow) -> tuple[list[dict[str, str]], list[str]]:
-    """The prompt's messages and the answers of an item, in stored order."""
-    messages = connection.execute(select(prompt.c.messages).where(prompt.c.id == row.prompt_id)).scalar_one()
+def read_texts(connection: Connection, row: AnyRow) -> tuple[AnyRow, list[str]]:
+    """The prompt's messages and meta, and the answers of an item in stored order."""
+    asked = connection.execute(select(prompt.c.messages, prompt.c.meta).where(prompt.c.id == row.prompt_id)).one()
     texts = {one.id: one.text for one in connection.execute(_TEXTS, {"which": list(row.completions)})}
-    return messages, [texts[key] for key in row.completions]
+    return asked, [texts[key] for key in row.completions]
 
 
 def _filled_in(row: AnyRow) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from heedful.feedback.sheet import Sheet
 from heedful.feedback.store import AnyRow
 from heedful.studio.access import House, Reviewer, project_for
 from heedful.studio.routes.shapes import Answer, Body, Done, Turn
-from heedful.studio.tasks import read_texts, shown_answers, shown_turns
+from heedful.studio.tasks import read_texts, shown_answers, shown_turns, warning_of
 
 router = APIRouter(tags=["second looks"])
 
@@ -39,6 +39,7 @@ class Dispute(BaseModel):
     """An item on which raters disagree, its answers in an order drawn for this reviewer."""
 
     item: int
+    warning: str
     prompt: list[Turn]
     answers: list[Answer]
     said: list[Opinion]
@@ -75,10 +76,11 @@ def disputes(project_id: int, studio: House, who: Reviewer, after: int = 0) -> D
 
 def _dispute(connection: Connection, of: Project, row: AnyRow, rater_id: int) -> Dispute:
     shown = order_for(of, row, rater_id)
-    messages, texts = read_texts(connection, row)
+    asked, texts = read_texts(connection, row)
     return Dispute(
         item=row.id,
-        prompt=shown_turns(messages),
+        warning=warning_of(asked.meta),
+        prompt=shown_turns(asked.messages),
         answers=shown_answers([texts[place] for place in shown], of.sheet),
         said=[
             Opinion(

@@ -63,6 +63,7 @@ class NewProject(Body):
     name: str = Field(min_length=1, max_length=80)
     about: str = Field("", max_length=2000)
     guidelines: str = Field("", max_length=50_000)
+    warning: str = Field("", max_length=2000)
     preset: str = ""
     sheet: Sheet | None = None
     sheet_toml: str = Field("", max_length=100_000)
@@ -84,6 +85,7 @@ class ProjectChange(Body):
 
     about: str | None = Field(None, max_length=2000)
     guidelines: str | None = Field(None, max_length=50_000)
+    warning: str | None = Field(None, max_length=2000)
     queue: QueuePolicy | None = None
     open: bool | None = None
 
@@ -130,7 +132,7 @@ def projects(studio: House, who: Known) -> list[ProjectCard]:
 def _card(connection: Connection, of: Project, rater_id: int, counted: bool) -> ProjectCard:
     """counted: with the items' numbers, which beside `mine` would tell a rater which items are hidden checks."""
     card = ProjectCard(
-        id=of.id, name=of.name, about=of.about, open=of.open, sheet=of.sheet,
+        id=of.id, name=of.name, about=of.about, warning=of.warning, open=of.open, sheet=of.sheet,
         mine=judged_by(connection, of.id, rater_id),
     )  # fmt: skip
     if not counted:
@@ -146,7 +148,9 @@ def new_project(body: NewProject, studio: House, who: Manager) -> Made:
     if sheet.chat != "off" and len(studio.settings.models) < 2:
         raise Refused(422, "a chat needs two models: start the studio with --model NAME=URL twice")
     with studio.store.write() as connection:
-        made = create_project(connection, body.name.strip(), sheet, body.queue, body.about, body.guidelines)
+        made = create_project(
+            connection, body.name.strip(), sheet, body.queue, body.about, body.guidelines, body.warning
+        )
         note(connection, studio.clock(), who.account.id, "project made", f"project {made}", name=body.name)
     return Made(id=made)
 
@@ -159,7 +163,8 @@ def project(project_id: int, studio: House, who: Reviewer) -> ProjectFull:
         counts, left = progress(connection, project_id), waiting(connection, project_id)
         lacking = lacking_skills(connection, project_id)
     return ProjectFull(
-        id=of.id, name=of.name, about=of.about, guidelines=of.guidelines, open=of.open, sheet=of.sheet, queue=of.queue,
+        id=of.id, name=of.name, about=of.about, guidelines=of.guidelines, warning=of.warning, open=of.open,
+        sheet=of.sheet, queue=of.queue,
         items=counts.items, begun=counts.begun, complete=counts.complete, gold=counts.gold, training=counts.training,
         probes=counts.probes, waiting=left, lacking=lacking,
     )  # fmt: skip
@@ -171,8 +176,9 @@ def change(project_id: int, body: ProjectChange, studio: House, who: Manager) ->
     with studio.store.write() as connection:
         project_for(connection, who, project_id)
         change_project(
-            connection, project_id, about=body.about, guidelines=body.guidelines, queue=body.queue, open=body.open
-        )
+            connection, project_id, about=body.about, guidelines=body.guidelines, warning=body.warning,
+            queue=body.queue, open=body.open,
+        )  # fmt: skip
         fields = " ".join(sorted(body.model_fields_set))
         note(connection, studio.clock(), who.account.id, "project changed", f"project {project_id}", fields=fields)
     return Done()

@@ -57,6 +57,7 @@ class Task(BaseModel):
     state: str
     seconds_left: float
     training: bool
+    warning: str  # of what it holds; a page shows nothing of it before the rater has opened it
     prompt: list[Turn]
     answers: list[Answer]
     filled_in: dict[str, Any]  # the last submission or draft, as shown
@@ -69,6 +70,7 @@ class ProjectCard(BaseModel):
     id: int
     name: str
     about: str
+    warning: str
     open: bool
     sheet: Sheet
     mine: int
@@ -84,6 +86,7 @@ class ProjectFull(BaseModel):
     name: str
     about: str
     guidelines: str
+    warning: str
     open: bool
     sheet: Sheet
     queue: QueuePolicy

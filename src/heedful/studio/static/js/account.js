@@ -2,6 +2,10 @@
 import { get, onSubmit, post, remove } from "./api.js";
 import { by, h, tell, when } from "./dom.js";
 import { dialog } from "./keys.js";
+import { restAfter, setRest } from "./rest.js";
+
+by("rest").value = String(restAfter());
+by("rest").addEventListener("change", () => { setRest(Number(by("rest").value)); tell("Kept."); });
 
 by("sign-out").addEventListener("click", () => remove("/session").then(() => location.assign("/login")));
 onSubmit(by("password"), async (data) => {

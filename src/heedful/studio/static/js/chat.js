@@ -3,10 +3,11 @@ import { get, post } from "./api.js";
 import { by, fill, h, tell, text } from "./dom.js";
 import { dialog, hint, listen, showHelp } from "./keys.js";
 import { Outbox, saveDraft, uuid } from "./outbox.js";
+import { remind } from "./rest.js";
 import { LETTERS, scaleOf, SheetForm } from "./sheet.js";
 
 const place = by("talk");
-const { project, mode } = place.dataset;
+const { project, mode, warning } = place.dataset;
 let talk = null;
 let form = null;
 let seconds = 0;
@@ -30,7 +31,7 @@ async function start() {
   const past = (await get(`/projects/${project}/conversations`)).filter((one) => one.open);
   const goal = h("textarea", { rows: 2, maxlength: 2000, "aria-label": "Goal", placeholder: mode === "red_team" ? "What will you try to make them do?" : "What will you talk about? (if you like)" });
   const begin = () => post(`/projects/${project}/conversations`, { goal: goal.value }).then((made) => { talk = made; draw(); }).catch((error) => tell(error.message));
-  fill(place, h("section.card.narrow.form", {}, h("h2", {}, "A new conversation"), h("p.dim", {}, "Two models answer each turn. Say which answer is better; that one goes on."), goal, h("button.primary", { type: "button", onclick: begin }, "Begin"),
+  fill(place, h("section.card.narrow.form", {}, h("h2", {}, "A new conversation"), warning && h("p.note", {}, warning), h("p.dim", {}, "Two models answer each turn. Say which answer is better; that one goes on."), goal, h("button.primary", { type: "button", onclick: begin }, "Begin"),
     past.length > 0 && h("div", {}, h("p.dim", {}, "Or go on with:"), past.map((one) => h("p", {}, h("button", { type: "button", onclick: () => get(`/conversations/${one.id}`).then((found) => { talk = found; draw(); }) }, one.goal || `conversation ${one.id}`))))));
 }
 
@@ -139,3 +140,4 @@ function end() {
 const verdict = (name) => () => { if (form?.allows(name)) form.verdict(name); };
 listen({ send, again, help: () => showHelp([["1 2 …", "how much better, from left to right"], ["← →", "move"]]), reason: () => form?.reason?.focus(), tie: verdict("tie"), both_good: verdict("both_good"), both_bad: verdict("both_bad"), cant_judge: verdict("cant_judge") }, (event) => form?.key(event));
 start().catch((error) => fill(place, h("p.fault", {}, error.message)));
+remind(place);

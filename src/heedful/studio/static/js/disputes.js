@@ -1,15 +1,16 @@
 // Second looks: an item on which raters disagree, first as any rater sees it, then what they said, then the decision.
 import { get, post } from "./api.js";
+import { coverOf } from "./cover.js";
 import { changes } from "./diff.js";
 import { by, fill, h, tell, text } from "./dom.js";
 import { hint, listen, showHelp } from "./keys.js";
 import { uuid } from "./outbox.js";
+import { opinion } from "./said.js";
 import { LETTERS, SheetForm } from "./sheet.js";
 
 const place = by("disputes");
 const { project, name } = place.dataset;
 const ROLES = { user: "asked", assistant: "answered", system: "instruction", text: "text" };
-const TIES = { tie: "both are equally good", both_good: "both are good", both_bad: "both are bad", cant_judge: "can't be judged" };
 let form = null;
 let found = null;
 let sending = ""; // the client's number for the decision under way, the same for every retry
@@ -30,6 +31,9 @@ function show() {
   const one = found.task;
   if (!one) { nothing(); return; }
   sending = uuid();
+  form = null;
+  const cover = coverOf(place.dataset, `item ${one.item}`, one.warning, show, later);
+  if (cover) { fill(place, cover); return; }
   form = new SheetForm(found.sheet, { ...one, filled_in: {} }, () => {});
   const turns = one.prompt.map((turn) => h(`div.turn.${ROLES[turn.role] ? turn.role : "text"}`, {},
     one.prompt.length > 1 || turn.role === "system" ? h("div.by", {}, ROLES[turn.role] || turn.role) : null, text(turn)));
@@ -47,7 +51,7 @@ function opinions(said) {
   const people = said.filter((one) => one.by === "person").length;
   const who = [people && `${people} ${people === 1 ? "person" : "people"}`, said.length > people && `${said.length - people} ${said.length - people === 1 ? "machine" : "machines"}`].filter(Boolean).join(" and ");
   return h("details.note.prompt.opinions", {}, h("summary", {}, `What ${who} said`),
-    h("ul", {}, said.map((one) => h("li", {}, h("b", {}, one.by === "person" ? "A person: " : "A machine: "), opinion(one.value), one.value.reason && h("span.dim", {}, ` – “${one.value.reason}”`), edit(one.value)))));
+    h("ul", {}, said.map((one) => h("li", {}, h("b", {}, one.by === "person" ? "A person: " : "A machine: "), opinion(one.value, found.sheet), one.value.reason && h("span.dim", {}, ` – “${one.value.reason}”`), edit(one.value)))));
 }
 
 /** What a rater made of an answer, beside it; without the answer's number the whole text is new. */
@@ -55,21 +59,6 @@ function edit(value) {
   if (!value.edited) return null;
   const from = found.task.answers[value.edited_from];
   return [h("div.dim", {}, from ? `and edited ${found.task.answers.length > 1 ? LETTERS[value.edited_from] : "it"}:` : "and wrote:"), changes(from?.text || "", value.edited)];
-}
-
-function opinion(value) {
-  if (value.verdict === "prefer") {
-    const steps = found.sheet.strength > 1 ? ` (strength ${value.strength} of ${found.sheet.strength})` : "";
-    return `${LETTERS[value.preferred || 0]} is better${steps}`;
-  }
-  if (TIES[value.verdict]) return TIES[value.verdict];
-  if (value.ranks) {
-    const levels = [...new Set(value.ranks.filter((rank) => rank !== null))].sort((a, b) => a - b);
-    return levels.map((level) => value.ranks.flatMap((rank, i) => (rank === level ? [LETTERS[i]] : [])).join(" = ")).join(" > ");
-  }
-  if (value.steps) return value.steps.map((label, i) => `${i + 1} ${label || "–"}`).join(", ");
-  if (value.ratings) return value.ratings.map((one, i) => `${LETTERS[i]}: ${Object.entries(one).map(([key, rating]) => `${key.replaceAll("_", " ")} ${rating}`).join(", ")}`).join("; ");
-  return "something else";
 }
 
 function nothing() {
@@ -94,7 +83,7 @@ async function send() {
   }
 }
 
-function later() { if (form) load(found.task.item); }
+function later() { if (found?.task) load(found.task.item); }
 const help = () => showHelp([["1 2 …", "set what is marked, from left to right"], ["↑ ↓ ← →", "move"], ["Esc", "leave a text field"]]);
 const verdict = (kind) => () => { if (form?.allows(kind)) form.verdict(kind); };
 listen({

@@ -9,7 +9,7 @@ const { review, label } = place.dataset;
 function card(one) {
   const chat = one.sheet.chat !== "off";
   const counted = one.items !== null; // told to those who review
-  return h("article.card", {}, h("h2", {}, one.name), one.about && h("p.dim", {}, one.about), counted && progress(one),
+  return h("article.card", {}, h("h2", {}, one.name), one.about && h("p.dim", {}, one.about), one.warning && h("p.note", {}, one.warning), counted && progress(one),
     h("p.dim", {}, `${counted ? `${one.complete.toLocaleString()} of ${one.items.toLocaleString()} items complete · ` : ""}${one.mine.toLocaleString()} by you${one.open ? "" : " · closed"}`),
     h("div.actions", {}, label && h("a.button.primary", { href: `/projects/${one.id}/${chat ? "chat" : "label"}` }, chat ? "Chat" : "Label"), review && h("a.button", { href: `/projects/${one.id}` }, "Dashboard")));
 }

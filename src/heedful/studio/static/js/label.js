@@ -1,8 +1,12 @@
 // The desk: one item after another. An answer goes to the outbox and the next item, held already, is there at once.
 import { get, post } from "./api.js";
+import { appeal, settledOnes } from "./appeals.js";
+import { coverOf } from "./cover.js";
 import { by, fill, fromTree, h, tell, text } from "./dom.js";
 import { dialog, hint, listen, showHelp } from "./keys.js";
 import { draftOf, Outbox, saveDraft } from "./outbox.js";
+import { remind } from "./rest.js";
+import { opinion } from "./said.js";
 import { LETTERS, SheetForm } from "./sheet.js";
 
 const place = by("desk");
@@ -75,6 +79,10 @@ function finished() {
 function show(one) {
   task = one;
   seconds = 0;
+  form = null;
+  place.dataset.assignment = one.assignment;
+  const cover = coverOf(place.dataset, one.assignment, one.warning, () => show(one), back ? null : skip);
+  if (cover) { fill(place, bar(one), cover); return; }
   const filled = draftOf(one.assignment) || one.filled_in;
   form = new SheetForm(desk.sheet, { ...one, filled_in: filled }, (value, decided) => {
     saveDraft(task.assignment, value);
@@ -86,7 +94,6 @@ function show(one) {
   form.last.prepend(h("button", { type: "button", onclick: skip }, "Skip", hint("skip")), h("button", { type: "button", onclick: report }, "Report", hint("report")));
   form.last.append(h("button.primary.send", { type: "button", onclick: send }, back ? "Change it" : "Send", hint("send")));
   fill(place, bar(one), h("div.sheet", {}, h("section.prompt", { "aria-label": "What was asked" }, turns), onTheWay(one), suggested(one), form.body), form.panel);
-  place.dataset.assignment = one.assignment;
   showRaw();
   scrollTo(0, 0);
 }
@@ -97,7 +104,7 @@ function bar(one) {
   atOnce.addEventListener("change", () => { if (atOnce.checked) localStorage.setItem(AT_ONCE, "yes"); else localStorage.removeItem(AT_ONCE); });
   return h("div.desk-bar", {}, h("span", {}, desk.name), h("span", {}, `${desk.today} today`),
     one.training && h("span.badge", {}, "training"), back && h("span.badge", {}, "changing an earlier answer"),
-    h("span.space"), form.single && h("label.hide-small", {}, atOnce, " send at once"),
+    h("span.space"), form?.single && h("label.hide-small", {}, atOnce, " send at once"),
     button("previous", "Back", previous), button("raw", "As written", toggleRaw), desk.guidelines.length > 0 && button("guidelines", "Guidelines", guidelines), button("help", "Keys", help));
 }
 
@@ -160,10 +167,11 @@ function send() {
   done("judgements", { value: form.result(), seconds: Math.round(10 * seconds) / 10 });
 }
 
-function skip() { if (form && !back) done("skip", { text: "" }); }
+function skip() { if (task && !back) done("skip", { text: "" }); }
 
 function report() {
-  if (!form || back) return;
+  if (!task) return;
+  if (back) { appeal(task.assignment, "What is wrong with this item?"); return; } // it has an answer already, which stays
   const area = h("textarea", { rows: 3, maxlength: 2000, "aria-label": "What is wrong", required: true });
   const box = dialog("What is wrong with this item?", h("p.dim", {}, "It goes to whoever manages the project, and to no other rater from you. It costs you nothing."), area,
     h("p", {}, h("button.primary", { type: "button", onclick: () => { if (area.value.trim()) { box.close(); done("report", { text: area.value }); } else area.focus(); } }, "Report it")));
@@ -193,12 +201,12 @@ async function reopen(assignment) {
 }
 
 function showFeedback(feedback) {
-  const e = feedback.expected;
-  const word = e.verdict === "prefer" ? `${LETTERS[e.preferred]} is better` : e.ranks ? e.ranks.map((rank, i) => [rank, LETTERS[i]]).sort().map(([, letter]) => letter).join(" > ") : (e.verdict || "").replaceAll("_", " ");
+  const about = taught;
+  const wrong = h("button", { type: "button", onclick: () => appeal(about, "I think this check is wrong", () => wrong.remove()) }, "I think this check is wrong");
   const go = h("button.primary", { type: "button", onclick: () => { taught = 0; refill(); } }, "Next");
   form = null;
   fill(place, h(`section.card.feedback.${feedback.agrees ? "right" : "wrong"}`, { role: "status" }, h("h2", {}, feedback.agrees ? "✓ Just so" : "✗ We would have said otherwise"),
-    h("p", {}, `Our answer: ${word}.`), feedback.explanation && h("p", {}, feedback.explanation), h("p.dim", {}, "Training costs you nothing; it shows what is meant."), go));
+    h("p", {}, `Our answer: ${opinion(feedback.expected, { ...desk.sheet, strength: 1 })}.`), feedback.explanation && h("p", {}, feedback.explanation), h("p.dim", {}, "Training costs you nothing; it shows what is meant."), h("div.line.start", {}, go, wrong)));
   go.focus();
 }
 
@@ -223,3 +231,5 @@ for (const kind of ["keydown", "pointerdown", "pointermove", "scroll"]) addEvent
 setInterval(() => { if (!document.hidden && Date.now() - touched < 60000) seconds += 1; }, 1000);
 setInterval(() => { if (task && !document.hidden && task.state === "leased") post(`/assignments/${task.assignment}/heartbeat`).catch(() => {}); }, 120000);
 start();
+settledOnes(project).then((note) => { if (note) place.before(note); }).catch(() => {});
+remind(place);

@@ -1,4 +1,5 @@
 // The dashboard of a project: how far it is, who did what, and what may be wrong.
+import { waitingOnes } from "./appeals.js";
 import { get, onSubmit, patch, post, put, remove, upload } from "./api.js";
 import { by, fill, h, percent, tell, when } from "./dom.js";
 import { progress } from "./progress.js";
@@ -11,8 +12,8 @@ const figure = (value, label) => h("div.figure", {}, h("b", {}, value), h("span"
 const TOO_FEW = 20;
 
 async function draw() {
-  const [one, counted, team, everyone] = await Promise.all([
-    get(`/projects/${id}`), get(`/projects/${id}/figures`),
+  const [one, counted, appealed, team, everyone] = await Promise.all([
+    get(`/projects/${id}`), get(`/projects/${id}/figures`), waitingOnes(id, draw),
     manages ? get(`/projects/${id}/members`) : [], manages ? get("/accounts") : [],
   ]);
   const agreement = h("section.card", {}, h("h2", {}, "Do raters agree?"), h("button", { type: "button", onclick: () => agree(agreement) }, "Count it"));
@@ -20,7 +21,7 @@ async function draw() {
   fill(place, 
     h("div.figures", {}, figure(one.items.toLocaleString(), "items"), figure(one.complete.toLocaleString(), "complete"), figure(one.waiting.toLocaleString(), "waiting for raters"),
       figure(people.reduce((sum, rater) => sum + rater.done, 0).toLocaleString(), "judgements by people"), figure(`${one.gold} + ${one.training}${one.probes ? ` + ${one.probes}` : ""}`, `hidden checks + training items${one.probes ? " + probes" : ""}`)),
-    progress(one), Object.keys(one.lacking).length > 0 && h("p.note", {}, `Nobody here carries the skill for some items: ${Object.entries(one.lacking).map(([skill, n]) => `${skill} (${n.toLocaleString()})`).join(", ")}. Give it to raters on the Team page.`), imported(), h("section.card", {}, h("h2", {}, "Raters"), raters(counted.raters)),
+    progress(one), Object.keys(one.lacking).length > 0 && h("p.note", {}, `Nobody here carries the skill for some items: ${Object.entries(one.lacking).map(([skill, n]) => `${skill} (${n.toLocaleString()})`).join(", ")}. Give it to raters on the Team page.`), imported(), appealed, h("section.card", {}, h("h2", {}, "Raters"), raters(counted.raters)),
     h("section.card", {}, h("h2", {}, "Does the side of the screen draw answers?"), side(counted.side), verdicts(counted.verdicts)),
     agreement, drift(), manages && named(), h("section.card", {}, h("h2", {}, "In and out"), inAndOut(one)),
     manages && h("section.card", {}, h("h2", {}, "Who may work here"), members(team, everyone)),
@@ -145,7 +146,7 @@ function members(team, everyone) {
 
 function settings(one) {
   const number = (name, label, step = 1) => h("label", {}, label, h("input", { name, type: "number", step, value: one.queue[name] }));
-  const form = h("form.form", {}, h("label", {}, "Guidelines", h("textarea", { name: "guidelines", rows: 6 }, one.guidelines)),
+  const form = h("form.form", {}, h("label", {}, "Guidelines", h("textarea", { name: "guidelines", rows: 6 }, one.guidelines)), h("label", {}, "Warning of what raters will see", h("input", { name: "warning", maxlength: 2000, value: one.warning })),
     h("div.row", {}, number("overlap", "Raters for each new item"), number("overlap_most", "At most, where they disagree"), number("gold", "Share of hidden checks", 0.01), number("training", "Training items first"), number("qualify", "Share of them right before real items (0: not asked)", 0.05), number("probe", "Share of probes", 0.01), number("lease_minutes", "Minutes an item is held")),
     h("label", {}, "Machine labels", h("select", { name: "suggestions" }, [["hidden", "hidden from raters"], ["shown", "shown (draws answers towards them)"]].map(([value, label]) => h("option", { value, selected: one.queue.suggestions === value }, label)))),
     h("label", {}, "State", h("select", { name: "open" }, [["yes", "open"], ["no", "closed"]].map(([value, label]) => h("option", { value, selected: one.open === (value === "yes") }, label)))),
@@ -153,7 +154,7 @@ function settings(one) {
   onSubmit(form, async (data) => {
     const queue = { ...one.queue, suggestions: data.get("suggestions") };
     for (const name of ["overlap", "overlap_most", "gold", "training", "qualify", "probe", "lease_minutes"]) queue[name] = Number(data.get(name));
-    await patch(`/projects/${id}`, { guidelines: data.get("guidelines"), queue, open: data.get("open") === "yes" });
+    await patch(`/projects/${id}`, { guidelines: data.get("guidelines"), warning: data.get("warning"), queue, open: data.get("open") === "yes" });
     tell("Kept.");
     await draw();
   });

@@ -1,0 +1,113 @@
+"""Appeals: a rater says what is wrong with an item that has an answer, whoever reviews the project settles it."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from fastapi import APIRouter
+from pydantic import BaseModel, Field
+
+from heedful.feedback.appeals import Outcome, appeals_of, make_appeal, open_appeals, settle
+from heedful.feedback.audit import note
+from heedful.feedback.projects import rater_for
+from heedful.feedback.sheet import Sheet
+from heedful.studio.access import House, Labeller, Reviewer, project_for, rater_of
+from heedful.studio.routes.shapes import Answer, Body, Done, Turn
+from heedful.studio.tasks import read_texts, shown_answers, shown_turns
+
+router = APIRouter(tags=["appeals"])
+
+
+class Reason(Body):
+    """What is wrong with the item, or with the answer that it expects."""
+
+    text: str = Field(min_length=1, max_length=2000)
+
+
+class OwnAppeal(BaseModel):
+    """One of the caller's own; `outcome` is empty while it waits."""
+
+    id: int
+    text: str
+    outcome: Literal["", "stands", "wrong"]
+    answer: str
+
+
+class Appeal(BaseModel):
+    """One that waits. What was said and what was expected count the answers as they stand here."""
+
+    id: int
+    part: str
+    rater: str
+    text: str
+    at: float
+    prompt: list[Turn]
+    answers: list[Answer]
+    said: dict[str, Any]
+    expected: dict[str, Any]
+
+
+class Appeals(BaseModel):
+    """Those that wait, at most fifty."""
+
+    sheet: Sheet
+    waiting: list[Appeal]
+
+
+class Settlement(Body):
+    """Whether the check stands or is wrong, and a word to its rater."""
+
+    outcome: Outcome
+    answer: str = Field("", max_length=2000)
+
+
+@router.post("/assignments/{assignment_id}/appeal")
+def appeal(assignment_id: int, body: Reason, studio: House, who: Labeller) -> Done:
+    """Say what is wrong with an item that one has answered; until it is settled, it doesn't count against the rater."""
+    with studio.store.write() as connection:
+        make_appeal(connection, assignment_id, rater_for(connection, who.account.id), body.text, studio.clock())
+    return Done()
+
+
+@router.get("/projects/{project_id}/my-appeals")
+def own(project_id: int, studio: House, who: Labeller) -> list[OwnAppeal]:
+    """The caller's appeals and what became of them, newest first."""
+    rater_id = rater_of(studio, who)
+    with studio.store.read() as connection:
+        project_for(connection, who, project_id)
+        rows = appeals_of(connection, project_id, rater_id)
+    return [OwnAppeal.model_validate(row, from_attributes=True) for row in rows]
+
+
+@router.get("/projects/{project_id}/appeals")
+def waiting(project_id: int, studio: House, who: Reviewer) -> Appeals:
+    """The appeals that wait to be settled."""
+    found = []
+    with studio.store.read() as connection:
+        of = project_for(connection, who, project_id)
+        for row in open_appeals(connection, project_id):
+            asked, texts = read_texts(connection, row)
+            found.append(
+                Appeal(
+                    id=row.id,
+                    part=row.part,
+                    rater=row.rater,
+                    text=row.text,
+                    at=row.at,
+                    said=row.value,
+                    prompt=shown_turns(asked.messages),
+                    answers=shown_answers(texts, of.sheet),
+                    expected=row.expected,
+                )
+            )
+    return Appeals(sheet=of.sheet, waiting=found)
+
+
+@router.post("/projects/{project_id}/appeals/{appeal_id}")
+def settled(project_id: int, appeal_id: int, body: Settlement, studio: House, who: Reviewer) -> Done:
+    """Settle an appeal: the check stands, or it is wrong and nobody gets it any more."""
+    with studio.store.write() as connection:
+        project_for(connection, who, project_id)
+        settle(connection, project_id, appeal_id, who.account.id, body.outcome, body.answer)
+        note(connection, studio.clock(), who.account.id, "appeal settled", f"appeal {appeal_id}", outcome=body.outcome)
+    return Done()

@@ -1,0 +1,176 @@
+"""Care for raters in a real browser: warned before they look, heard when a check is wrong, reminded of a break."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.feedback.conftest import plain
+from tests.studio.browser import PHONE, Seen, needs_chromium
+from tests.studio.conftest import Place
+from tests.studio.test_appeals import checks
+from tests.studio.test_browser_chat import tab_to
+from tests.studio.test_disputes import disagree
+
+from heedful.feedback.intake import import_file
+from heedful.feedback.presets import PRESETS
+from heedful.feedback.projects import Project, change_project
+
+pytestmark = needs_chromium
+CHECK = (Path(__file__).parent / "readable.js").read_text()
+
+
+def readable(page: Any) -> None:
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        assert page.evaluate(CHECK) == [], scheme
+
+
+def warned(place: Place, folder: Path, warnings: list[str], of_all: str = "") -> Project:
+    """A project of items in a file whose column `warning` says these."""
+    project = place.add_project("hard", PRESETS["pair"].sheet, items=0, members=("rater", "reviewer"))
+    rows = [
+        {"prompt": f"secret {i}", "response_a": "terrible x", "response_b": "terrible y", "warning": said}
+        for i, said in enumerate(warnings)
+    ]
+    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert import_file(place.store, project.id, folder / "rows.jsonl").items == len(rows)
+    with place.store.write() as connection:
+        change_project(connection, project.id, warning=of_all, queue=plain())
+    return project
+
+
+@pytest.mark.parametrize("size", ["desk", "phone"])
+def test_an_item_is_covered_until_its_rater_opens_it(seen: Seen, size: str, tmp_path: Path) -> None:
+    page = seen.page
+    if size == "phone":
+        page.set_viewport_size(PHONE)
+    project = warned(seen.place, tmp_path, ["It tells of violence."] * 3)
+    page.goto(f"{seen.url}/projects/{project.id}/label")
+    page.wait_for_selector(".cover")
+    assert "It tells of violence." in page.locator(".cover").inner_text()
+    assert "secret" not in page.content() and "terrible" not in page.content()
+    readable(page)
+    page.keyboard.press("1")  # no key judges what was not seen
+    page.keyboard.press("s")
+    page.wait_for_function("document.querySelectorAll('.cover').length === 1")
+    assert seen.judgements(project, 0) == []
+    page.wait_for_function("document.activeElement.textContent === 'Open it'")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".answer")
+    assert "terrible" in page.locator(".answers").inner_text()
+    page.keyboard.press("1")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".cover")
+    assert len(seen.judgements(project, 1)) == 1
+    [one] = seen.place.client("owner").get(f"/api/projects/{project.id}/figures").json()["raters"]
+    assert (one["done"], one["skipped"]) == (1, 1)
+
+
+def test_a_project_warns_once_a_visit(seen: Seen, tmp_path: Path) -> None:
+    page = seen.page
+    project = warned(seen.place, tmp_path, ["", "yes"], of_all="Medical pictures in words.")
+    page.goto(seen.url)
+    page.wait_for_selector(".note:text('Medical pictures')")
+    seen_words = []
+    page.goto(f"{seen.url}/projects/{project.id}/label")
+    for _ in range(2):
+        page.wait_for_selector(".cover, .answer")
+        if page.locator(".cover").count():
+            seen_words += page.locator(".cover p:not(.dim)").all_inner_texts()
+            page.click("text=Open it")
+        page.wait_for_selector(".answer")
+        page.click(".scale button >> nth=0")
+        page.click(".send")
+        page.wait_for_selector(".cover, [data-finished], .answer:not(.chosen)")
+    assert seen_words.count("Medical pictures in words.") == 1 and seen_words.count("It may be hard to look at.") == 1
+
+
+def test_a_reviewer_is_warned_too(seen: Seen, tmp_path: Path) -> None:
+    project = warned(seen.place, tmp_path, ["It tells of violence."])
+    disagree(seen.place, project)
+    seen.sign_in("reviewer")
+    seen.page.goto(f"{seen.url}/projects/{project.id}/disputes")
+    seen.page.wait_for_selector(".cover")
+    assert "terrible" not in seen.page.content()
+    seen.page.click("text=Open it")
+    seen.page.wait_for_selector(".answer")
+
+
+def test_a_wrong_check_is_appealed_against_and_settled(seen: Seen) -> None:
+    """By keyboard alone on the rater's side; then the owner settles it, and the rater reads what came of it."""
+    page, project = seen.page, checks(seen.place, "training")
+    seen.open(project)
+    texts = [text.split()[-1] for text in page.locator(".answer .as-meant").all_inner_texts()]
+    page.keyboard.press("71"[texts.index(max(texts))])  # the one that the check doesn't expect
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".feedback")
+    readable(page)
+    tab_to(page, "I think this check is wrong")
+    page.keyboard.press("Enter")
+    page.keyboard.type("the other one is true")
+    tab_to(page, "Send it")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("dialog", state="detached")
+    assert "doesn't count for you or against you" in page.locator("#toast").inner_text()
+    seen.sign_in("owner")
+    page.goto(f"{seen.url}/projects/{project.id}")
+    page.wait_for_selector(".appeal")
+    page.click(".appeal summary")
+    said = page.locator(".appeal").inner_text()
+    assert "on a training item: “the other one is true”" in said and "The check says: A is better." in said
+    readable(page)
+    page.fill("[aria-label='A word to the rater']", "We mended it.")
+    page.click("text=The check is wrong")
+    page.wait_for_selector(".appeal", state="detached")
+    seen.sign_in("rater")
+    page.goto(f"{seen.url}/projects/{project.id}/label")
+    page.wait_for_selector(".settled")
+    assert "You were right" in page.locator(".settled").inner_text()
+    assert "We mended it." in page.locator(".settled").inner_text()
+    readable(page)
+    page.click("text=I have read it")
+    page.reload()
+    page.wait_for_selector("[data-finished]")
+    assert page.locator(".settled").count() == 0
+
+
+def test_something_wrong_with_an_answered_item_can_be_said_too(seen: Seen) -> None:
+    page = seen.open(seen.place.project)
+    page.keyboard.press("1")
+    seen.next(lambda: page.keyboard.press("Enter"))
+    assert len(seen.judgements(seen.place.project, 1)) == 1
+    seen.next(lambda: page.keyboard.press("u"))
+    page.keyboard.press("r")
+    page.keyboard.type("both are the same")
+    page.click("text=Send it")
+    page.wait_for_selector("dialog", state="detached")
+    found = seen.place.client("owner").get(f"/api/projects/{seen.place.project.id}/appeals").json()["waiting"]
+    assert [(one["part"], one["text"]) for one in found] == [("main", "both are the same")]
+
+
+def test_a_break_is_reminded_of_where_one_asked_for_it(seen: Seen) -> None:
+    page = seen.page
+    times = "{ since: Date.now() - 51 * 60000, last: Date.now() - 60000 }"
+    worked = f"localStorage.setItem('heedful.rest.worked', JSON.stringify({times}))"
+    seen.open(seen.place.project)
+    page.evaluate(worked)
+    page.reload()
+    page.wait_for_selector(".answer")
+    assert page.locator(".rest").count() == 0  # nobody asked for it
+    page.goto(f"{seen.url}/account")
+    page.select_option("#rest", "50")
+    seen.open(seen.place.project)
+    assert "51 minutes" in page.locator(".rest").inner_text()
+    readable(page)
+    page.click(".rest button")
+    assert page.locator(".rest").count() == 0
+    page.reload()
+    page.wait_for_selector(".answer")
+    assert page.locator(".rest").count() == 0
+    stretch = "([b, n]) => import('/static/js/rest.js').then((it) => it.stretch(b, n))"
+    minute = 60000
+    assert page.evaluate(stretch, [{"since": 0, "last": 30 * minute}, 34 * minute]) == {"since": 0, "last": 34 * minute}
+    assert page.evaluate(stretch, [{"since": 0, "last": 30 * minute}, 36 * minute])["since"] == 36 * minute  # a pause
