@@ -99,6 +99,47 @@ def test_a_reviewer_is_warned_too(seen: Seen, tmp_path: Path) -> None:
     seen.page.wait_for_selector(".answer")
 
 
+LETTERS = """e => {
+  const words = document.createRange();
+  words.selectNodeContents(e);
+  const [own, around] = [words.getBoundingClientRect(), e.parentElement.getBoundingClientRect()];
+  return [getComputedStyle(e).direction, Math.abs(own.left - around.left) < 2, Math.abs(own.right - around.right) < 2];
+}"""
+
+
+@pytest.mark.parametrize("size", ["desk", "phone"])
+def test_text_from_right_to_left_runs_that_way(seen: Seen, size: str, tmp_path: Path) -> None:
+    """By its language, where an item names it, and paragraph by paragraph where another one stands in it."""
+    page = seen.page
+    if size == "phone":
+        page.set_viewport_size(PHONE)
+    project = seen.place.add_project("fa", PRESETS["edit"].sheet, items=0)
+    said = ["GPT چیست؟\n\nIt is short.\n\n- یک\n- دو\n\n```\nx = 1\n```", "نمی\u200cدانم."]
+    row = {"prompt": "GPT یعنی چه؟", "response_a": said[0], "response_b": said[1], "lang": "fa"}
+    (tmp_path / "rows.jsonl").write_text(json.dumps(row) + "\n")
+    assert import_file(seen.place.store, project.id, tmp_path / "rows.jsonl").items == 1
+    seen.open(project)
+    assert page.locator(".prompt .text").get_attribute("lang") == "fa"
+    assert page.locator(".prompt .text").get_attribute("dir") == "rtl"
+    card = page.locator(".answer", has_text="short")
+    assert card.locator(".text").get_attribute("lang") == "fa"
+    english = card.locator("p", has_text="short").evaluate(LETTERS)
+    assert english == ["ltr", True, False]
+    one = page.locator(".answer .text > p", has_text="دانم").evaluate(LETTERS)
+    assert (
+        one == ["rtl", False, True] and card.locator("li").first.evaluate("e => getComputedStyle(e).direction") == "rtl"
+    )
+    assert card.locator("pre").first.evaluate("e => getComputedStyle(e).direction") == "ltr"
+    page.keyboard.press("w")
+    assert card.locator(".raw").is_visible() and card.locator(".raw").get_attribute("lang") == "fa"
+    page.keyboard.press("w")
+    page.click(f"text=Edit {'AB'[page.locator('.answer').all_inner_texts().index(card.inner_text())]}")
+    page.keyboard.type("پایان ")
+    page.wait_for_selector(".diff ins")
+    assert page.locator(".diff").evaluate("e => getComputedStyle(e).direction") == "rtl"
+    readable(page)
+
+
 def test_a_wrong_check_is_appealed_against_and_settled(seen: Seen) -> None:
     """By keyboard alone on the rater's side; then the owner settles it, and the rater reads what came of it."""
     page, project = seen.page, checks(seen.place, "training")

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.studio.payloads import PAYLOADS
 
-from heedful.studio.render import TAGS, direction, tree
+from heedful.studio.render import TAGS, direction, language_of, tree
 
 
 def nodes(found: list[Any]) -> Iterator[dict[str, Any]]:
@@ -59,3 +59,35 @@ def test_direction() -> None:
 
 def test_deep_nesting_ends() -> None:
     assert tree(">" * 5000 + " x") and tree("[" * 5000) and tree("*" * 5000)
+
+
+@pytest.mark.parametrize(
+    ("text", "language", "wanted"),
+    [
+        ("سلام", "", "rtl"),
+        ("hello سلام", "", "ltr"),
+        ("GPT یک مدل است", "fa", "rtl"),
+        ("42", "he-IL", "rtl"),
+        ("سلام", "en", "ltr"),
+        ("salam", "ur-Latn", "ltr"),
+        ("x", "ku-Arab", "rtl"),
+        ("x", "zh-Hant-TW", "ltr"),
+    ],
+)
+def test_the_language_says_which_way_a_text_runs(text: str, language: str, wanted: str) -> None:
+    assert direction(text, language) == wanted
+
+
+@pytest.mark.parametrize(
+    ("meta", "wanted"),
+    [
+        ({"lang": "fa"}, "fa"),
+        ({"language": "pt-BR"}, "pt-BR"),
+        ({"language": "Persian"}, ""),  # a name is no tag
+        ({"lang": 'fa" onclick="x'}, ""),
+        ({"lang": 3}, ""),
+        ({}, ""),
+    ],
+)
+def test_a_column_may_name_the_language(meta: dict[str, Any], wanted: str) -> None:
+    assert language_of(meta) == wanted

@@ -11,7 +11,7 @@ Read are rankings and preferences in every format that heedful knows; answers in
     skill        goes only to raters that carry it, as `python` or `french`
     scores       of reward models: a list for each answer, one number for each model
 
-Every other column is kept with the prompt; of these the studio's pages read `warning`.
+Every other column is kept with the prompt; of these the studio's pages read `warning` and `lang`.
 """
 
 from __future__ import annotations

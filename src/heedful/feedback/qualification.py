@@ -42,6 +42,7 @@ def qualification(connection: Connection, of: Project, rater_id: int) -> Qualifi
     rows = connection.execute(_TRAINED, {"who": rater_id, "where": of.id}).all()
     last = sorted((row.closed_at, row.agrees) for row in rows if row.state == "done")[-of.queue.training :]
     counted = [agrees for _, agrees in last if agrees >= 0]  # not those that the rater has appealed against
-    right, need = sum(counted), ceil(of.queue.qualify * len(counted) - 1e-9)
-    passed = len(last) == of.queue.training and right >= max(1, need)
+    wanted = of.queue.training - len(last) + len(counted)
+    right, need = sum(counted), max(1, ceil(of.queue.qualify * wanted - 1e-9))
+    passed = len(last) == of.queue.training and right >= need
     return Qualification(right, len(last), need, passed, any(row.state == "leased" for row in rows))

@@ -7,7 +7,7 @@ are not seen, or that turn the order of others, are shown as marks.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
@@ -50,6 +50,9 @@ HIDDEN = re.compile(
 )
 RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]")
 LETTER = re.compile(r"[^\W\d_]")
+TAG = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*")
+RTL_LANGUAGE = re.compile("ar|arc|arz|ckb|dv|fa|he|iw|ji|ks|lrc|mzn|nqo|pnb|ps|sd|syr|ug|ur|yi")
+RTL_SCRIPT = re.compile("arab|hebr|syrc|thaa|nkoo|adlm|rohg|samr|mand")
 _markdown = MarkdownIt("commonmark", {"html": False, "linkify": False}).enable(["table", "strikethrough"])
 
 
@@ -125,7 +128,18 @@ def marked(text: str) -> Iterator[Node]:
         yield text[last:]
 
 
-def direction(text: str) -> str:
-    """`rtl` where the first letter is written from right to left."""
+def direction(text: str, language: str = "") -> str:
+    """`rtl` where the language is written from right to left, or, where that isn't known, the first letter is."""
+    name, *more = language.lower().split("-")
+    if scripts := [part for part in more if len(part) == 4 and part.isalpha()]:
+        return "rtl" if RTL_SCRIPT.fullmatch(scripts[0]) else "ltr"
+    if name:
+        return "rtl" if RTL_LANGUAGE.fullmatch(name) else "ltr"
     first = LETTER.search(text)
     return "rtl" if first and RIGHT_TO_LEFT.match(first.group()) else "ltr"
+
+
+def language_of(meta: Mapping[str, Any]) -> str:
+    """The tag in the column `lang` or `language`, as HTML takes it (BCP 47: ar, zh-Hant); "": there is none."""
+    given = (meta.get("lang"), meta.get("language"))
+    return next((one for one in given if isinstance(one, str) and TAG.fullmatch(one)), "")

@@ -12,7 +12,7 @@ from heedful.feedback.sheet import Sheet, in_shown_order, read_answered, steps_o
 from heedful.feedback.store import AnyRow
 from heedful.feedback.submit import order_seen
 from heedful.feedback.tables import assignment, completion, draft, item, judgement, prompt, rater
-from heedful.studio.render import direction, tree
+from heedful.studio.render import direction, language_of, tree
 from heedful.studio.routes.shapes import Answer, Task, Turn
 
 _HELD = (
@@ -52,8 +52,9 @@ def _task(row: AnyRow, texts: dict[int, str], of: Project, suggestions: list[dic
         seconds_left=max(0.0, row.expires_at - now),
         training=row.part == "training",
         warning=warning_of(row.meta),
-        prompt=shown_turns(row.messages),
-        answers=shown_answers(answers, of.sheet),
+        language=(language := language_of(row.meta)),
+        prompt=shown_turns(row.messages, language),
+        answers=shown_answers(answers, of.sheet, language),
         filled_in=_filled_in(row),
         suggestions=suggestions,
     )
@@ -67,21 +68,21 @@ def warning_of(meta: Mapping[str, Any]) -> str:
     return "It may be hard to look at." if str(said).strip().lower() in ("true", "yes", "1") else str(said).strip()
 
 
-def shown_turns(messages: Sequence[dict[str, str]]) -> list[Turn]:
+def shown_turns(messages: Sequence[dict[str, str]], language: str) -> list[Turn]:
     """A prompt as a page shows it."""
     return [
-        Turn(role=m["role"], tree=tree(m["content"]), text=m["content"], direction=direction(m["content"]))
+        Turn(role=m["role"], tree=tree(m["content"]), text=m["content"], direction=direction(m["content"], language))
         for m in messages
     ]
 
 
-def shown_answers(texts: Sequence[str], sheet: Sheet) -> list[Answer]:
+def shown_answers(texts: Sequence[str], sheet: Sheet, language: str) -> list[Answer]:
     """Answers as a page shows them, in the order given."""
     return [
         Answer(
             tree=tree(text),
             text=text,
-            direction=direction(text),
+            direction=direction(text, language),
             steps=[tree(step) for step in steps_of(text)] if sheet.steps else [],
         )
         for text in texts

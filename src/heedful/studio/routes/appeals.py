@@ -12,6 +12,7 @@ from heedful.feedback.audit import note
 from heedful.feedback.projects import rater_for
 from heedful.feedback.sheet import Sheet
 from heedful.studio.access import House, Labeller, Reviewer, project_for, rater_of
+from heedful.studio.render import language_of
 from heedful.studio.routes.shapes import Answer, Body, Done, Turn
 from heedful.studio.tasks import read_texts, shown_answers, shown_turns
 
@@ -41,6 +42,7 @@ class Appeal(BaseModel):
     rater: str
     text: str
     at: float
+    language: str
     prompt: list[Turn]
     answers: list[Answer]
     said: dict[str, Any]
@@ -95,8 +97,9 @@ def waiting(project_id: int, studio: House, who: Reviewer) -> Appeals:
                     text=row.text,
                     at=row.at,
                     said=row.value,
-                    prompt=shown_turns(asked.messages),
-                    answers=shown_answers(texts, of.sheet),
+                    language=(language := language_of(asked.meta)),
+                    prompt=shown_turns(asked.messages, language),
+                    answers=shown_answers(texts, of.sheet, language),
                     expected=row.expected,
                 )
             )

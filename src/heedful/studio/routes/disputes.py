@@ -22,6 +22,7 @@ from heedful.feedback.projects import Project, rater_for
 from heedful.feedback.sheet import Sheet
 from heedful.feedback.store import AnyRow
 from heedful.studio.access import House, Reviewer, project_for
+from heedful.studio.render import language_of
 from heedful.studio.routes.shapes import Answer, Body, Done, Turn
 from heedful.studio.tasks import read_texts, shown_answers, shown_turns, warning_of
 
@@ -40,6 +41,7 @@ class Dispute(BaseModel):
 
     item: int
     warning: str
+    language: str
     prompt: list[Turn]
     answers: list[Answer]
     said: list[Opinion]
@@ -80,8 +82,9 @@ def _dispute(connection: Connection, of: Project, row: AnyRow, rater_id: int) ->
     return Dispute(
         item=row.id,
         warning=warning_of(asked.meta),
-        prompt=shown_turns(asked.messages),
-        answers=shown_answers([texts[place] for place in shown], of.sheet),
+        language=(language := language_of(asked.meta)),
+        prompt=shown_turns(asked.messages, language),
+        answers=shown_answers([texts[place] for place in shown], of.sheet, language),
         said=[
             Opinion(
                 by="person" if one.kind == "human" else "machine",

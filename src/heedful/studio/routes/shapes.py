@@ -58,6 +58,7 @@ class Task(BaseModel):
     seconds_left: float
     training: bool
     warning: str  # of what it holds; a page shows nothing of it before the rater has opened it
+    language: str  # of prompt and answers, as a tag of BCP 47; empty where it isn't known
     prompt: list[Turn]
     answers: list[Answer]
     filled_in: dict[str, Any]  # the last submission or draft, as shown

@@ -1,6 +1,6 @@
 // Appeals: made where a rater works, settled on the dashboard.
 import { get, post } from "./api.js";
-import { h, tell, text } from "./dom.js";
+import { asked, h, tell, text } from "./dom.js";
 import { dialog } from "./keys.js";
 import { opinion } from "./said.js";
 
@@ -49,7 +49,7 @@ function card(project, sheet, one, redraw) {
   const settle = (outcome) => post(`/projects/${project}/appeals/${one.id}`, { outcome, answer: answer.value }).then(redraw).catch((error) => tell(error.message));
   const button = (outcome, label) => h("button", { type: "button", onclick: () => settle(outcome) }, label);
   return h("div.form.appeal", {}, h("p", {}, `${one.rater} on ${PARTS[one.part] || "an item"}: “${one.text}”`),
-    h("details", {}, h("summary", {}, "The item"), one.prompt.map((turn) => h("div.turn.user", {}, text(turn))), one.answers.map((each, i) => h("div.answer", {}, h("b", {}, "ABCDEFGHI"[i]), text(each)))),
+    h("details", {}, h("summary", {}, "The item"), asked(one), one.answers.map((each, i) => h("div.answer", {}, h("b", {}, "ABCDEFGHI"[i]), text(each, one.language)))),
     h("p", {}, `The rater said: ${opinion(one.said, sheet)}.`, check && ` The check says: ${opinion(one.expected, { ...sheet, strength: 1 })}.`),
     answer, h("div.line.start", {}, check ? [button("stands", "The check is right"), button("wrong", "The check is wrong: take it out")] : [button("stands", "It stays as it is"), button("wrong", "The rater is right")]));
 }

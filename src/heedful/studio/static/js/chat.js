@@ -45,7 +45,7 @@ function draw() {
   const judged = talk.turns.filter((task) => task.state === "done");
   const open = talk.turns.find((task) => task.state !== "done" && !outbox.holds(task.assignment));
   form = null;
-  const said = talk.turns.map((task, i) => [h("div.turn.user", {}, talk.said[i]), task.state === "done" ? preferred(task) : null]);
+  const said = talk.turns.map((task, i) => [h("div.turn.user", { dir: "auto" }, talk.said[i]), task.state === "done" ? preferred(task) : null]);
   fill(place, h("div.desk-bar", {}, h("span", {}, talk.goal || "Conversation"), h("span.space"), h("button.quiet", { type: "button", onclick: start }, "All conversations")),
     h("div.sheet.talk", {}, said, open ? judging(open) : null), open ? form.panel : saying(judged.length));
   scrollTo(0, document.body.scrollHeight);
@@ -89,7 +89,7 @@ async function again() {
 }
 
 function saying(turns) {
-  const area = h("textarea.reason", { rows: 2, maxlength: 8000, "aria-label": "What you say", placeholder: "Say something (Enter sends, Shift+Enter begins a line)" });
+  const area = h("textarea.reason", { rows: 2, dir: "auto", maxlength: 8000, "aria-label": "What you say", placeholder: "Say something (Enter sends, Shift+Enter begins a line)" });
   const go = h("button.primary", { type: "button" }, "Say it");
   let id = uuid();
   const say = async () => {

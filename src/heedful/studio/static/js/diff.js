@@ -74,10 +74,10 @@ function joined(steps) {
 const counted = (n, word) => `${n.toLocaleString()} ${n === 1 ? "word" : "words"} ${word}`;
 
 /** An answer and its edited form as one text: what went is struck out, what came is underlined. */
-export function changes(before, after) {
+export function changes(before, after, { language = "", answers: [first] }) {
   const parts = diff(before, after);
   const count = (kind) => parts.filter(([one]) => one === kind).reduce((sum, [, text]) => sum + words(text).filter((word) => /[\p{L}\p{N}]/u.test(word)).length, 0);
   const said = before === after ? "Nothing is changed yet" : `${counted(count("out"), "out")}, ${counted(count("in"), "in")}`;
   const tag = { same: "span", out: "del", in: "ins" };
-  return h("div.changes", {}, h("p.dim", {}, said), h("div.diff", { dir: "auto", tabindex: "0", role: "group", "aria-label": "Changes" }, parts.map(([kind, text]) => h(tag[kind], {}, text))));
+  return h("div.changes", {}, h("p.dim", {}, said), h("div.diff", { dir: first.direction, lang: language || null, tabindex: "0", role: "group", "aria-label": "Changes" }, parts.map(([kind, text]) => h(tag[kind], {}, text))));
 }

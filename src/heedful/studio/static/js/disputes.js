@@ -2,7 +2,7 @@
 import { get, post } from "./api.js";
 import { coverOf } from "./cover.js";
 import { changes } from "./diff.js";
-import { by, fill, h, tell, text } from "./dom.js";
+import { asked, by, fill, h, tell } from "./dom.js";
 import { hint, listen, showHelp } from "./keys.js";
 import { uuid } from "./outbox.js";
 import { opinion } from "./said.js";
@@ -10,7 +10,6 @@ import { LETTERS, SheetForm } from "./sheet.js";
 
 const place = by("disputes");
 const { project, name } = place.dataset;
-const ROLES = { user: "asked", assistant: "answered", system: "instruction", text: "text" };
 let form = null;
 let found = null;
 let sending = ""; // the client's number for the decision under way, the same for every retry
@@ -35,14 +34,12 @@ function show() {
   const cover = coverOf(place.dataset, `item ${one.item}`, one.warning, show, later);
   if (cover) { fill(place, cover); return; }
   form = new SheetForm(found.sheet, { ...one, filled_in: {} }, () => {});
-  const turns = one.prompt.map((turn) => h(`div.turn.${ROLES[turn.role] ? turn.role : "text"}`, {},
-    one.prompt.length > 1 || turn.role === "system" ? h("div.by", {}, ROLES[turn.role] || turn.role) : null, text(turn)));
   form.last.prepend(h("button", { type: "button", onclick: later }, "Later", hint("skip")));
   form.last.append(h("button.primary.send", { type: "button", onclick: send }, "Decide", hint("send")));
   const count = `${found.waiting.toLocaleString()} to decide${found.decided ? ` · ${found.decided.toLocaleString()} decided` : ""}`;
   fill(place, h("div.desk-bar", {}, h("a", { href: `/projects/${project}` }, name), h("span", {}, count), h("span.space"),
     h("button.quiet", { type: "button", onclick: help }, "Keys", hint("help"))),
-    h("div.sheet", {}, h("section.prompt", { "aria-label": "What was asked" }, turns), opinions(one.said), form.body), form.panel);
+    h("div.sheet", {}, h("section.prompt", { "aria-label": "What was asked" }, asked(one)), opinions(one.said), form.body), form.panel);
   scrollTo(0, 0);
 }
 
@@ -58,7 +55,7 @@ function opinions(said) {
 function edit(value) {
   if (!value.edited) return null;
   const from = found.task.answers[value.edited_from];
-  return [h("div.dim", {}, from ? `and edited ${found.task.answers.length > 1 ? LETTERS[value.edited_from] : "it"}:` : "and wrote:"), changes(from?.text || "", value.edited)];
+  return [h("div.dim", {}, from ? `and edited ${found.task.answers.length > 1 ? LETTERS[value.edited_from] : "it"}:` : "and wrote:"), changes(from?.text || "", value.edited, found.task)];
 }
 
 function nothing() {

@@ -39,12 +39,14 @@ export function announce(sentence) {
 
 const TAGS = new Set("p em strong s code pre ul ol li blockquote h1 h2 h3 h4 h5 h6 table thead tbody tr th td hr br a mark".split(" "));
 
+const DIRECTED = new Set("p li h1 h2 h3 h4 h5 h6 th td".split(" ")); // each by its own first letter
+
 /** The tree that the server made of a text, as elements of allowed kinds. */
 export function fromTree(nodes) {
   return nodes.map((node) => {
     if (typeof node === "string") return node;
     if (!TAGS.has(node.t)) return "";
-    const element = h(node.t, {}, ...fromTree(node.c || []));
+    const element = h(node.t, { dir: DIRECTED.has(node.t) ? "auto" : node.t === "pre" ? "ltr" : null }, ...fromTree(node.c || []));
     if (node.t === "a" && /^(https?|mailto):/i.test(node.href)) {
       element.href = node.href;
       element.rel = "noopener noreferrer nofollow";
@@ -57,8 +59,18 @@ export function fromTree(nodes) {
   });
 }
 
-/** A text as its writer meant it. */
-export const text = (one) => h("div.text", { dir: one.direction }, ...fromTree(one.tree));
+/** A text as its writer meant it, in a language where it is known. */
+export const text = (one, language = "") => h("div.text", { dir: one.direction, lang: language || null }, ...fromTree(one.tree));
+
+const ROLES = { user: "asked", assistant: "answered", system: "instruction", text: "text" };
+
+/** What was asked, turn by turn; `raw` with the texts as they were written beside it, hidden. */
+export const asked = (task, raw = false) => task.prompt.map((turn) => h(`div.turn.${ROLES[turn.role] ? turn.role : "text"}`, {},
+  task.prompt.length > 1 || turn.role === "system" ? h("div.by", {}, ROLES[turn.role] || turn.role) : null,
+  h("div.as-meant", {}, text(turn, task.language)), raw && rawOf(turn, task.language)));
+
+/** A text as it was written. */
+export const rawOf = (one, language) => h("pre.raw", { hidden: true, dir: one.direction, lang: language || null }, one.text);
 
 export const percent = (share) => `${(100 * share).toFixed(share < 0.1 ? 1 : 0)} %`;
 export const when = (seconds) => (seconds ? new Date(1000 * seconds).toLocaleString() : "–");

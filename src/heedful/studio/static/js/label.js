@@ -2,7 +2,7 @@
 import { get, post } from "./api.js";
 import { appeal, settledOnes } from "./appeals.js";
 import { coverOf } from "./cover.js";
-import { by, fill, fromTree, h, tell, text } from "./dom.js";
+import { asked, by, fill, fromTree, h, tell } from "./dom.js";
 import { dialog, hint, listen, showHelp } from "./keys.js";
 import { draftOf, Outbox, saveDraft } from "./outbox.js";
 import { remind } from "./rest.js";
@@ -11,7 +11,6 @@ import { LETTERS, SheetForm } from "./sheet.js";
 
 const place = by("desk");
 const project = place.dataset.project;
-const ROLES = { user: "asked", assistant: "answered", system: "instruction", text: "text" };
 const AT_ONCE = "heedful.at-once";
 
 let desk = null; // what the server last said
@@ -88,12 +87,9 @@ function show(one) {
     saveDraft(task.assignment, value);
     if (decided && form.single && localStorage.getItem(AT_ONCE) && !back && value.verdict !== "none") setTimeout(send, 120);
   });
-  const turns = one.prompt.map((turn) => h(`div.turn.${ROLES[turn.role] ? turn.role : "text"}`, {},
-    one.prompt.length > 1 || turn.role === "system" ? h("div.by", {}, ROLES[turn.role] || turn.role) : null,
-    h("div.as-meant", {}, text(turn)), h("pre.raw", { hidden: true }, turn.text)));
   form.last.prepend(h("button", { type: "button", onclick: skip }, "Skip", hint("skip")), h("button", { type: "button", onclick: report }, "Report", hint("report")));
   form.last.append(h("button.primary.send", { type: "button", onclick: send }, back ? "Change it" : "Send", hint("send")));
-  fill(place, bar(one), h("div.sheet", {}, h("section.prompt", { "aria-label": "What was asked" }, turns), onTheWay(one), suggested(one), form.body), form.panel);
+  fill(place, bar(one), h("div.sheet", {}, h("section.prompt", { "aria-label": "What was asked" }, asked(one, true)), onTheWay(one), suggested(one), form.body), form.panel);
   showRaw();
   scrollTo(0, 0);
 }

@@ -2,7 +2,7 @@
 //
 // Everything that a digit can set is a field. One field is "here"; a digit sets it and goes on to the next, arrows move.
 import { changes } from "./diff.js";
-import { announce, fill, fromTree, h, text } from "./dom.js";
+import { announce, fill, fromTree, h, rawOf, text } from "./dom.js";
 import { hint } from "./keys.js";
 import { RankBoard } from "./rank.js";
 
@@ -52,10 +52,10 @@ export class SheetForm {
   // ── what is asked of each answer ──
   answer(answer, place) {
     const name = this.task.answers.length > 1 ? `Answer ${LETTERS[place]}` : "The answer";
-    const body = this.sheet.steps ? this.steps(answer) : text(answer);
+    const body = this.sheet.steps ? this.steps(answer) : text(answer, this.task.language);
     const article = h("article.answer", { "aria-label": name, tabindex: "-1" },
       h("header", {}, h("h2", {}, name), h("span.rank")),
-      h("div.as-meant", {}, body), h("pre.raw", { hidden: true, dir: answer.direction }, answer.text),
+      h("div.as-meant", {}, body), rawOf(answer, this.task.language),
       this.criteria(place, name), this.flags(place, name));
     if (this.sheet.compare === "pair") {
       article.addEventListener("dblclick", () => { if (!String(getSelection()).trim() || this.sheet.strength === 1) this.prefer(place, 1); });
@@ -89,7 +89,7 @@ export class SheetForm {
   }
 
   steps(answer) {
-    return h("ol.steps", {}, answer.steps.map((step, number) => {
+    return h("ol.steps", { dir: answer.direction, lang: this.task.language || null }, answer.steps.map((step, number) => {
       const set = (label) => { this.value.steps[number] = label; this.changed(); };
       const buttons = STEP_LABELS.map((label, i) => h("button", { type: "button", "aria-label": `Step ${number + 1} is ${label}`, onclick: () => { this.goTo(field); set(label); } }, label, h("kbd", { "aria-hidden": "true" }, i + 1)));
       const element = h("li.step", {}, h("span.number", {}, number + 1), h("div.text", {}, ...fromTree(step)), h("div.points", {}, buttons));
@@ -186,7 +186,7 @@ export class SheetForm {
   editing() {
     if (this.sheet.edit === "off") return null;
     if (this.task.answers.length === 1) this.value.edited_from = 0;
-    const area = this.area = h("textarea", { rows: 6, dir: "auto", "aria-label": "The answer as it should be", placeholder: "The answer as it should be" });
+    const area = this.area = h("textarea", { rows: 6, dir: "auto", lang: this.task.language || null, "aria-label": "The answer as it should be", placeholder: "The answer as it should be" });
     area.value = this.value.edited;
     area.addEventListener("input", () => { this.value.edited = area.value; this.changed(); this.showChanges(); });
     this.changes = h("section", { "aria-label": "What you changed" });
@@ -208,14 +208,14 @@ export class SheetForm {
     clearTimeout(this.soon);
     this.soon = setTimeout(() => {
       const { edited, edited_from: from } = this.value;
-      fill(this.changes, edited.trim() && from >= 0 ? changes(this.task.answers[from].text, edited) : null);
+      fill(this.changes, edited.trim() && from >= 0 ? changes(this.task.answers[from].text, edited, this.task) : null);
     }, 150);
   }
 
   reasoning() {
     if (this.sheet.reason === "off") return null;
     const wanted = this.sheet.reason === "required";
-    this.reason = h("textarea.reason", { rows: 1, maxlength: 10000, "aria-label": "Reason", placeholder: wanted ? "Why? (one or two sentences)" : "Why? (if you like)" });
+    this.reason = h("textarea.reason", { rows: 1, dir: "auto", maxlength: 10000, "aria-label": "Reason", placeholder: wanted ? "Why? (one or two sentences)" : "Why? (if you like)" });
     this.reason.value = this.value.reason;
     this.reason.addEventListener("input", () => { this.value.reason = this.reason.value; this.changed(); });
     return this.reason;
