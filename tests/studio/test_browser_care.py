@@ -125,6 +125,7 @@ def test_text_from_right_to_left_runs_that_way(seen: Seen, size: str, tmp_path: 
     assert card.locator(".text").get_attribute("lang") == "fa"
     english = card.locator("p", has_text="short").evaluate(LETTERS)
     assert english == ["ltr", True, False]
+    assert card.locator("p").first.evaluate(LETTERS) == ["rtl", False, True]  # though it begins in Latin letters
     one = page.locator(".answer .text > p", has_text="دانم").evaluate(LETTERS)
     assert (
         one == ["rtl", False, True] and card.locator("li").first.evaluate("e => getComputedStyle(e).direction") == "rtl"

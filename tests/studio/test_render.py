@@ -54,7 +54,7 @@ def test_hidden_characters_are_marked_and_images_never_loaded() -> None:
 
 
 def test_direction() -> None:
-    assert direction("123 שלום hello") == "rtl" and direction("hello שלום") == "ltr" and direction("…") == "ltr"
+    assert direction("123 שלום hi") == "rtl" and direction("hello שלום") == "ltr" and direction("…") == "ltr"
 
 
 def test_deep_nesting_ends() -> None:
@@ -66,6 +66,8 @@ def test_deep_nesting_ends() -> None:
     [
         ("سلام", "", "rtl"),
         ("hello سلام", "", "ltr"),
+        ("GPT یک مدل است", "", "rtl"),
+        ("12 !", "", "ltr"),
         ("GPT یک مدل است", "fa", "rtl"),
         ("42", "he-IL", "rtl"),
         ("سلام", "en", "ltr"),

@@ -129,14 +129,15 @@ def marked(text: str) -> Iterator[Node]:
 
 
 def direction(text: str, language: str = "") -> str:
-    """`rtl` where the language is written from right to left, or, where that isn't known, the first letter is."""
+    """`rtl` where the language is written from right to left, or, where that isn't known, most letters are."""
     name, *more = language.lower().split("-")
     if scripts := [part for part in more if len(part) == 4 and part.isalpha()]:
         return "rtl" if RTL_SCRIPT.fullmatch(scripts[0]) else "ltr"
     if name:
         return "rtl" if RTL_LANGUAGE.fullmatch(name) else "ltr"
-    first = LETTER.search(text)
-    return "rtl" if first and RIGHT_TO_LEFT.match(first.group()) else "ltr"
+    if not RIGHT_TO_LEFT.search(text):
+        return "ltr"
+    return "rtl" if 2 * len(RIGHT_TO_LEFT.findall(text)) > len(LETTER.findall(text)) else "ltr"
 
 
 def language_of(meta: Mapping[str, Any]) -> str:

@@ -39,14 +39,23 @@ export function announce(sentence) {
 
 const TAGS = new Set("p em strong s code pre ul ol li blockquote h1 h2 h3 h4 h5 h6 table thead tbody tr th td hr br a mark".split(" "));
 
-const DIRECTED = new Set("p li h1 h2 h3 h4 h5 h6 th td".split(" ")); // each by its own first letter
+const DIRECTED = new Set("p li h1 h2 h3 h4 h5 h6 th td".split(" ")); // each by its own letters
+
+/** The way that most letters run: a first word in Latin letters turns no Persian sentence round. "": no letters. */
+function directionOf(words) {
+  const right = words.match(/[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]/gu)?.length || 0;
+  const all = words.match(/\p{L}/gu)?.length || 0;
+  return all ? (2 * right > all ? "rtl" : "ltr") : "";
+}
 
 /** The tree that the server made of a text, as elements of allowed kinds. */
 export function fromTree(nodes) {
   return nodes.map((node) => {
     if (typeof node === "string") return node;
     if (!TAGS.has(node.t)) return "";
-    const element = h(node.t, { dir: DIRECTED.has(node.t) ? "auto" : node.t === "pre" ? "ltr" : null }, ...fromTree(node.c || []));
+    const element = h(node.t, {}, ...fromTree(node.c || []));
+    if (DIRECTED.has(node.t)) element.dir = directionOf(element.textContent);
+    if (node.t === "pre") element.dir = "ltr";
     if (node.t === "a" && /^(https?|mailto):/i.test(node.href)) {
       element.href = node.href;
       element.rel = "noopener noreferrer nofollow";
