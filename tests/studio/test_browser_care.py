@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 from tests.feedback.conftest import plain
 from tests.studio.browser import PHONE, Seen, needs_chromium
 from tests.studio.conftest import Place
@@ -17,6 +18,7 @@ from tests.studio.test_disputes import disagree
 from heedful.feedback.intake import import_file
 from heedful.feedback.presets import PRESETS
 from heedful.feedback.projects import Project, change_project
+from heedful.feedback.tables import item
 
 pytestmark = needs_chromium
 CHECK = (Path(__file__).parent / "readable.js").read_text()
@@ -177,6 +179,17 @@ def test_a_wrong_check_is_appealed_against_and_settled(seen: Seen) -> None:
     page.reload()
     page.wait_for_selector("[data-finished]")
     assert page.locator(".settled").count() == 0
+
+
+def test_a_training_item_that_was_taken_out_meanwhile_holds_nobody_up(seen: Seen) -> None:
+    page, project = seen.page, checks(seen.place, "training", 2)
+    seen.open(project)
+    first = page.locator(".prompt .as-meant").inner_text()
+    with seen.place.store.write() as connection:
+        connection.execute(update(item).where(item.c.part == "training").values(open=False, expected={}))
+    page.keyboard.press("1")
+    seen.next(lambda: page.keyboard.press("Enter"))
+    assert page.locator(".prompt .as-meant").inner_text() != first
 
 
 def test_something_wrong_with_an_answered_item_can_be_said_too(seen: Seen) -> None:

@@ -105,6 +105,9 @@ def test_both_answers_are_written_anew_and_the_first_ones_kept(place: Place, new
     [second] = made["turns"]
     texts = [{one["text"] for one in task["answers"]} for task in (first, second)]
     assert not texts[0] & texts[1] and second["assignment"] != first["assignment"]
+    other = client.post(f"/api/projects/{project.id}/conversations", json={}).json()["id"]
+    say(client, other, "hello")
+    assert again(client, other, key).status_code == 409  # the id of another conversation's answers
     prefer(client, second)
     refused = again(client, talk)
     assert refused.status_code == 409 and "wait for your judgement" in refused.json()["error"]
@@ -116,7 +119,7 @@ def test_both_answers_are_written_anew_and_the_first_ones_kept(place: Place, new
     assert [(row["meta"]["conversation"], row["meta"]["turn"]) for row in rows] == [(talk, 0), (talk, 0)]
     assert len(owner.get(f"/api/projects/{project.id}/export?kind=rankings").text.splitlines()) == 1
     counts = owner.get(f"/api/projects/{project.id}").json()
-    assert (counts["items"], counts["complete"]) == (2, 1)
+    assert (counts["items"], counts["complete"]) == (3, 1)
     prefer(client, first)  # an answer under way is kept all the same, and the conversation stays as it was
     assert len(owner.get(f"/api/projects/{project.id}/export?kind=rankings").text.splitlines()) == 2
     assert len(client.get(f"/api/conversations/{talk}").json()["turns"]) == 2

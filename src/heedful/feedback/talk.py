@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from typing import Any
+from uuid import NAMESPACE_OID, uuid5
 
 from sqlalchemy import Connection, delete, func, select, update
 
@@ -53,8 +54,9 @@ def answer_again(
     row: the turn's id and its assignment_id, which has no judgement yet.
     """
     before = row.assignment_id
+    own_id = str(uuid5(NAMESPACE_OID, f"again/{before}"))
     said = insert_one(
-        connection, judgement, assignment_id=before, revision=1, client_uuid=client_uuid, digest="",
+        connection, judgement, assignment_id=before, revision=1, client_uuid=own_id, digest="",
         value={"verdict": "none"}, seconds=0.0, created_at=now,
     )  # fmt: skip
     closed = {"state": AGAIN, "slot": None, "closed_at": now, "judgement_id": said, "verdict": "none"}

@@ -220,8 +220,15 @@ def again(conversation_id: int, body: Again, studio: House, who: Labeller) -> Ta
 
 
 def _was_retaken(connection: Connection, row: AnyRow, key: str) -> bool:
+    """Whether these answers are in the conversation. Refused: their id is another conversation's."""
     query = select(turn.c.conversation_id).join(retake, retake.c.turn_id == turn.c.id)
-    return connection.execute(query.where(retake.c.client_uuid == key)).scalar() == row.id
+    return _is_of(row, connection.execute(query.where(retake.c.client_uuid == key)).scalar())
+
+
+def _is_of(row: AnyRow, found: int | None) -> bool:
+    if found not in (None, row.id):
+        raise Refused(409, "this turn's id was used in another conversation; nothing was changed")
+    return found is not None
 
 
 def _unjudged(connection: Connection, row: AnyRow) -> tuple[AnyRow, list[Message]]:
@@ -240,10 +247,7 @@ def _unjudged(connection: Connection, row: AnyRow) -> tuple[AnyRow, list[Message
 def _was_said(connection: Connection, row: AnyRow, body: Say) -> bool:
     """Whether this very turn is in the conversation. Refused: its id is another conversation's."""
     query = select(turn.c.conversation_id).where(turn.c.client_uuid == str(body.client_uuid))
-    found = connection.execute(query).scalar()
-    if found not in (None, row.id):
-        raise Refused(409, "this turn's id was used in another conversation; nothing was changed")
-    return found is not None
+    return _is_of(row, connection.execute(query).scalar())
 
 
 def _going_on(connection: Connection, row: AnyRow) -> list[Message]:
