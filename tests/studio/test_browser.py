@@ -171,6 +171,9 @@ def test_an_edit_by_mouse(seen: Seen) -> None:
     assert page.locator(".changes p").inner_text() == "0 words out, 4 words in"
     assert page.locator(".diff ins").all_inner_texts() == ["the better ", "<b>!</b>"]
     assert page.locator(".diff del").count() == 0 and page.locator(".diff b").count() == 0
+    page.fill(box, f"the \u202e better {before}")  # a character that turns the order of others
+    page.wait_for_selector(".diff mark")
+    assert page.locator(".diff mark").inner_text() == "U+202E"
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)
         assert page.evaluate(CHECK) == [], scheme
@@ -300,7 +303,9 @@ def test_every_page_can_be_read_and_reached(seen: Seen, scheme: Any, size: str) 
         f"/projects/{place.project.id}",
         f"/projects/{place.project.id}/disputes",
     ]
-    nine = PRESETS["chat"].sheet.model_copy(update={"chat": "off"})  # nine steps from A to B, the most there are
+    nine = PRESETS["chat"].sheet.model_copy(
+        update={"chat": "off", "conversation": ()}
+    )  # nine steps from A to B, the most there are
     made = [
         place.add_project("all kinds of marks", PRESETS["instructgpt"].sheet, items=1, answers=3),
         place.add_project("nine steps or so", nine, items=1),

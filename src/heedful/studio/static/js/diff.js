@@ -71,6 +71,11 @@ function joined(steps) {
   return found;
 }
 
+const HIDDEN = /([\u200b\u2060-\u2064\u206a-\u206f\ufeff\u202a-\u202e\u2066-\u2069\x00-\x08\x0b-\x1f\x7f-\x9f\u{e0000}-\u{e007f}])/u;
+
+/** A text with a mark in the place of each character that is not seen or turns the order of others, as answers have it. */
+const marked = (text) => text.split(HIDDEN).map((part, i) => (i % 2 ? h("mark", { title: "a character that is not seen" }, `U+${part.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}`) : part));
+
 const counted = (n, word) => `${n.toLocaleString()} ${n === 1 ? "word" : "words"} ${word}`;
 
 /** An answer and its edited form as one text: what went is struck out, what came is underlined. */
@@ -79,5 +84,5 @@ export function changes(before, after, { language = "", answers: [first] }) {
   const count = (kind) => parts.filter(([one]) => one === kind).reduce((sum, [, text]) => sum + words(text).filter((word) => /[\p{L}\p{N}]/u.test(word)).length, 0);
   const said = before === after ? "Nothing is changed yet" : `${counted(count("out"), "out")}, ${counted(count("in"), "in")}`;
   const tag = { same: "span", out: "del", in: "ins" };
-  return h("div.changes", {}, h("p.dim", {}, said), h("div.diff", { dir: first.direction, lang: language || null, tabindex: "0", role: "group", "aria-label": "Changes" }, parts.map(([kind, text]) => h(tag[kind], {}, text))));
+  return h("div.changes", {}, h("p.dim", {}, said), h("div.diff", { dir: first.direction, lang: language || null, tabindex: "0", role: "group", "aria-label": "Changes" }, parts.map(([kind, text]) => h(tag[kind], {}, marked(text)))));
 }
