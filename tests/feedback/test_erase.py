@@ -12,6 +12,7 @@ from tests.feedback.conftest import new_item, plain, say
 
 from heedful.errors import InputError
 from heedful.feedback.accounts import account_of_token, all_accounts, create_account, create_token, give_skills
+from heedful.feedback.appeals import make_appeal
 from heedful.feedback.erase import BLANK, erase
 from heedful.feedback.intake import Imported, import_items
 from heedful.feedback.presets import PRESETS
@@ -25,7 +26,7 @@ SAID = "because I, Ann, live next door"
 
 
 def worked(store: Store) -> tuple[Project, dict[str, int]]:
-    """Ann and Bob each give a reason, skip one item with a note and hold one with a draft."""
+    """Ann and Bob each give a reason, appeal, skip one item with a note and hold one with a draft."""
     with store.write() as connection:
         sheet = PRESETS["edit"].sheet
         project = read_project(connection, create_project(connection, "p", sheet, plain(overlap=2)))
@@ -39,6 +40,7 @@ def worked(store: Store) -> tuple[Project, dict[str, int]]:
             value = {"verdict": "prefer", "preferred": 0, "strength": 1, "reason": f"{SAID} ({name})"}
             first, second = lease(connection, project, rater, 0.0)
             say(connection, project, first, rater, value | {"edited": "better", "edited_from": 0})
+            make_appeal(connection, first, rater, f"I met {name} in Paris", 3.0)
             put_aside(connection, second, rater, "skipped", f"{name} knows the author", 1.0)
             save_draft(connection, lease(connection, project, rater, 2.0)[0], rater, {"reason": "mine"}, 2.0)
     return project, accounts
@@ -57,7 +59,7 @@ def test_what_goes_and_what_stays(store: Store, choice: Any) -> None:
         done = erase(connection, accounts["ann"], choice)
     blank = choice == "blank"
     assert (done.judgements, done.edited, done.drafts, done.chats) == (1, 1, 1, 0)
-    assert (done.blanked, done.kept) == ((2, 0) if blank else (0, 2))
+    assert (done.blanked, done.kept) == ((3, 0) if blank else (0, 3))
     with store.read() as connection:
         bobs = [f"{SAID} (bob)", "bob knows the author"]
         anns = ["", BLANK] if blank else [f"{SAID} (ann)", "ann knows the author"]
@@ -67,6 +69,7 @@ def test_what_goes_and_what_stays(store: Store, choice: Any) -> None:
         assert isinstance(account_of_token(connection, token, 1.0), str)
         whole = "\n".join(map(str, connection.connection.iterdump()))  # type: ignore[attr-defined]
     assert "ann's laptop" not in whole and ("next door (ann)" in whole) is not blank
+    assert ("met ann" in whole) is not blank and "met bob" in whole
     for table in ("judgement", "notice"):
         with pytest.raises(DBAPIError, match="append-only"), store.write() as connection:
             connection.execute(text(f"UPDATE {table} SET assignment_id = assignment_id"))

@@ -100,6 +100,27 @@ def test_a_wrong_training_item_is_taken_out_for_everybody(place: Place) -> None:
     assert owner.post(f"/api/projects/{project.id}/desk").json()["tasks"] == []
 
 
+def test_an_appeal_holds_nobody_back_from_real_items(place: Place) -> None:
+    """Of the training items those that are appealed against ask for nothing, until one is settled as right."""
+    project = place.add_project("way", PRESETS["pair"].sheet, items=2)
+    made = [new_item(i, part="training", expected=EXPECTED) for i in range(50, 53)]
+    import_items(place.store, project, made, Imported())
+    with place.store.write() as connection:
+        change_project(connection, project.id, queue=plain(training=3, qualify=1.0))
+    client, owner, path = place.client("rater"), place.client("owner"), f"/api/projects/{project.id}"
+    for number in range(3):
+        task = held(client, project)
+        answer(client, task, right=number > 0)
+        if number == 0:
+            client.post(f"/api/assignments/{task['assignment']}/appeal", json={"text": "the other is true"})
+            answer(client, task, right=True)  # what is changed afterwards counts neither way
+    assert held(client, project)["training"] is False
+    [one] = owner.get(f"{path}/appeals").json()["waiting"]
+    owner.post(f"{path}/appeals/{one['id']}", json={"outcome": "stands"})
+    [figures] = owner.get(f"{path}/figures").json()["raters"]
+    assert (figures["training_right"], figures["training"]) == (2, 3)  # by what was said first
+
+
 def test_an_appeal_is_its_own_raters_and_its_own_projects(place: Place) -> None:
     project = checks(place, "training")
     client, owner = place.client("rater"), place.client("owner")

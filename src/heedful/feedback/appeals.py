@@ -100,7 +100,7 @@ def settle(
 
 
 def _agreement(connection: Connection, row: AnyRow) -> int:
-    """Of the assignment's newest judgement with the item's answer; in training of the first, made before it was told."""
+    """Of the assignment's newest judgement with the item's answer; in training of the first one."""
     first = row.part == "training"
     query = select(judgement.c.value).where(judgement.c.assignment_id == row.held)
     value = connection.execute(query.order_by(judgement.c.revision * (1 if first else -1)).limit(1)).scalar_one()

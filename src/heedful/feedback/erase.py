@@ -1,8 +1,8 @@
 """Forgetting who somebody was: what goes, what is blanked where that is wished, and what stays.
 
 Judgements stay under a pseudonym in any case. What the person wrote in their own words may tell who they were: reasons,
-notes on skipped and reported items, what they said in chats and of them. It is kept or blanked, as whoever erases says.
-An answer that they wrote or edited is work that models are trained on: it stays, and the report counts it.
+notes on skipped and reported items, appeals, what they said in chats and of them. It is kept or blanked, as whoever
+erases says. An answer that they wrote or edited is work that models are trained on: it stays, and the report counts it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from sqlalchemy import Connection, delete, func, select, text, update
 
 from heedful.feedback.accounts import erase_identity
 from heedful.feedback.projects import known_rater
-from heedful.feedback.tables import APPEND_ONLY, assignment, conversation, draft, judgement, notice, turn
+from heedful.feedback.tables import APPEND_ONLY, appeal, assignment, conversation, draft, judgement, notice, turn
 
 Words = Literal["keep", "blank"]
 BLANK = "[erased]"
@@ -52,11 +52,13 @@ def erase(connection: Connection, account_id: int, words: Words) -> Erased:
     reasons = [row for row in rows if row.value.get("reason")]
     notes = (notice.c.assignment_id.in_(mine), notice.c.text.not_in(("", BLANK)))
     said = (conversation.c.rater_id == rater_id, (conversation.c.goal != "") | (conversation.c.comment != ""))
+    appealed = (appeal.c.assignment_id.in_(mine), appeal.c.text != BLANK)
     count = func.count()
     noted = connection.execute(select(count).select_from(notice).where(*notes)).scalar_one()
     talked = connection.execute(select(count).select_from(conversation).where(*said)).scalar_one()
+    appeals = connection.execute(select(count).select_from(appeal).where(*appealed)).scalar_one()
     turns = select(count).select_from(turn).where(turn.c.assignment_id.in_(mine))
-    found = len(reasons) + noted + talked
+    found = len(reasons) + noted + talked + appeals
     if words == "blank":
         with _open_for_change(connection):
             for row in reasons:
@@ -64,6 +66,7 @@ def erase(connection: Connection, account_id: int, words: Words) -> Erased:
                 connection.execute(update(judgement).where(judgement.c.id == row.id).values(**new))
             connection.execute(update(notice).where(*notes).values(text=BLANK))
         connection.execute(update(conversation).where(*said).values(goal="", comment=""))
+        connection.execute(update(appeal).where(*appealed).values(text=BLANK))
     return Erased(
         judgements=len(rows),
         blanked=found if words == "blank" else 0,
