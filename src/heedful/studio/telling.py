@@ -14,8 +14,6 @@ from collections.abc import Callable, Collection
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from urllib.parse import SplitResult, urlsplit
 
-import httpx
-
 from heedful.errors import HeedfulError, InputError
 from heedful.feedback.store import Store
 from heedful.feedback.webhooks import Letter, any_hook, claim, collect, settle, signature
@@ -80,6 +78,8 @@ def is_public(address: str) -> bool:
 
 def send(letter: Letter, named: Collection[str], now: float) -> tuple[bool, str]:
     """Whether it arrived (any 2xx), and in a few words how it went."""
+    import httpx  # loads a good deal that a studio without webhooks does without
+
     try:
         address, parts = address_of(letter.url, named), _parts(letter.url)
         headers = {
