@@ -231,7 +231,7 @@ def test_managers_make_no_managers_and_the_last_owner_stays(place: Place) -> Non
     assert manager.post(f"/api/accounts/{place.accounts['owner']}/reset").status_code == 403
     last = owner.patch(f"/api/accounts/{place.accounts['owner']}", json={"role": "rater"})
     assert last.status_code == 400 and "only owner" in last.json()["error"]
-    assert owner.post(f"/api/accounts/{place.accounts['owner']}/erase").status_code == 400
+    assert owner.post(f"/api/accounts/{place.accounts['owner']}/erase", json={}).status_code == 400
 
 
 @pytest.mark.parametrize("how", ["unknown", "revoked", "expired", "shut out", "no bearer"])
@@ -262,7 +262,7 @@ def test_an_erased_account_leaves_its_labels_under_a_pseudonym(place: Place) -> 
     [held, _] = rater.post(f"/api/projects/{place.project.id}/desk").json()["tasks"]
     body = {"client_uuid": "6f1f3f0a-8f5d-4b5e-9b0e-0d7a4f6c2e11", "value": {"verdict": "tie"}}
     assert rater.post(f"/api/assignments/{held['assignment']}/judgements", json=body).status_code == 200
-    owner.post(f"/api/accounts/{place.accounts['rater']}/erase")
+    owner.post(f"/api/accounts/{place.accounts['rater']}/erase", json={})
     assert rater.get("/api/me").status_code == 401
     raw = owner.get(f"/api/projects/{place.project.id}/export?kind=raw").json()
     assert raw["rater"].startswith("rater-") and raw["rater_kind"] == "human"

@@ -39,7 +39,7 @@ def read_model(policy: Policy, columns: int) -> Model:
     return Model(
         heads=weights.heads,
         kv_heads=weights.kv_heads,
-        embeddings=_array(policy.lm.get_input_embeddings().weight),
+        embeddings=_array(policy.lm.get_input_embeddings().weight.clone()),
         angles=_array(torch.view_as_real(weights.place(torch.arange(columns)).turn[:, 0])),
         eps=np.float32(norm.eps.item()),
         before_attention=gains(lambda block: block.before_attention),
@@ -55,13 +55,14 @@ def read_model(policy: Policy, columns: int) -> Model:
         gate_up_bias=gate_up_bias,
         down=down,
         down_bias=down_bias,
-        norm=_array(norm.gain),
+        norm=_array(norm.gain.clone()),
         head=head_panels,
         head_bias=head_bias,
     )
 
 
 def _array(tensor: Tensor) -> Floats:
+    """A tensor of our own as an array, never the model's: NumPy would pin its storage, which sharding has to free."""
     return cast(Floats, tensor.detach().contiguous().numpy())
 
 
