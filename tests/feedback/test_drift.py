@@ -11,6 +11,8 @@ import pytest
 from sqlalchemy import select
 from tests.feedback.conftest import new_item, plain, say
 
+from heedful.feedback.accounts import create_account
+from heedful.feedback.appeals import make_appeal, settle
 from heedful.feedback.drift import (
     FIRST,
     STEADY,
@@ -26,7 +28,7 @@ from heedful.feedback.projects import Project, progress
 from heedful.feedback.queue import lease, probe_turn
 from heedful.feedback.sheet import Answered, in_shown_order, read_answered
 from heedful.feedback.store import Store
-from heedful.feedback.tables import assignment, item
+from heedful.feedback.tables import appeal, assignment, item
 
 Make = Callable[..., Project]
 RIGHT = Answered(verdict="prefer", preferred=0, strength=2)
@@ -173,3 +175,30 @@ def test_a_probe_without_a_right_answer_is_held_against_most_of_the_others(
     with store.read() as connection:
         found = drifts(connection, project, names=False)
     assert [(one.rater, one.before_right) for one in found if one.at] == [("rater-2", 26)] and len(found) == 3
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_probe_found_wrong_counts_in_none_of_its_rounds(
+    store: Store, make: Make, people: list[int], known: bool
+) -> None:
+    """While one answer is appealed against it alone counts no more, by no consensus either; then nobody's does."""
+    project = make(60, plain(probe=0.5, overlap=3))
+    import_items(store, project, [new_item(900, part="probe", expected=RIGHT if known else None)], Imported())
+    for rater in people[:3]:
+        answer_all(store, project, rater, lambda n: True, 20)
+    mine = (assignment.c.part == "probe", assignment.c.rater_id == people[0])
+    with store.write() as connection:
+        assert [one.checks for one in drifts(connection, project, names=False)] == [10, 10, 10]
+        third = connection.execute(select(assignment.c.id).where(*mine).order_by(assignment.c.id)).scalars().all()[2]
+        make_appeal(connection, third, people[0], "the other is true", 90.0)
+        counts = {one.rater: one.checks for one in drifts(connection, project, names=False)}
+        assert counts == {"rater-0": 9, "rater-1": 10, "rater-2": 10}
+        owner = create_account(connection, "owner", "owner", "owner", "a plain pass phrase", 0.0)
+        which = connection.execute(select(appeal.c.id)).scalar_one()
+        settle(connection, project.id, which, owner, "wrong", "")
+        assert drifts(connection, project, names=False) == []
+        rows = connection.execute(select(item.c.open, item.c.expected).where(item.c.part == "probe")).all()
+        assert len(rows) == 10 and {row.open for row in rows} == {False} and [row.expected for row in rows] == [{}] * 10
+    assert "probe" not in answer_all(store, project, people[0], lambda n: True, 20)
+    with store.read() as connection:  # and no round is made of it for nobody
+        assert len(connection.execute(select(item.c.id).where(item.c.part == "probe")).all()) == 10

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import ColumnElement, Connection, select, update
 
 from heedful.errors import InputError
-from heedful.feedback.queue import own
+from heedful.feedback.queue import own, rounds_of
 from heedful.feedback.sheet import read_answered
 from heedful.feedback.store import AnyRow, insert_one
 from heedful.feedback.submit import agreement_with
@@ -33,11 +33,11 @@ def make_appeal(connection: Connection, assignment_id: int, rater_id: int, text:
     insert_one(
         connection, appeal, assignment_id=assignment_id, text=text, at=now, outcome="", answer="", account_id=None
     )
-    _count(connection, [assignment_id], UNCOUNTED)
+    _count(connection, assignment.c.id == assignment_id, UNCOUNTED)
 
 
-def _count(connection: Connection, assignments: Sequence[int], agrees: int) -> None:
-    connection.execute(update(assignment).where(assignment.c.id.in_(assignments)).values(agrees=agrees))
+def _count(connection: Connection, which: ColumnElement[bool], agrees: int) -> None:
+    connection.execute(update(assignment).where(which).values(agrees=agrees))
 
 
 def open_appeals(connection: Connection, project_id: int, limit: int = 50) -> Sequence[AnyRow]:
@@ -68,14 +68,16 @@ def appeals_of(connection: Connection, project_id: int, rater_id: int, limit: in
 def settle(
     connection: Connection, project_id: int, appeal_id: int, account_id: int, outcome: Outcome, answer: str
 ) -> None:
-    """The check stands and counts again; or it is wrong, is given to nobody any more, and counts for nobody.
+    """The check stands and counts again; or it is wrong, is given to nobody any more, and counts for nobody, whichever
+    of its rounds was appealed against.
 
     InputError: the project has no such appeal, or it is settled otherwise already.
     """
     query = (
         select(
-            appeal.c.outcome, assignment.c.id.label("held"), assignment.c.part, assignment.c.item_id, item.c.expected
-        )
+            appeal.c.outcome, assignment.c.id.label("held"), assignment.c.part, item.c.expected,
+            item.c.prompt_id, item.c.completions,
+        )  # fmt: skip
         .join(assignment, assignment.c.id == appeal.c.assignment_id)
         .join(item, item.c.id == assignment.c.item_id)
         .where(appeal.c.id == appeal_id, assignment.c.project_id == project_id)
@@ -88,15 +90,16 @@ def settle(
     settled = {"outcome": outcome, "answer": answer, "account_id": account_id}
     if outcome == "stands":
         connection.execute(update(appeal).where(appeal.c.id == appeal_id).values(**settled))
-        _count(connection, [row.held], _agreement(connection, row))
+        _count(connection, assignment.c.id == row.held, _agreement(connection, row))
         return
-    judged = select(assignment.c.id).where(assignment.c.item_id == row.item_id, assignment.c.part.in_(CHECKS))
-    same = [row.held, *connection.execute(judged).scalars()]
-    waits = (appeal.c.assignment_id.in_(same), appeal.c.outcome.in_(("", outcome)))
-    connection.execute(update(appeal).where(*waits).values(**settled))
+    same = assignment.c.id == row.held
     if row.part in CHECKS:
-        connection.execute(update(item).where(item.c.id == row.item_id).values(open=False, expected={}))
+        rounds = rounds_of(connection, project_id, row.part, row.prompt_id, row.completions)
+        same = assignment.c.item_id.in_(rounds)
+        connection.execute(update(item).where(item.c.id.in_(rounds)).values(open=False, expected={}))
         _count(connection, same, UNCOUNTED)
+    waits = (appeal.c.assignment_id.in_(select(assignment.c.id).where(same)), appeal.c.outcome.in_(("", outcome)))
+    connection.execute(update(appeal).where(*waits).values(**settled))
 
 
 def _agreement(connection: Connection, row: AnyRow) -> int:

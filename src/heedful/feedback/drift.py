@@ -27,12 +27,12 @@ from typing import Any
 
 import numpy as np
 from scipy import stats
-from sqlalchemy import Connection, exists, select
+from sqlalchemy import Connection, exists, select, true
 
 from heedful.feedback.projects import Project
 from heedful.feedback.sheet import read_answered
 from heedful.feedback.submit import label_of
-from heedful.feedback.tables import account, assignment, item, judgement, rater
+from heedful.feedback.tables import account, appeal, assignment, item, judgement, rater
 
 FIRST = 20  # answers from which p₀ is learned; the alarm begins behind them
 PULL = 10.0  # answers' worth by which p₀ is drawn towards everyone's share of misses
@@ -196,14 +196,19 @@ def _people(keys: Sequence[int]) -> Any:
 
 
 def _series(connection: Connection, of: Project) -> Mapping[int, list[tuple[float, bool]]]:
-    """Of each person: when each check was answered and whether rightly, oldest first."""
+    """Of each person: when each check was answered and whether rightly, oldest first.
+
+    Not those that were found wrong, which are closed, nor those that their rater has appealed against.
+    """
     probed = connection.execute(select(exists().where(item.c.project_id == of.id, item.c.part == "probe"))).scalar_one()
     part = "probe" if probed else "gold"
+    appealed = exists().where(appeal.c.assignment_id == assignment.c.id, appeal.c.outcome != "stands")
     query = (
         select(assignment.c.rater_id, assignment.c.closed_at, assignment.c.agrees, assignment.c.id)
         .join(rater, rater.c.id == assignment.c.rater_id)
+        .join(item, item.c.id == assignment.c.item_id)
         .where(assignment.c.project_id == of.id, assignment.c.state == "done", assignment.c.part == part)
-        .where(rater.c.kind == "human")
+        .where(rater.c.kind == "human", item.c.open == true(), ~appealed)
         .order_by(assignment.c.closed_at, assignment.c.id)
     )
     rows = connection.execute(query).all()

@@ -214,7 +214,7 @@ def once_more(connection: Connection, of: Project, part: str, skills: list[str])
     Each round has rows of its own: so a rater has each row once, as everywhere, and nothing tells one round from
     another on the screen.
     """
-    where = (item.c.project_id == of.id, item.c.part == part, item.c.chosen_by != AGAIN)
+    where = (item.c.project_id == of.id, item.c.part == part, item.c.chosen_by != AGAIN, item.c.open == true())
     rows = connection.execute(select(item).where(*where).order_by(item.c.id)).all()
     if not any(row.skill in skills for row in rows):
         return False
@@ -227,6 +227,15 @@ def once_more(connection: Connection, of: Project, part: str, skills: list[str])
     ]
     connection.execute(item.insert(), new)
     return True
+
+
+def rounds_of(
+    connection: Connection, project_id: int, part: str, prompt_id: int, completions: Sequence[int]
+) -> list[int]:
+    """The items of all rounds of a check, by number."""
+    where = (item.c.project_id == project_id, item.c.part == part, item.c.prompt_id == prompt_id)
+    rows = connection.execute(select(item.c.id, item.c.completions).where(*where)).all()
+    return [row.id for row in rows if list(row.completions) == list(completions)]  # PostgreSQL compares no JSON
 
 
 def _key_of_round(key: str, place: int) -> str:
