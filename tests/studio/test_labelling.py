@@ -113,6 +113,28 @@ def test_judges_get_checks_too_so_that_no_missing_suggestion_tells_one(place: Pl
     assert "question 50" in {one["prompt"][0]["content"] for one in found}
 
 
+def test_a_probe_has_its_suggestion_in_every_round(place: Place) -> None:
+    """One that comes without, where all others have one, would tell what it is."""
+    project = place.add_project("again", PRESETS["pair"].sheet, items=12, members=("rater", "service"))
+    import_items(place.store, project, [new_item(50, part="probe")], Imported())
+    with place.store.write() as connection:
+        change_project(connection, project.id, queue=plain(probe=0.5, suggestions="shown"))
+    service, base = place.client("service"), f"/api/projects/{project.id}"
+    asked = service.get(f"{base}/machine-items?judge=j").json()
+    value = {"verdict": "prefer", "preferred": 0, "strength": 1}
+    labels = [{"item": one["item"], "client_uuid": str(uuid.uuid4()), "value": value} for one in asked]
+    assert service.post(f"{base}/machine-labels", json={"judge": "j", "labels": labels}).json()["saved"] == 13
+    client, seen = place.client("rater"), []
+    while tasks := desk(client, project.id)["tasks"]:
+        [suggestion] = tasks[0]["suggestions"]
+        assert tasks[0]["answers"][suggestion["preferred"]]["text"].endswith(".0")
+        seen.append(tasks[0]["prompt"][0]["text"])
+        client.post(f"/api/assignments/{tasks[0]['assignment']}/judgements", json=submission())
+    assert seen.count("question 50") > 5
+    assert service.get(f"{base}/machine-items?judge=j").json() == []  # and a judge is asked of it once
+    assert place.client("owner").get(base).json()["probes"] == 1
+
+
 def test_a_whole_way_through_the_api(place: Place, tmp_path: Path) -> None:
     client = place.client("rater")
     chosen = {}

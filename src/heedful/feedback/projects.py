@@ -31,6 +31,8 @@ from heedful.feedback.sheet import Frozen, Sheet
 from heedful.feedback.store import AnyRow, insert_new, insert_one
 from heedful.feedback.tables import account, assignment, item, member, project, rater
 
+AGAIN = "again"  # by what an item of a check's later round was chosen
+
 
 class QueuePolicy(Frozen):
     """How items are handed out. Shares are of 1."""
@@ -190,7 +192,10 @@ def members(connection: Connection, project_id: int) -> list[AnyRow]:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Items of the main queue, how many have a judgement by a person, and how many have all that they should."""
+    """Items of the main queue, how many have a judgement by a person, and how many have all that they should.
+
+    Checks are counted once, in however many rounds they came.
+    """
 
     items: int
     begun: int
@@ -204,7 +209,7 @@ def progress(connection: Connection, project_id: int) -> Progress:
     full = item.c.done >= item.c.target
     query = (
         select(item.c.part, func.count(), func.count().filter(item.c.done > 0), func.count().filter(full))
-        .where(item.c.project_id == project_id)
+        .where(item.c.project_id == project_id, item.c.chosen_by != AGAIN)
         .group_by(item.c.part)
     )
     found = {part: (items, begun, complete) for part, items, begun, complete in connection.execute(query)}

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, bindparam, delete, exists, func, literal_colu
 
 from heedful.errors import InputError
 from heedful.feedback.judgements import DECISION
-from heedful.feedback.projects import Project
+from heedful.feedback.projects import AGAIN, Project
 from heedful.feedback.qualification import qualification, skills_of
 from heedful.feedback.store import AnyRow, insert_one
 from heedful.feedback.tables import assignment, draft, item, notice, project, seat
@@ -26,7 +26,6 @@ LEASING = 7303  # PostgreSQL's lock under which places of a project are given ou
 CLOSED = ("done", "skipped", "reported")  # what a rater is through with
 RUNNING = assignment.c.state == literal_column("'leased'")  # said so that the index of running leases is used
 FIRST = -1e18  # before every place
-AGAIN = "again"  # by what an item of a later round was chosen
 
 
 def share_of(*names: object) -> float:

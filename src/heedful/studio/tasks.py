@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, select
 
 from heedful.feedback.projects import Project
+from heedful.feedback.queue import rounds_of
 from heedful.feedback.sheet import Sheet, in_shown_order, read_answered, steps_of
 from heedful.feedback.store import AnyRow
 from heedful.feedback.submit import order_seen
@@ -18,7 +19,7 @@ from heedful.studio.routes.shapes import Answer, Task, Turn
 _HELD = (
     select(
         assignment.c.id, assignment.c.state, assignment.c.shown, assignment.c.expires_at, assignment.c.part,
-        assignment.c.item_id, item.c.completions, prompt.c.messages, prompt.c.meta,
+        assignment.c.item_id, item.c.prompt_id, item.c.completions, prompt.c.messages, prompt.c.meta,
         draft.c.value.label("draft"), judgement.c.value.label("judged"),
     )
     .join(item, item.c.id == assignment.c.item_id)
@@ -37,7 +38,7 @@ def read_tasks(connection: Connection, of: Project, keys: Sequence[int], now: fl
     texts = {row.id: row.text for row in connection.execute(_TEXTS, {"which": list(wanted)})}
     shown = of.queue.suggestions == "shown"
     return [
-        _task(rows[key], texts, of, _suggestions(connection, rows[key]) if shown else [], now)
+        _task(rows[key], texts, of, _suggestions(connection, of, rows[key]) if shown else [], now)
         for key in keys
         if key in rows
     ]
@@ -106,17 +107,21 @@ def _filled_in(row: AnyRow) -> dict[str, Any]:
     return seen.model_dump(mode="json", exclude_defaults=True)
 
 
-def _suggestions(connection: Connection, row: AnyRow) -> list[dict[str, Any]]:
-    """What machines said of the item, in the order shown to this rater."""
+def _suggestions(connection: Connection, of: Project, row: AnyRow) -> list[dict[str, Any]]:
+    """What machines said of the item, in the order shown to this rater; of a probe in whichever of its rounds."""
+    same = [row.item_id]
+    if row.part == "probe":
+        same = rounds_of(connection, of.id, row.part, row.prompt_id, row.completions)
     query = (
-        select(judgement.c.value)
+        select(assignment.c.rater_id, judgement.c.value)
         .join(assignment, assignment.c.judgement_id == judgement.c.id)
         .join(rater, rater.c.id == assignment.c.rater_id)
-        .where(assignment.c.item_id == row.item_id, rater.c.kind == "ai")
+        .where(assignment.c.item_id.in_(same), rater.c.kind == "ai")
         .order_by(judgement.c.id)
     )
     seen = order_seen(row.shown, len(row.completions))
-    found = [read_answered(value) for value in connection.execute(query).scalars()]
+    said = {judge: read_answered(value) for judge, value in connection.execute(query)}  # of each judge once
     return [
-        in_shown_order(one, seen).model_dump(mode="json", exclude_defaults=True, exclude={"reason"}) for one in found
+        in_shown_order(one, seen).model_dump(mode="json", exclude_defaults=True, exclude={"reason"})
+        for one in said.values()
     ]

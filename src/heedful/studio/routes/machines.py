@@ -11,7 +11,7 @@ from sqlalchemy import Connection, exists, select
 
 from heedful.errors import HeedfulError, InputError
 from heedful.feedback.draws import one_label, read_draws
-from heedful.feedback.projects import Project, rater_named
+from heedful.feedback.projects import AGAIN, Project, rater_named
 from heedful.feedback.sheet import MOST, read_answered
 from heedful.feedback.submit import Reused, add_machine_label
 from heedful.feedback.tables import assignment, completion, item, prompt, rater
@@ -81,18 +81,17 @@ def items(
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     after: int = 0,
 ) -> list[MachineItem]:
-    """Items that this judge has not labelled yet, by number; hidden checks and probes too."""
+    """Items that this judge has not labelled yet, by number; hidden checks too, and probes, each once."""
     labelled = (
         exists()
         .where(assignment.c.item_id == item.c.id, assignment.c.rater_id == rater.c.id, rater.c.name == judge)
         .correlate(item)
     )
+    asked = (item.c.project_id == project_id, item.c.part.in_(LABELLED), item.c.chosen_by != AGAIN)
     query = (
         select(item.c.id, item.c.completions, prompt.c.messages)
         .join(prompt, prompt.c.id == item.c.prompt_id)
-        .where(
-            item.c.project_id == project_id, item.c.part.in_(("main", "gold", "probe")), item.c.id > after, ~labelled
-        )
+        .where(*asked, item.c.id > after, ~labelled)
         .order_by(item.c.id)
         .limit(limit)
     )
