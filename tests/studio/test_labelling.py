@@ -268,6 +268,22 @@ def test_machines_read_items_and_add_labels_in_the_same_queue(place: Place) -> N
     assert task["answers"][best]["text"] == stored["answers"][0]
 
 
+def test_a_draw_that_is_no_answer_spoils_its_own_label_alone(place: Place) -> None:
+    project = place.add_project("ranks", PRESETS["rank"].sheet, items=4, members=("service",))
+    service, base = place.client("service"), f"/api/projects/{project.id}"
+    whole, short, empty = {"ranks": [0, 1]}, {"ranks": [0]}, {}
+    asked = service.get(f"{base}/machine-items?judge=j").json()
+    labels = [
+        {"item": one["item"], "client_uuid": str(uuid.uuid4()),
+         "draws": [{"value": whole, "shown": [0, 1]}, {"value": second, "shown": shown}]}
+        for one, second, shown in zip(
+            asked, (short, empty, whole, whole), ([1, 0], [1, 0], [0, 1, 2], [1, 0]), strict=True
+        )
+    ]  # fmt: skip
+    report = service.post(f"{base}/machine-labels", json={"judge": "j", "labels": labels}).json()
+    assert report["saved"] == 1 and len(report["faults"]) == 3 and "each stored place once" in report["faults"][2]
+
+
 def test_an_id_used_for_two_labels_spoils_one_of_them_alone(place: Place) -> None:
     value, one = {"verdict": "prefer", "preferred": 0, "strength": 1}, str(uuid.uuid4())
     labels = [{"item": item, "client_uuid": one, "value": value} for item in (1, 2)]

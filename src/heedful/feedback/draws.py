@@ -50,6 +50,7 @@ def one_label(draws: Sequence[Draw], sheet: Sheet) -> Answered:
     return said[0].model_copy(
         update={
             "reason": reason,
+            "presorted": "",
             "ratings": tuple(_mean_ratings(ratings) for ratings in zip(*(v.ratings for v in said), strict=False)),
             "flags": tuple(_most_flags(flags) for flags in zip(*(v.flags for v in said), strict=False)),
             "steps": tuple(_most_say(steps) for steps in zip(*(v.steps for v in said), strict=False)),

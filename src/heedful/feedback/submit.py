@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, case, delete, func, select, update
 
 from heedful.errors import InputError
-from heedful.feedback.draws import Draw
+from heedful.feedback.draws import Draw, one_label
 from heedful.feedback.judgements import DECISION
 from heedful.feedback.projects import Project
 from heedful.feedback.queue import own, share_of, take_place, to_the_end
@@ -313,6 +313,17 @@ def add_machine_label(
     if row.part == "main" and row.done:
         ask_more(connection, of, item_id)
     return True
+
+
+def label_of_draws(connection: Connection, of: Project, item_id: int, draws: Sequence[Draw]) -> Answered:
+    """The label that a judge's draws make. InputError: one is not what the sheet asks, or tells no order of the answers."""
+    row = connection.execute(_ITEM, {"which": item_id}).one()
+    places, steps = list(range(len(row.completions))), _steps(connection, of, row)
+    for draw in draws:
+        if sorted(draw.shown) != places:
+            raise InputError("draws: 'shown' needs each stored place once, in every draw")
+        check(draw.value, _without_reason(of), len(places), steps)
+    return one_label(draws, of.sheet)
 
 
 def _without_reason(of: Project) -> Any:

@@ -9,11 +9,11 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field, model_validator
 from sqlalchemy import Connection, exists, select
 
-from heedful.errors import HeedfulError, InputError
-from heedful.feedback.draws import one_label, read_draws
+from heedful.errors import HeedfulError
+from heedful.feedback.draws import read_draws
 from heedful.feedback.projects import AGAIN, Project, rater_named
 from heedful.feedback.sheet import MOST, read_answered
-from heedful.feedback.submit import Reused, add_machine_label
+from heedful.feedback.submit import Reused, add_machine_label, label_of_draws
 from heedful.feedback.tables import assignment, completion, item, prompt, rater
 from heedful.studio.access import House, Machine, project_for
 from heedful.studio.routes.shapes import Body
@@ -108,9 +108,7 @@ def items(
 
 def _add(connection: Connection, of: Project, label: MachineLabel, rater_id: int, now: float) -> bool:
     draws = read_draws([draw.model_dump() for draw in label.draws])
-    if len({len(draw.shown) for draw in draws}) > 1 or any(sorted(d.shown) != [*range(len(d.shown))] for d in draws):
-        raise InputError("draws: 'shown' needs each stored place once, in every draw")
-    answered = one_label(draws, of.sheet) if draws else read_answered(label.value)
+    answered = label_of_draws(connection, of, label.item, draws) if draws else read_answered(label.value)
     shown = draws[0].shown if len({draw.shown for draw in draws}) == 1 else label.shown
     return add_machine_label(
         connection, of, label.item, rater_id, answered, str(label.client_uuid), now, shown, draws=draws
