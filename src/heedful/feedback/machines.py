@@ -106,7 +106,8 @@ class Consistency:
 
 
 def consistencies(judgements: Iterable[Judgement]) -> list[Consistency]:
-    """Every judge whose draws are known. An item of several pairs counts as one, by the share of its pairs."""
+    """Every judge whose draws are known. An item counts once, by the share of its pairs, orders and draws: these hang
+    together, and counted apart they would make the interval too narrow."""
     of: dict[str, list[list[Draw]]] = defaultdict(list)
     for judgement in judgements:
         if len(judgement.draws) > 1:
@@ -115,23 +116,28 @@ def consistencies(judgements: Iterable[Judgement]) -> list[Consistency]:
 
 
 def _consistency(judge: str, items: Sequence[Sequence[Draw]]) -> Consistency:
+    parts = [_of_item(draws) for draws in items]
+    orders, first, again = (_share([mean(shares) for shares in part if shares]) for part in zip(*parts, strict=True))
+    return Consistency(judge, orders, first, again)
+
+
+def _of_item(draws: Sequence[Draw]) -> tuple[list[float], list[float], list[float]]:
+    """Of one item: how far each two orders agree, who won where they don't, and how far each two draws of one order do."""
     orders: list[float] = []
     firsts: list[float] = []
     again: list[float] = []
-    for draws in items:
-        orders_of = by_order(draws)
-        for (one, a), (_, b) in combinations(orders_of.items(), 2):
-            same = [sign(a[pair]) == sign(b[pair]) for pair in a.keys() & b.keys()]
-            orders += [mean(same)] if same else []
-            swayed = [pair for pair in a.keys() & b.keys() if a[pair] * b[pair] < 0]
-            first = [(a[pair] > 0) == (one.index(pair[0]) < one.index(pair[1])) for pair in swayed]
-            firsts += [mean(first)] if first else []
-        for early, late in combinations(draws, 2):
-            if early.shown == late.shown:
-                a, b = pairs(early.value), pairs(late.value)
-                same = [a[pair] == b[pair] for pair in a.keys() & b.keys()]
-                again += [mean(same)] if same else []
-    return Consistency(judge, _share(orders), _share(firsts), _share(again))
+    for (one, a), (_, b) in combinations(by_order(draws).items(), 2):
+        same = [sign(a[pair]) == sign(b[pair]) for pair in a.keys() & b.keys()]
+        orders += [mean(same)] if same else []
+        swayed = [pair for pair in a.keys() & b.keys() if a[pair] * b[pair] < 0]
+        first = [(a[pair] > 0) == (one.index(pair[0]) < one.index(pair[1])) for pair in swayed]
+        firsts += [mean(first)] if first else []
+    for early, late in combinations(draws, 2):
+        if early.shown == late.shown:
+            x, y = pairs(early.value), pairs(late.value)
+            same = [x[pair] == y[pair] for pair in x.keys() & y.keys()]
+            again += [mean(same)] if same else []
+    return orders, firsts, again
 
 
 def _share(shares: Sequence[float]) -> Share:
