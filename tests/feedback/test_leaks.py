@@ -32,6 +32,8 @@ from heedful.feedback.tables import completion
         ("I was created and trained by OpenAI to help.", ""),
         ("As an AI assistant developed by Anthropic, I have no body.", ""),
         ("This answer comes from Llama-2-7b.", "meta/llama-2-7b"),
+        ("Sadly as ChatGPT I can't do that.", ""),
+        ("However, as a chatbot made by xAI, I like jokes.", ""),
         ("You can call me Sft, if you like.", "runs/demo/02-sft"),
     ],
 )
@@ -47,6 +49,8 @@ def test_an_answer_that_names_itself_or_its_maker_is_found(text: str, source: st
         ("Claude Monet painted water lilies. Gemini is a constellation, as Leo is.", ""),
         ("As an AI language model, I have no opinions.", "gpt-4"),
         ("Put the first one first, as first things go.", "first"),
+        ("Tools such as ChatGPT help; so do others, as well as GPT-4. Rocks such as granite are hard.", ""),
+        ("Go began as a language designed by Google; use libraries such as TensorFlow, developed by Google.", ""),
         ("I was made to wait at Google's door.", ""),
         ("The model was trained by Meta.", ""),
         ("", "given"),

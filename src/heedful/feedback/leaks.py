@@ -29,10 +29,12 @@ MAKERS = (
     r"laion|lmsys|the large model systems organization|tii|databricks"
 )
 _ADDED = r"(?:a |an |the |your |just |only |here as |actually |known as |called )*"
-_SELF = rf"(?:i am|i['’]m|my name is|call me|this is|as|it['’]s me,?|you (?:can|may) call me) {_ADDED}"
-_NAMED = re.compile(rf"\b{_SELF}(?P<name>{MODELS})(?!\w)", re.IGNORECASE)
+_AS = r"(?<!\w )as"  # that begins a clause: tools such as ChatGPT are spoken of, and so is Go as a language of Google
+_SELF = rf"(?:i am|i['’]m|my name is|call me|this is|{_AS}|it['’]s me,?|you (?:can|may) call me) {_ADDED}"
+_NAMED = re.compile(rf"\b{_SELF}(?P<name>{MODELS})(?!\w)|\bas {_ADDED}(?:{MODELS}),? (?:i|my)\b", re.IGNORECASE)
 _MADE = re.compile(
-    r"\b(?:i am|i['’]m|i was|i have been|i['’]ve been|as)\b[^.!?\n]{0,80}?"
+    rf"\b(?:i am|i['’]m|i was|i have been|i['’]ve been|{_AS}(?=[^.!?\n]{{0,60}}\b(?:ai|assistant|model|(?:chat)?bot)\b))\b"
+    r"[^.!?\n]{0,80}?"
     rf"\b(?:trained|created|developed|made|built|designed)(?:,? and \w+)? (?:by|at) (?P<name>{MAKERS})(?!\w)",
     re.IGNORECASE,
 )
