@@ -22,7 +22,7 @@ from heedful.feedback.queue import lease
 from heedful.feedback.sheet import Answered, in_shown_order
 from heedful.feedback.store import Store, open_store
 from heedful.feedback.tables import assignment, delivery
-from heedful.feedback.webhooks import FIRST_WAIT, GIVE_UP, add_hook, collect
+from heedful.feedback.webhooks import FIRST_WAIT, GIVE_UP, Letter, add_hook, collect
 from heedful.studio import telling
 from heedful.studio.client import verify_webhook
 from heedful.studio.telling import Teller, address_of, is_public, tell
@@ -129,6 +129,8 @@ def test_a_letter_that_was_changed_or_is_old_is_not_believed(hooked: tuple[Place
         lambda: verify_webhook(secret + "x", sent, body),
         lambda: verify_webhook(secret, sent.replace("t=1", "t=2"), body),
         lambda: verify_webhook(secret, "", body),
+        lambda: verify_webhook(secret, "t=²,v1=0", body),
+        lambda: verify_webhook(secret, "t=1,v1=é", body),
         lambda: verify_webhook(secret, sent, body, now=time.time() + 301),
     ):
         with pytest.raises(InputError, match="the letter"):
@@ -222,6 +224,7 @@ def test_the_pages_api(place: Place, receiver: Receiver) -> None:
     [
         "127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "224.0.0.1",
         "::1", "::", "fe80::1", "fc00::1", "::ffff:127.0.0.1", "2002:7f00:1::", "64:ff9b::a00:1", "fe80::1%eth0",
+        "fec0::1",
     ],
 )  # fmt: skip
 def test_addresses_that_are_not_public(address: str) -> None:
@@ -237,12 +240,20 @@ def test_public_addresses_are_told() -> None:
     [
         "https://127.0.0.1/x", "https://[::1]/x", "https://localhost/x", "http://93.184.215.14/x", "ftp://93.184.215.14/x",
         "https://me:pass@93.184.215.14/", "https:///x", "https://93.184.215.14:99999/", "https://0x7f000001/",
-        "https://93.184.215.14/a b", "nothing",
+        "https://93.184.215.14/a b", "https://münchen.example/", "nothing",
     ],
 )  # fmt: skip
 def test_urls_that_are_refused(url: str) -> None:
     with pytest.raises(InputError):
         address_of(url, ())
+
+
+def test_a_host_in_other_letters_stops_no_letter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A header holds ASCII alone: the URL is refused in words, and the thread goes on."""
+    monkeypatch.setattr(telling, "_addresses", lambda host, port: ["127.0.0.1"])
+    letter = Letter(1, "http://münchen.example:9/x", "s", "item_completed", "{}", 0, 0.0)
+    arrived, said = telling.send(letter, ("münchen.example",), 0.0)
+    assert not arrived and "xn--" in said
 
 
 def test_a_name_that_leads_elsewhere_later_is_refused_when_it_is_sent(

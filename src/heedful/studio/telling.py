@@ -53,8 +53,11 @@ def _parts(url: str) -> SplitResult:
         fine = parts.scheme in ("http", "https") and parts.hostname and (parts.port is None or parts.port > 0)
     except ValueError:
         fine = False
-    if not fine or parts.username is not None or any(ord(c) <= 32 or ord(c) == 127 for c in url):
-        raise InputError(f"{url[:200]!r}: is no URL of a webhook; write https://host/path, without a name or password")
+    if not fine or parts.username is not None or any(ord(c) <= 32 or ord(c) >= 127 for c in url):
+        raise InputError(
+            f"{url[:200]!r}: is no URL of a webhook; write https://host/path in ASCII (a host's name of other letters "
+            "begins with xn--), without a name or password"
+        )
     return parts
 
 
@@ -72,6 +75,8 @@ def is_public(address: str) -> bool:
     if isinstance(ip, IPv6Address):
         inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
         inner = inner or (IPv4Address(int(ip) & 0xFFFFFFFF) if ip in NAT64 else None)
+        if ip.is_site_local:
+            return False
         ip = inner or ip
     return ip.is_global and not (ip.is_multicast or ip.is_reserved or ip.is_unspecified)
 
@@ -101,7 +106,7 @@ def send(letter: Letter, named: Collection[str], now: float) -> tuple[bool, str]
             ) as answer,
         ):
             return answer.is_success, f"answered {answer.status_code}"
-    except (InputError, httpx.HTTPError, httpx.InvalidURL) as error:
+    except (InputError, httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:  # no letter stops the others
         return False, str(error) or type(error).__name__
 
 
