@@ -17,7 +17,6 @@ from sqlalchemy import (
     bindparam,
     cast,
     delete,
-    exists,
     func,
     or_,
     select,
@@ -237,11 +236,12 @@ def carries(skill: ColumnElement[str]) -> ColumnElement[bool]:
 
 def lacking_skills(connection: Connection, project_id: int) -> dict[str, int]:
     """Skills that open items ask for and no active rater here carries, with how many items wait."""
-    here = (member.c.account_id == account.c.id, member.c.project_id == project_id)
-    carried = exists().where(*here, account.c.active, account.c.role != "service", carries(item.c.skill))
+    here = (member.c.project_id == project_id, account.c.active, account.c.role != "service")
+    rows = connection.execute(select(account.c.skills).join(member, member.c.account_id == account.c.id).where(*here))
+    carried = {skill for skills in rows.scalars() for skill in skills}
     where = (item.c.project_id == project_id, item.c.skill != "", item.c.open == true())
-    query = select(item.c.skill, func.count().label("n")).where(*where, ~carried.correlate(item)).group_by(item.c.skill)
-    return {str(row.skill): int(row.n) for row in connection.execute(query)}
+    query = select(item.c.skill, func.count().label("n")).where(*where).group_by(item.c.skill)
+    return {str(row.skill): int(row.n) for row in connection.execute(query) if row.skill not in carried}
 
 
 _RATER = select(rater.c.id).where(rater.c.account_id == bindparam("who"))
