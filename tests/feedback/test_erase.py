@@ -12,7 +12,7 @@ from tests.feedback.conftest import new_item, plain, say
 
 from heedful.errors import InputError
 from heedful.feedback.accounts import account_of_token, all_accounts, create_account, create_token, give_skills
-from heedful.feedback.appeals import make_appeal
+from heedful.feedback.appeals import make_appeal, open_appeals, settle
 from heedful.feedback.erase import BLANK, erase
 from heedful.feedback.intake import Imported, import_items
 from heedful.feedback.presets import PRESETS
@@ -20,7 +20,7 @@ from heedful.feedback.projects import Project, add_members, create_project, rate
 from heedful.feedback.queue import lease, put_aside
 from heedful.feedback.store import Store
 from heedful.feedback.submit import save_draft
-from heedful.feedback.tables import judgement, notice
+from heedful.feedback.tables import appeal, judgement, notice
 
 SAID = "because I, Ann, live next door"
 
@@ -73,6 +73,15 @@ def test_what_goes_and_what_stays(store: Store, choice: Any) -> None:
     for table in ("judgement", "notice"):
         with pytest.raises(DBAPIError, match="append-only"), store.write() as connection:
             connection.execute(text(f"UPDATE {table} SET assignment_id = assignment_id"))
+
+
+def test_what_a_reviewer_answered_goes_with_the_reviewer(store: Store) -> None:
+    project, accounts = worked(store)
+    with store.write() as connection:
+        for waiting in open_appeals(connection, project.id):
+            settle(connection, project.id, waiting.id, accounts["bob"], "stands", "I, Bob, wrote this check")
+        assert erase(connection, accounts["bob"], "blank").blanked == 5  # reason, note, appeal and two answers
+        assert set(connection.execute(select(appeal.c.answer)).scalars()) == {BLANK}
 
 
 def test_a_fault_on_the_way_leaves_everything_as_it_was(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

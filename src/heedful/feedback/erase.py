@@ -1,8 +1,9 @@
 """Forgetting who somebody was: what goes, what is blanked where that is wished, and what stays.
 
 Judgements stay under a pseudonym in any case. What the person wrote in their own words may tell who they were: reasons,
-notes on skipped and reported items, appeals, what they said in chats and of them. It is kept or blanked, as whoever
-erases says. An answer that they wrote or edited is work that models are trained on: it stays, and the report counts it.
+notes on skipped and reported items, appeals and answers to those of others, what they said in chats and of them. It is
+kept or blanked, as whoever erases says. An answer that they wrote or edited is work that models are trained on: it
+stays, and the report counts it.
 """
 
 from __future__ import annotations
@@ -53,10 +54,12 @@ def erase(connection: Connection, account_id: int, words: Words) -> Erased:
     notes = (notice.c.assignment_id.in_(mine), notice.c.text.not_in(("", BLANK)))
     said = (conversation.c.rater_id == rater_id, (conversation.c.goal != "") | (conversation.c.comment != ""))
     appealed = (appeal.c.assignment_id.in_(mine), appeal.c.text != BLANK)
+    answered = (appeal.c.account_id == account_id, appeal.c.answer.not_in(("", BLANK)))
     count = func.count()
     noted = connection.execute(select(count).select_from(notice).where(*notes)).scalar_one()
     talked = connection.execute(select(count).select_from(conversation).where(*said)).scalar_one()
     appeals = connection.execute(select(count).select_from(appeal).where(*appealed)).scalar_one()
+    appeals += connection.execute(select(count).select_from(appeal).where(*answered)).scalar_one()
     turns = select(count).select_from(turn).where(turn.c.assignment_id.in_(mine))
     found = len(reasons) + noted + talked + appeals
     if words == "blank":
@@ -67,6 +70,7 @@ def erase(connection: Connection, account_id: int, words: Words) -> Erased:
             connection.execute(update(notice).where(*notes).values(text=BLANK))
         connection.execute(update(conversation).where(*said).values(goal="", comment=""))
         connection.execute(update(appeal).where(*appealed).values(text=BLANK))
+        connection.execute(update(appeal).where(*answered).values(answer=BLANK))
     return Erased(
         judgements=len(rows),
         blanked=found if words == "blank" else 0,
