@@ -75,9 +75,13 @@ def settle(
     """
     query = (
         select(
-            appeal.c.outcome, assignment.c.id.label("held"), assignment.c.part, item.c.expected,
-            item.c.prompt_id, item.c.completions,
-        )  # fmt: skip
+            appeal.c.outcome,
+            assignment.c.id.label("held"),
+            assignment.c.part,
+            item.c.expected,
+            item.c.prompt_id,
+            item.c.completions,
+        )
         .join(assignment, assignment.c.id == appeal.c.assignment_id)
         .join(item, item.c.id == assignment.c.item_id)
         .where(appeal.c.id == appeal_id, assignment.c.project_id == project_id)

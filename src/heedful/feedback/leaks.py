@@ -33,7 +33,8 @@ _AS = r"(?<!\w )as"  # that begins a clause: tools such as ChatGPT are spoken of
 _SELF = rf"(?:i am|i['’]m|my name is|call me|this is|{_AS}|it['’]s me,?|you (?:can|may) call me) {_ADDED}"
 _NAMED = re.compile(rf"\b{_SELF}(?P<name>{MODELS})(?!\w)|\bas {_ADDED}(?:{MODELS}),? (?:i|my)\b", re.IGNORECASE)
 _MADE = re.compile(
-    rf"\b(?:i am|i['’]m|i was|i have been|i['’]ve been|{_AS}(?=[^.!?\n]{{0,60}}\b(?:ai|assistant|model|(?:chat)?bot)\b))\b"
+    rf"\b(?:i am|i['’]m|i was|i have been|i['’]ve been|{_AS}"
+    r"(?=[^.!?\n]{0,60}\b(?:ai|assistant|model|(?:chat)?bot)\b))\b"
     r"[^.!?\n]{0,80}?"
     rf"\b(?:trained|created|developed|made|built|designed)(?:,? and \w+)? (?:by|at) (?P<name>{MAKERS})(?!\w)",
     re.IGNORECASE,

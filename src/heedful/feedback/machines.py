@@ -122,7 +122,7 @@ def _consistency(judge: str, items: Sequence[Sequence[Draw]]) -> Consistency:
 
 
 def _of_item(draws: Sequence[Draw]) -> tuple[list[float], list[float], list[float]]:
-    """Of one item: how far each two orders agree, who won where they don't, and how far each two draws of one order do."""
+    """Of one item: how far each two orders agree, who won where they don't, and each two draws alike."""
     orders: list[float] = []
     firsts: list[float] = []
     again: list[float] = []

@@ -316,7 +316,7 @@ def add_machine_label(
 
 
 def label_of_draws(connection: Connection, of: Project, item_id: int, draws: Sequence[Draw]) -> Answered:
-    """The label that a judge's draws make. InputError: one is not what the sheet asks, or tells no order of the answers."""
+    """The label that a judge's draws make. InputError: one is not what the sheet asks, or tells no order."""
     row = connection.execute(_ITEM, {"which": item_id}).one()
     places, steps = list(range(len(row.completions))), _steps(connection, of, row)
     for draw in draws:
