@@ -219,6 +219,14 @@ def test_a_token_makes_no_token_that_would_outlive_it(place: Place) -> None:
     assert answer.status_code == 403 and "sign in" in answer.json()["error"]
 
 
+def test_the_log_knows_no_tokens_name(place: Place) -> None:
+    """It can't be changed, so that what an erased person wrote would stay in it."""
+    made = place.client("rater").post("/api/tokens", json={"name": "ann's laptop", "scopes": ["read"], "days": 1})
+    assert made.status_code == 200
+    log = place.client("owner").get("/api/events").text
+    assert "token made" in log and "laptop" not in log
+
+
 def test_the_openapi_document_describes_every_answer(place: Place) -> None:
     document = place.client().get("/api/openapi.json").json()
     for path, methods in document["paths"].items():
