@@ -184,7 +184,7 @@ def export_command(
     database: Database = DATABASE,
 ) -> None:
     """Write a project's judgements: rankings to train on, demonstrations, or the raw log."""
-    from heedful.feedback.exports.rows import LeftOut
+    from heedful.feedback.exports.pairs import LeftOut
     from heedful.feedback.labels import rows_of
     from heedful.feedback.projects import find_project
     from heedful.run.atomic import atomic_text

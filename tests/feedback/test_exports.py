@@ -10,7 +10,8 @@ import pytest
 from heedful.data.faults import Fault
 from heedful.data.sources import read_rankings
 from heedful.errors import InputError
-from heedful.feedback.exports.rows import ExportFormat, LeftOut, export_rows, pairs_of
+from heedful.feedback.exports.pairs import LeftOut, pairs_of
+from heedful.feedback.exports.rows import ExportFormat, export_rows
 from heedful.feedback.exports.write import Query, export
 from heedful.feedback.imports import gather, read_judgements
 from heedful.feedback.judgements import Judgement, raw_row

@@ -14,7 +14,7 @@ from tests.feedback.conftest import plain, say
 
 from heedful.data.sources import read_demonstrations, read_rankings
 from heedful.errors import InputError
-from heedful.feedback.exports.rows import LeftOut
+from heedful.feedback.exports.pairs import LeftOut
 from heedful.feedback.figures import figures
 from heedful.feedback.intake import import_file
 from heedful.feedback.judgements import raw_row

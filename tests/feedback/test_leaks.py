@@ -11,7 +11,8 @@ import pytest
 from sqlalchemy import select
 from tests.feedback.conftest import new_item, say
 
-from heedful.feedback.exports.rows import ExportFormat, LeftOut
+from heedful.feedback.exports.pairs import LeftOut
+from heedful.feedback.exports.rows import ExportFormat
 from heedful.feedback.exports.write import Query, export
 from heedful.feedback.intake import Imported, import_items
 from heedful.feedback.labels import rows_of

@@ -21,7 +21,7 @@ from heedful.data.json_rows import Located
 from heedful.data.rows import read_rows
 from heedful.data.sources import TELLING, converted
 from heedful.errors import InputError
-from heedful.feedback.exports.rows import BESIDE
+from heedful.feedback.exports.pairs import BESIDE
 from heedful.feedback.foreign import Foreign, convert_foreign, recognise_foreign
 from heedful.feedback.judgements import Judgement, from_ranking, raw_row
 from heedful.records import Prompt, Row, prompt_id

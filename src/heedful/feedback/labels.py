@@ -9,7 +9,8 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from heedful.errors import InputError
-from heedful.feedback.exports.rows import ExportFormat, LeftOut, export_rows
+from heedful.feedback.exports.pairs import LeftOut
+from heedful.feedback.exports.rows import ExportFormat, export_rows
 from heedful.feedback.judgements import DECISION, Judgement
 from heedful.feedback.leaks import NAMED, leaking
 from heedful.feedback.projects import Project

@@ -16,7 +16,8 @@ from heedful import __version__
 from heedful.data.faults import Fault
 from heedful.errors import InputError
 from heedful.feedback.consensus import TOP_MARGIN, Consensus, Rule, agree_on
-from heedful.feedback.exports.rows import ExportFormat, LeftOut, dataset_info, export_rows
+from heedful.feedback.exports.pairs import LeftOut
+from heedful.feedback.exports.rows import ExportFormat, dataset_info, export_rows
 from heedful.feedback.imports import read_judgements
 from heedful.feedback.judgements import DECISION, Judgement
 from heedful.feedback.leaks import NAMED, leaking

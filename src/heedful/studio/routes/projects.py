@@ -16,7 +16,8 @@ from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 
 from heedful.feedback.audit import note
-from heedful.feedback.exports.rows import ExportFormat, LeftOut
+from heedful.feedback.exports.pairs import LeftOut
+from heedful.feedback.exports.rows import ExportFormat
 from heedful.feedback.figures import Figures, figures
 from heedful.feedback.intake import import_file
 from heedful.feedback.labels import newest, rows_of
