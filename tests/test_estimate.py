@@ -69,3 +69,12 @@ def test_a_set_of_answers_that_several_raters_ranked_is_read_once(tmp_path: Path
         path.write_text('name = "score"\n' + recipe.format(data=data))
         found.append(estimates(load_recipe(str(path)), RATE)[0][1].seconds)
     assert abs(found[0] - found[1]) < 0.01 * found[1]
+
+
+def test_a_broken_row_does_not_end_the_estimate(tmp_path: Path) -> None:
+    answers = tmp_path / "labels.jsonl"
+    answers.write_text('{"prompt": "p", "completions": ["a", "b"], "ranks": [0, 1]}\n\n{broken\n[1]\n')
+    path = tmp_path / "score.toml"
+    path.write_text(f'name = "score"\n[[stages]]\ntype = "reward"\nmodel = "m"\ndata = ["{answers}"]\n')
+    ((_, estimate),) = estimates(load_recipe(str(path)), RATE)
+    assert estimate.seconds > 0

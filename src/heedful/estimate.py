@@ -34,6 +34,8 @@ from heedful.config import (
     StageConfig,
     WorldConfig,
 )
+from heedful.data.json_rows import Located
+from heedful.data.rows import read_rows
 from heedful.ops.memory import memory_available
 from heedful.run import Manifest, console
 from heedful.run.folder import RunFolder
@@ -108,10 +110,9 @@ class Estimator:
         """Sets of answers that are ranked. In a file each rater of a set has a row: its first rows tell how many do."""
         rows = self._count(path, 5000)
         file = self._file(path)
-        if path.startswith("@") or file.suffix != ".jsonl" or not file.is_file():
+        if path.startswith("@") or not file.is_file():
             return rows
-        with file.open("rb") as lines:
-            first = [json.loads(line) for line in islice(lines, LOOKED_AT)]
+        first = [item.row for item in islice(read_rows(file), LOOKED_AT) if isinstance(item, Located)]
         judged = {json.dumps([row.get("prompt"), *sorted(map(str, _answers_of(row)))]) for row in first}
         return rows * len(judged) / max(1, len(first))
 

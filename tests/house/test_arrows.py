@@ -32,7 +32,7 @@ MAY_IMPORT = {
     "studio_demo": {"feedback", "world"},
     "next_items": {"studio_cli", "feedback", "rewards"},
     "doctor": {"ops", "feedback"},
-    "estimate": {"ops"},
+    "estimate": {"data", "ops"},
     "runs": {"evaluate"},
     "processes": set(),
     "__main__": {"cli"},
