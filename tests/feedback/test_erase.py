@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, select, text, update
 from sqlalchemy.exc import DBAPIError
 from tests.feedback.conftest import new_item, plain, say
 
@@ -20,7 +20,7 @@ from heedful.feedback.projects import Project, add_members, create_project, rate
 from heedful.feedback.queue import lease, put_aside
 from heedful.feedback.store import Store
 from heedful.feedback.submit import save_draft
-from heedful.feedback.tables import appeal, judgement, notice
+from heedful.feedback.tables import account, appeal, judgement, notice
 
 SAID = "because I, Ann, live next door"
 
@@ -75,9 +75,10 @@ def test_what_goes_and_what_stays(store: Store, choice: Any) -> None:
             connection.execute(text(f"UPDATE {table} SET assignment_id = assignment_id"))
 
 
-def test_what_a_reviewer_answered_goes_with_the_reviewer(store: Store) -> None:
+def test_what_an_owner_answered_goes_with_the_owner(store: Store) -> None:
     project, accounts = worked(store)
     with store.write() as connection:
+        connection.execute(update(account).values(role="owner"))
         for waiting in open_appeals(connection, project.id):
             settle(connection, project.id, waiting.id, accounts["bob"], "stands", "I, Bob, wrote this check")
         assert erase(connection, accounts["bob"], "blank").blanked == 5  # reason, note, appeal and two answers

@@ -70,7 +70,7 @@ def test_chunks_give_the_same_values_and_gradients_and_stay_small(monkeypatch: p
 
 def test_no_target_is_no_error() -> None:
     hidden = torch.zeros(0, 3, requires_grad=True)
-    result = chunked_logprobs(hidden, torch.zeros(0, dtype=torch.long), identity, vocabulary=3)
+    result = chunked_logprobs(hidden, torch.zeros(0, dtype=torch.long), identity, vocabulary=3, temperature=1.0)
     result.sum().backward()
     assert result.shape == (0,)
 

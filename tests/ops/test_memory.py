@@ -22,3 +22,11 @@ def test_nobody_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "MEMINFO", tmp_path / "nothing")
     assert memory.memory_available() == 0
     assert memory.memory_free_on(torch.device("meta")) == 0
+
+
+def test_the_peak_is_this_processs_own() -> None:
+    """Under the machine's memory, and grown by what is taken."""
+    before = memory.peak_memory_mb()
+    taken = torch.ones(int(before) * 2**18 + (64 << 18))  # 4 bytes each: the peak so far and 64 MB more
+    after = memory.peak_memory_mb()
+    assert 20 < before < after < 2 * before + 2000 and after > taken.nbytes / 2**20

@@ -16,6 +16,8 @@ from tests.feedback.conftest import new_item, plain, say
 from tests.studio.conftest import Place
 
 from heedful.errors import InputError
+from heedful.feedback import drift
+from heedful.feedback.drift import Drift
 from heedful.feedback.intake import Imported, import_items
 from heedful.feedback.projects import rater_named
 from heedful.feedback.queue import lease
@@ -186,6 +188,63 @@ def test_an_alarm_of_drift_is_told_once(hooked: tuple[Place, Receiver, str]) -> 
     assert told["data"]["rater"] == "ann" and "judges otherwise since check" in told["data"]["said"]
 
 
+def test_an_alarm_whose_time_was_shifted_is_the_same_alarm(
+    hooked: tuple[Place, Receiver, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others' answers to a probe without a right answer decide later which of a rater's answers were misses."""
+    place, receiver, _ = hooked
+    project = replace(place.project, queue=plain(overlap=3, probe=0.5))
+    right = Answered(verdict="prefer", preferred=0, strength=1)
+    import_items(place.store, project, [new_item(900, part="probe", expected=right)], Imported())
+    import_items(place.store, project, [new_item(100 + i) for i in range(60)], Imported())
+    now = Drift("ann", "", 40, 30, 30, 10, 2, 50.0, 60.0, 1000.0, 20.0, False, "judges otherwise")
+    for since, at in ((50.0, 60.0), (50.0, 63.0), (50.0, 58.0), (52.0, 60.0), (70.0, 80.0)):
+        seen = [replace(now, since=since, at=at)]
+        monkeypatch.setattr(drift, "drifts", lambda *_, seen=seen, **__: seen)
+        work(place.store, project, "ann", most=6)
+        while tell(place.store, LOCAL):
+            pass
+    assert [one["data"]["since"] for one in receiver.told() if one["event"] == "drift_alarm"] == [50.0, 70.0]
+
+
+def test_a_letter_that_fails_hands_the_others_back(hooked: tuple[Place, Receiver, str]) -> None:
+    place, receiver, _ = hooked
+    now = [time.time()]
+    for rater in ("ann", "bob", "eve"):
+        work(place.store, place.project, rater, most=3)
+    receiver.status = 500
+    assert tell(place.store, LOCAL, lambda: now[0]) == 1 and len(receiver.got) == 1
+    receiver.status = 204
+    now[0] += FIRST_WAIT
+    assert tell(place.store, LOCAL, lambda: now[0]) == 3
+    assert states(place.store) == [("done", 2), ("done", 1), ("done", 1)]
+
+
+def test_a_slow_receiver_delays_no_other(place: Place, receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    with place.store.write() as connection:
+        slow, _ = add_hook(connection, place.project.id, receiver.url + "/slow", ["item_completed"], 0.0)
+        add_hook(connection, place.project.id, receiver.url, ["item_completed"], 0.0)
+    let_go, really = threading.Event(), telling.send
+
+    def send(letter: Letter, named: Any, now: float) -> tuple[bool, str]:
+        if letter.webhook_id == slow:
+            let_go.wait(20)
+        return really(letter, named, now)
+
+    monkeypatch.setattr(telling, "send", send)
+    with Teller(place.store, LOCAL, every=0.02):
+        for rater in ("ann", "bob", "eve"):
+            work(place.store, place.project, rater, most=3)
+        end = time.monotonic() + 10
+        while len(receiver.got) < 3 and time.monotonic() < end:
+            time.sleep(0.02)
+        assert len(receiver.got) == 3
+        let_go.set()
+        while states(place.store) != [("done", 1)] * 6 and time.monotonic() < end:
+            time.sleep(0.02)
+    assert states(place.store) == [("done", 1)] * 6
+
+
 def test_the_thread_tells_by_itself(hooked: tuple[Place, Receiver, str]) -> None:
     place, receiver, _ = hooked
     with Teller(place.store, LOCAL, every=0.02):
@@ -251,7 +310,7 @@ def test_urls_that_are_refused(url: str) -> None:
 def test_a_host_in_other_letters_stops_no_letter(monkeypatch: pytest.MonkeyPatch) -> None:
     """A header holds ASCII alone: the URL is refused in words, and the thread goes on."""
     monkeypatch.setattr(telling, "_addresses", lambda host, port: ["127.0.0.1"])
-    letter = Letter(1, "http://münchen.example:9/x", "s", "item_completed", "{}", 0, 0.0)
+    letter = Letter(1, 1, "http://münchen.example:9/x", "s", "item_completed", "{}", 0, 0.0)
     arrived, said = telling.send(letter, ("münchen.example",), 0.0)
     assert not arrived and "xn--" in said
 

@@ -16,7 +16,7 @@ from heedful.feedback.queue import own, rounds_of
 from heedful.feedback.sheet import read_answered
 from heedful.feedback.store import AnyRow, insert_one
 from heedful.feedback.submit import agreement_with
-from heedful.feedback.tables import appeal, assignment, item, judgement, rater
+from heedful.feedback.tables import account, appeal, assignment, item, judgement, rater
 
 Outcome = Literal["stands", "wrong"]
 UNCOUNTED = -1  # what `agrees` is while nothing counts for or against the rater
@@ -41,8 +41,16 @@ def _count(connection: Connection, which: ColumnElement[bool], agrees: int) -> N
 
 
 def open_appeals(connection: Connection, project_id: int, limit: int = 50) -> Sequence[AnyRow]:
-    """Those that wait, oldest first, with the item, what its rater said (in stored order), and the pseudonym."""
-    columns = (appeal.c.id, appeal.c.text, appeal.c.at, assignment.c.part, rater.c.name.label("rater"))
+    """Those that wait, oldest first, with the item, the order in which its rater saw the answers, what was said (in
+    stored order), and the pseudonym."""
+    columns = (
+        appeal.c.id,
+        appeal.c.text,
+        appeal.c.at,
+        assignment.c.part,
+        assignment.c.shown,
+        rater.c.name.label("rater"),
+    )
     said = (item.c.prompt_id, item.c.completions, item.c.expected, judgement.c.value)
     query = (
         select(*columns, *said)
@@ -71,7 +79,8 @@ def settle(
     """The check stands and counts again; or it is wrong, is given to nobody any more, and counts for nobody, whichever
     of its rounds was appealed against.
 
-    InputError: the project has no such appeal, or it is settled otherwise already.
+    InputError: the project has no such appeal, it is settled otherwise already, or it is the account's own: only an
+    owner, who may be the only one to settle anything, may do that.
     """
     query = (
         select(
@@ -81,9 +90,11 @@ def settle(
             item.c.expected,
             item.c.prompt_id,
             item.c.completions,
+            rater.c.account_id.label("whose"),
         )
         .join(assignment, assignment.c.id == appeal.c.assignment_id)
         .join(item, item.c.id == assignment.c.item_id)
+        .join(rater, rater.c.id == assignment.c.rater_id)
         .where(appeal.c.id == appeal_id, assignment.c.project_id == project_id)
     )
     row = connection.execute(query).first()
@@ -91,6 +102,9 @@ def settle(
         raise InputError(f"this project has no appeal {appeal_id}")
     if row.outcome not in ("", outcome):
         raise InputError("this appeal is settled already")
+    role = connection.execute(select(account.c.role).where(account.c.id == account_id)).scalar()
+    if row.whose == account_id and role != "owner":
+        raise InputError("this appeal is your own: someone else who reviews the project settles it, or an owner")
     settled = {"outcome": outcome, "answer": answer, "account_id": account_id}
     if outcome == "stands":
         connection.execute(update(appeal).where(appeal.c.id == appeal_id).values(**settled))

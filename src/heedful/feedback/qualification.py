@@ -40,9 +40,9 @@ _TRAINED = select(assignment.c.state, assignment.c.closed_at, assignment.c.agree
 def qualification(connection: Connection, of: Project, rater_id: int) -> Qualification:
     """How far a rater is on the way to real items; the last `training` items count, so that everyone can get there."""
     rows = connection.execute(_TRAINED, {"who": rater_id, "where": of.id}).all()
-    last = sorted((row.closed_at, row.agrees) for row in rows if row.state == "done")[-of.queue.training :]
-    counted = [agrees for _, agrees in last if agrees >= 0]  # not those that the rater has appealed against
-    wanted = of.queue.training - len(last) + len(counted)
-    right, need = sum(counted), max(1, ceil(of.queue.qualify * wanted - 1e-9))
+    # An appeal takes an item out, and another comes in its place: else whoever appeals against each fault would be in.
+    counted = [(row.closed_at, row.agrees) for row in rows if row.state == "done" and row.agrees >= 0]
+    last = sorted(counted)[-of.queue.training :]
+    right, need = sum(agrees for _, agrees in last), max(1, ceil(of.queue.qualify * of.queue.training - 1e-9))
     passed = len(last) == of.queue.training and right >= need
     return Qualification(right, len(last), need, passed, any(row.state == "leased" for row in rows))

@@ -11,7 +11,7 @@ import hashlib
 import hmac
 import json
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -29,8 +29,8 @@ SLICE = 2000  # judgements that are looked at together
 OVERLAP = 200  # judgements looked at again: PostgreSQL may show a lower number after a higher one
 FIRST_WAIT, LONGEST_WAIT = 15.0, 6 * 3600.0  # seconds before a second try, and between late ones
 GIVE_UP = 3 * 86400.0  # seconds after which nobody tries any more
-CLAIM = 120.0  # seconds that whoever sends has for it
-AT_ONCE = 20
+AT_ONCE = 20  # letters that are claimed together
+CLAIM = 1200.0  # seconds that whoever sends them has for them: a slow receiver may take most of a minute for each
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,7 @@ class Letter:
     """One delivery to send."""
 
     id: int
+    webhook_id: int
     url: str
     secret: str
     event: str
@@ -144,7 +145,7 @@ def _new_letters(connection: Connection, of: Project, hook: AnyRow, last: int, n
             "webhook_id": hook.id, "event": event, "key": key, "state": "waiting", "tries": 0, "next_at": now,
             "said": "", "created_at": now, "body": _body(of, event, now, data),
         }
-        for event, key, data in _happenings(connection, of, touched)
+        for event, key, data in _happenings(connection, of, touched, known)
         if event in hook.events and key not in known
     ]  # fmt: skip
 
@@ -161,7 +162,7 @@ def _touched(connection: Connection, of: Project, after: int, last: int) -> set[
 Happening = tuple[Event, str, Mapping[str, Any]]  # what, its key, what to tell of it
 
 
-def _happenings(connection: Connection, of: Project, touched: set[int]) -> Iterator[Happening]:
+def _happenings(connection: Connection, of: Project, touched: set[int], known: set[str]) -> Iterator[Happening]:
     full = (item.c.part.in_(("main", "chat")), item.c.done >= item.c.target)
     rows = connection.execute(
         select(item.c.id, item.c.done, prompt.c.name).join(prompt).where(item.c.id.in_(touched), *full)
@@ -176,7 +177,7 @@ def _happenings(connection: Connection, of: Project, touched: set[int]) -> Itera
     open_now = select(item.c.id, item.c.done, prompt.c.name).join(prompt)
     for row in connection.execute(open_now.where(item.c.project_id == of.id, item.c.dispute == OPEN)):
         yield "dispute_opened", f"dispute:{row.id}:{row.done}", {"item": row.id, "prompt": row.name}
-    yield from _drifts(connection, of, touched)
+    yield from _drifts(connection, of, touched, known)
 
 
 def _complete(connection: Connection, of: Project) -> bool:
@@ -188,14 +189,17 @@ def _complete(connection: Connection, of: Project) -> bool:
     return True
 
 
-def _drifts(connection: Connection, of: Project, touched: set[int]) -> Iterator[Happening]:
+def _drifts(connection: Connection, of: Project, touched: set[int], known: set[str]) -> Iterator[Happening]:
+    """Alarms, but none that was told: later answers of other raters may shift its time, and it is the same while the
+    rater's judging has not been as before in between."""
     checks = select(exists().where(item.c.id.in_(touched), item.c.part.in_(("gold", "probe"))))
     if not connection.execute(checks).scalar_one():
         return
     from heedful.feedback.drift import drifts  # numpy and scipy
 
     for one in drifts(connection, of, names=False):
-        if one.at and not one.over:
+        alarms = [key.rpartition(":")[2] for key in known if key.startswith(f"drift:{one.rater}:")]
+        if one.at and not one.over and not any(float(at) >= one.since - 0.001 for at in alarms):
             told = {"rater": one.rater, "since": one.since, "said": one.sentence}
             yield "drift_alarm", f"drift:{one.rater}:{one.at:.3f}", told
 
@@ -207,13 +211,13 @@ def _body(of: Project, event: str, now: float, data: Mapping[str, Any]) -> str:
 
 
 # ── sending ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-def claim(connection: Connection, now: float) -> list[Letter]:
-    """What is due, oldest first; it is nobody else's for a while."""
-    columns = (delivery.c.id, delivery.c.event, delivery.c.body, delivery.c.tries, delivery.c.created_at)
+def claim(connection: Connection, now: float, busy: Collection[int] = ()) -> list[Letter]:
+    """What is due, oldest first, but for webhooks that are `busy`; it is nobody else's for a while."""
+    columns = (delivery.c.id, delivery.c.webhook_id, delivery.c.event, delivery.c.body, delivery.c.tries)
     query = (
-        select(*columns, webhook.c.url, webhook.c.secret)
+        select(*columns, delivery.c.created_at, webhook.c.url, webhook.c.secret)
         .join(webhook, webhook.c.id == delivery.c.webhook_id)
-        .where(delivery.c.state == "waiting", delivery.c.next_at <= now, webhook.c.active)
+        .where(delivery.c.state == "waiting", delivery.c.next_at <= now, webhook.c.active, webhook.c.id.not_in(busy))
         .order_by(delivery.c.next_at, delivery.c.id)
         .limit(AT_ONCE)
         .with_for_update(of=delivery, skip_locked=True)
@@ -221,7 +225,10 @@ def claim(connection: Connection, now: float) -> list[Letter]:
     rows = connection.execute(query).all()
     mine = delivery.c.id.in_([row.id for row in rows])
     connection.execute(update(delivery).where(mine).values(next_at=now + CLAIM))
-    return [Letter(row.id, row.url, row.secret, row.event, row.body, row.tries, row.created_at) for row in rows]
+    return [
+        Letter(row.id, row.webhook_id, row.url, row.secret, row.event, row.body, row.tries, row.created_at)
+        for row in rows
+    ]
 
 
 def settle(connection: Connection, letter: Letter, arrived: bool, said: str, now: float) -> None:
@@ -230,3 +237,9 @@ def settle(connection: Connection, letter: Letter, arrived: bool, said: str, now
     wait = min(LONGEST_WAIT, FIRST_WAIT * 2.0**letter.tries)
     values = {"state": state, "tries": letter.tries + 1, "said": said[:200], "next_at": now + wait}
     connection.execute(update(delivery).where(delivery.c.id == letter.id).values(**values))
+
+
+def hand_back(connection: Connection, letters: Sequence[Letter], now: float) -> None:
+    """Letters that were claimed and not tried, since one before them failed."""
+    mine = delivery.c.id.in_([one.id for one in letters])
+    connection.execute(update(delivery).where(mine).values(next_at=now + FIRST_WAIT))

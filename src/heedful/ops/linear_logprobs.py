@@ -11,9 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-PIECE = 1 << 20  # logits made at once on a CPU: 4 MB, which its cache holds
-ROWS = 256  # at least: with fewer, reading the head's weights costs more than the product
-KEPT = 1 << 25  # log-probabilities kept for the backward pass: 128 MB; of more than that they are made again
+PIECE = 1 << 20  # logits made at once on a CPU: 4 MB, which its cache holds  # mutants: equivalent
+ROWS = 256  # at least: with fewer, reading the head's weights costs more than the product  # mutants: equivalent
+# Log-probabilities kept for the backward pass: 128 MB; of more than that they are made again.
+KEPT = 1 << 25  # mutants: equivalent
 
 
 def rows_at_once(vocabulary: int) -> int:

@@ -26,9 +26,7 @@ def token_logprobs(logits: Tensor, tokens: Tensor) -> Tensor:
     return -cross_entropy(logits.float(), tokens, reduction="none")
 
 
-def chunked_logprobs(
-    hidden: Tensor, tokens: Tensor, head: Head, *, vocabulary: int, temperature: float = 1.0
-) -> Tensor:
+def chunked_logprobs(hidden: Tensor, tokens: Tensor, head: Head, *, vocabulary: int, temperature: float) -> Tensor:
     """Log-probability of each target under softmax(head(hidden)/temperature). hidden (N, H), tokens (N,) -> (N,).
 
     Each chunk's logits are dropped after the forward pass and made again in the backward pass.
@@ -137,7 +135,7 @@ def sequence_prefix_sums(values: Tensor, lengths: Tensor, which: Tensor, counts:
 
 
 def chunked_kl(
-    hidden: Tensor, head: Head, other_hidden: Tensor, other_head: Head, *, vocabulary: int, temperature: float = 1.0
+    hidden: Tensor, head: Head, other_hidden: Tensor, other_head: Head, *, vocabulary: int, temperature: float
 ) -> Tensor:
     """Exact KL(p ‖ q) over the vocabulary at N positions, with a gradient to p. (N, H), (N, H') -> (N,)
 

@@ -6,10 +6,10 @@ import time
 
 import torch
 
-ENOUGH = 0.01  # seconds of a product that tell its rate
+ENOUGH = 0.01  # seconds of a product that tell its rate  # mutants: equivalent
 
 
-def matrix_rate(seconds: float = 0.1) -> dict[str, float]:
+def matrix_rate(seconds: float = 0.1) -> dict[str, float]:  # mutants: equivalent
     """Measured rates of matrix products in operations per second, by precision.
 
     The size doubles until a product takes long enough to tell: a processor without bfloat16 instructions can be a
@@ -37,7 +37,7 @@ def _one_thread(seconds: float) -> dict[str, float]:
 
 
 def _quickest(a: torch.Tensor, b: torch.Tensor, seconds: float) -> float:
-    torch.mm(a[:32], b)  # the first call of a kind sets kernels up
+    torch.mm(a[:32], b)  # the first call of a kind sets kernels up  # mutants: equivalent
     quickest, end = float("inf"), time.perf_counter() + seconds
     while quickest == float("inf") or time.perf_counter() < end:
         begun = time.perf_counter()

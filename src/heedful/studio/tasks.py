@@ -103,8 +103,12 @@ def _filled_in(row: AnyRow) -> dict[str, Any]:
         return dict(row.draft)
     if not row.judged:
         return {}
-    seen = in_shown_order(read_answered(row.judged), order_seen(row.shown, len(row.completions)))
-    return seen.model_dump(mode="json", exclude_defaults=True)
+    return turned(row.judged, order_seen(row.shown, len(row.completions)))
+
+
+def turned(value: Mapping[str, Any], shown: tuple[int, ...]) -> dict[str, Any]:
+    """What was said, from the stored order to the order shown."""
+    return in_shown_order(read_answered(value), shown).model_dump(mode="json", exclude_defaults=True)
 
 
 def _suggestions(connection: Connection, of: Project, row: AnyRow) -> list[dict[str, Any]]:

@@ -10,13 +10,14 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from urllib.parse import SplitResult, urlsplit
 
 from heedful.errors import HeedfulError, InputError
 from heedful.feedback.store import Store
-from heedful.feedback.webhooks import Letter, any_hook, claim, collect, settle, signature
+from heedful.feedback.webhooks import Letter, any_hook, claim, collect, hand_back, settle, signature
 from heedful.run.progress import console
 
 EVERY = 2.0  # seconds between two looks
@@ -116,19 +117,29 @@ def tell(store: Store, named: Collection[str], clock: Callable[[], float] = time
         pass
     with store.write() as connection:
         letters = claim(connection, clock())
-    for letter in letters:
+    return deliver(store, letters, named, clock)
+
+
+def deliver(store: Store, letters: Sequence[Letter], named: Collection[str], clock: Callable[[], float]) -> int:
+    """Send them in their order, and hand the rest back where one doesn't arrive; returns how many were tried."""
+    for number, letter in enumerate(letters, 1):
         arrived, said = send(letter, named, clock())
         with store.write() as connection:
             settle(connection, letter, arrived, said, clock())
+            if not arrived:
+                hand_back(connection, letters[number:], clock())
+                return number
     return len(letters)
 
 
 class Teller:
-    """The thread; `with Teller(store, named):` runs it."""
+    """The thread; `with Teller(store, named):` runs it. Each webhook has a sender of its own while letters go to it, so
+    that a slow receiver delays no other."""
 
     def __init__(self, store: Store, named: Collection[str], every: float = EVERY) -> None:
         self.store, self.named, self.every = store, named, every
         self._stop = threading.Event()
+        self._busy: set[int] = set()  # webhooks whose letters are being sent
         self._thread = threading.Thread(target=self._run, name="webhooks", daemon=True)
 
     def __enter__(self) -> Teller:
@@ -141,13 +152,33 @@ class Teller:
 
     def _run(self) -> None:
         while not self._stop.wait(self.every):
-            try:
-                if self._has_hooks():
-                    while tell(self.store, self.named) and not self._stop.is_set():
-                        pass
-            except HeedfulError as error:  # the database is busy: what waits, waits
-                console.print(f"      studio webhooks wait: {error}", markup=False)
+            with _patiently():
+                self._look()
 
-    def _has_hooks(self) -> bool:
+    def _look(self) -> None:
         with self.store.read() as connection:
-            return any_hook(connection)
+            if not any_hook(connection):
+                return
+        while collect(self.store, time.time()) > 0 and not self._stop.is_set():
+            pass
+        with self.store.write() as connection:
+            letters = claim(connection, time.time(), self._busy.copy())
+        for hook in {letter.webhook_id for letter in letters}:
+            self._busy.add(hook)
+            own = [letter for letter in letters if letter.webhook_id == hook]
+            threading.Thread(target=self._send, args=(hook, own), name=f"webhook {hook}", daemon=True).start()
+
+    def _send(self, hook: int, letters: Sequence[Letter]) -> None:
+        try:
+            with _patiently():
+                deliver(self.store, letters, self.named, time.time)
+        finally:
+            self._busy.discard(hook)
+
+
+@contextmanager
+def _patiently() -> Iterator[None]:
+    try:
+        yield
+    except HeedfulError as error:  # the database is busy: what waits, waits
+        console.print(f"      studio webhooks wait: {error}", markup=False)

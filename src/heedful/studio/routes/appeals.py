@@ -11,10 +11,11 @@ from heedful.feedback.appeals import Outcome, appeals_of, make_appeal, open_appe
 from heedful.feedback.audit import note
 from heedful.feedback.projects import rater_for
 from heedful.feedback.sheet import Sheet
+from heedful.feedback.submit import order_seen
 from heedful.studio.access import House, Labeller, Reviewer, project_for, rater_of
 from heedful.studio.render import language_of
 from heedful.studio.routes.shapes import Answer, Body, Done, Turn
-from heedful.studio.tasks import read_texts, shown_answers, shown_turns
+from heedful.studio.tasks import read_texts, shown_answers, shown_turns, turned
 
 router = APIRouter(tags=["appeals"])
 
@@ -35,7 +36,7 @@ class OwnAppeal(BaseModel):
 
 
 class Appeal(BaseModel):
-    """One that waits. What was said and what was expected count the answers as they stand here."""
+    """One that waits. The answers stand as its rater saw them, and what was said and expected counts them so."""
 
     id: int
     part: str
@@ -89,6 +90,7 @@ def waiting(project_id: int, studio: House, who: Reviewer) -> Appeals:
         of = project_for(connection, who, project_id)
         for row in open_appeals(connection, project_id):
             asked, texts = read_texts(connection, row)
+            shown = order_seen(row.shown, len(texts))
             found.append(
                 Appeal(
                     id=row.id,
@@ -96,11 +98,11 @@ def waiting(project_id: int, studio: House, who: Reviewer) -> Appeals:
                     rater=row.rater,
                     text=row.text,
                     at=row.at,
-                    said=row.value,
+                    said=turned(row.value, shown),
                     language=(language := language_of(asked.meta)),
                     prompt=shown_turns(asked.messages, language),
-                    answers=shown_answers(texts, of.sheet, language),
-                    expected=row.expected,
+                    answers=shown_answers([texts[place] for place in shown], of.sheet, language),
+                    expected=turned(row.expected, shown) if row.expected else {},
                 )
             )
     return Appeals(sheet=of.sheet, waiting=found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlsplit
 
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
@@ -65,7 +66,7 @@ def new_hook(project_id: int, body: NewHook, studio: House, who: Owner) -> HookM
     with studio.store.write() as connection:
         project_for(connection, who, project_id)
         made, secret = webhooks.add_hook(connection, project_id, body.url, body.events, now)
-        note(connection, now, who.account.id, "webhook made", f"project {project_id}", url=body.url)
+        note(connection, now, who.account.id, "webhook made", f"project {project_id}", host=urlsplit(body.url).netloc)
     return HookMade(id=made, secret=secret)
 
 

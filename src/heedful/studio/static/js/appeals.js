@@ -31,7 +31,7 @@ export async function settledOnes(project) {
   const seen = JSON.parse(localStorage.getItem(SEEN) || "[]");
   const news = (await get(`/projects/${project}/my-appeals`)).filter((one) => one.outcome && !seen.includes(one.id));
   if (!news.length) return null;
-  const words = { stands: "It was looked at again, and it stays as it is.", wrong: "You were right: it was wrong, and it counts no more. Thank you." };
+  const words = { stands: "It was looked at again, and it stays as it is.", wrong: "You were right, and it doesn't count against you. Thank you." };
   const note = h("div.note.settled", { role: "status" }, news.map((one) => h("p", {}, `You said: “${one.text}” ${words[one.outcome]}`, one.answer && ` “${one.answer}”`)),
     h("button", { type: "button", onclick: () => { localStorage.setItem(SEEN, JSON.stringify([...seen, ...news.map((one) => one.id)].slice(-200))); note.remove(); } }, "I have read it"));
   return note;
