@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from heedful.feedback.votes import FIRST, SECOND, Votes
+from heedful.feedback.judgements import FIRST, SECOND
+from heedful.feedback.votes import Votes
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from heedful.feedback.consensus import RULES, adjudication, agree_on
-from heedful.feedback.judgements import Judgement, from_ranking, raw_row
-from heedful.feedback.votes import FIRST, SECOND, TIE, collect_votes
+from heedful.feedback.judgements import FIRST, SECOND, TIE, Judgement, from_ranking, raw_row
+from heedful.feedback.votes import collect_votes
 from heedful.records import Message, Prompt, Ranking
 
 sys.path.insert(0, str(Path(__file__).parent))

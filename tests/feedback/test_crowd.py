@@ -11,8 +11,8 @@ import pytest
 from scipy.optimize import approx_fprime
 
 from heedful.feedback.crowd import SKILL, _problem, fit_crowd
+from heedful.feedback.judgements import FIRST, SECOND, TIE
 from heedful.feedback.orders import bradley_terry
-from heedful.feedback.votes import FIRST, SECOND, TIE
 
 sys.path.insert(0, str(Path(__file__).parent))
 from crowds import majority, planted

@@ -26,8 +26,8 @@ from heedful.feedback.diagnosis import (
     vote_weights,
     within,
 )
-from heedful.feedback.judgements import Judgement
-from heedful.feedback.votes import FIRST, Votes, collect_votes
+from heedful.feedback.judgements import FIRST, Judgement
+from heedful.feedback.votes import Votes, collect_votes
 from heedful.records import Message, Prompt
 
 sys.path.insert(0, str(Path(__file__).parent))

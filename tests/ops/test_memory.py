@@ -30,3 +30,18 @@ def test_the_peak_is_this_processs_own() -> None:
     taken = torch.ones(int(before) * 2**18 + (64 << 18))  # 4 bytes each: the peak so far and 64 MB more
     after = memory.peak_memory_mb()
     assert 20 < before < after < 2 * before + 2000 and after > taken.nbytes / 2**20
+
+
+def test_on_a_card_the_cards_memory_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 100 bytes free and 70 kept by torch, of which 50 are in use, 120 can be had."""
+    said = {"is_available": True, "max_memory_allocated": 3 * 2**20, "memory_reserved": 70, "memory_allocated": 50}
+    for name, value in said.items():
+        monkeypatch.setattr(torch.cuda, name, lambda *_, value=value: value)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (100, 1000))
+    assert memory.memory_free_on(torch.device("cuda")) == 120
+    assert memory.peak_memory_mb() == 3
+
+
+def test_windows_says_no_peak(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory.sys, "platform", "win32")
+    assert memory.peak_memory_mb() == 0

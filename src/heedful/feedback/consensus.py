@@ -11,8 +11,9 @@ from scipy.special import xlogy
 
 from heedful.feedback.crowd import fit_crowd
 from heedful.feedback.diagnosis import copying, vote_weights
+from heedful.feedback.judgements import FIRST, SECOND, TIE
 from heedful.feedback.reliability import dawid_skene, pseudo_counts
-from heedful.feedback.votes import FIRST, SECOND, TIE, Votes
+from heedful.feedback.votes import Votes
 
 Floats = NDArray[np.float64]
 Rule = Literal["majority", "soft", "dawid-skene", "crowd"]

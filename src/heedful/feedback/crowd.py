@@ -20,8 +20,9 @@ from scipy.optimize import minimize
 from scipy.special import expit
 
 from heedful.evaluate.statistics import Z
+from heedful.feedback.judgements import FIRST, SECOND, TIE
 from heedful.feedback.orders import NO_TIES, davidson
-from heedful.feedback.votes import FIRST, SECOND, TIE, Votes
+from heedful.feedback.votes import Votes
 
 Floats = NDArray[np.float64]
 SPREAD, SKILL, SKILL_SPREAD, LEAN = 2.0, 1.5, 1.0, 1.5  # of the priors

@@ -22,7 +22,8 @@ from scipy.special import expit, kolmogorov, logit
 from heedful.evaluate.statistics import Interval, Z, holm, wilson
 from heedful.feedback.agreement import rater_pairs
 from heedful.feedback.crowd import Crowd
-from heedful.feedback.votes import FIRST, SECOND, TIE, Votes
+from heedful.feedback.judgements import FIRST, SECOND, TIE
+from heedful.feedback.votes import Votes
 
 Floats = NDArray[np.float64]
 Kind = Literal["position", "length", "careless", "drift", "copies"]

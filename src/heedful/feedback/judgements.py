@@ -18,7 +18,13 @@ from heedful.records import Comparison, Prompt, Ranking, RaterKind, Row, message
 SCHEMA = 1  # of the raw log
 TIES = ("tie", "both_good", "both_bad")
 DECISION = "decision"  # the part of a reviewer's decision: it stands for labels, and is no vote
+FIRST, SECOND, TIE = 0, 1, 2  # which of two answers is better
 VERDICTS = ("none", "prefer", *TIES, "cant_judge")
+
+
+def better_of(rank: int, other: int) -> int:
+    """FIRST, SECOND or TIE, by the ranks of two answers (0 best)."""
+    return TIE if rank == other else FIRST if rank < other else SECOND
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

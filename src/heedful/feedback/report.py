@@ -39,9 +39,9 @@ from heedful.feedback.diagnosis import (
     position_test,
     vote_weights,
 )
-from heedful.feedback.judgements import Judgement
+from heedful.feedback.judgements import FIRST, SECOND, TIE, Judgement
 from heedful.feedback.machines import Consistency, Stratum, by_stratum, consistencies
-from heedful.feedback.votes import FIRST, SECOND, TIE, Votes, collect_votes
+from heedful.feedback.votes import Votes, collect_votes
 from heedful.records import prompt_id
 
 Floats = NDArray[np.float64]

@@ -10,12 +10,11 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from heedful.feedback.judgements import DECISION, Judgement
+from heedful.feedback.judgements import DECISION, FIRST, SECOND, Judgement, better_of
 from heedful.records import prompt_id
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
-FIRST, SECOND, TIE = 0, 1, 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +115,7 @@ def collect_votes(judgements: Iterable[Judgement]) -> Votes:
             if key not in pairs:
                 pairs[key] = len(pairs)
                 item_rows.append((place[a], place[b], group, prompt, judgement.prompt.id))
-            choice = TIE if ranks[a] == ranks[b] else FIRST if ranks[a] < ranks[b] else SECOND
+            choice = better_of(ranks[a], ranks[b])
             left = -1 if not {a, b} <= screen.keys() else FIRST if screen[a] < screen[b] else SECOND
             strength = judgement.strength if len(ranks) == 2 else 0.0
             votes[pairs[key], rater] = (choice, left, judgement.at, strength, number)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import combinations
 
-from heedful.feedback.judgements import Judgement
+from heedful.feedback.judgements import TIE, Judgement, better_of
 from heedful.records import Prompt, Row
 
-FIRST, SECOND, TIE = 0, 1, 2
 BESIDE = ("probability", "safety", "presorted")  # columns that an export wrote and that an import hands on
 
 
@@ -66,7 +65,7 @@ def pairs_of(judgement: Judgement) -> list[Pair]:
             prompt=ranking.prompt,
             texts=(ranking.completions[a], ranking.completions[b]),
             sources=(sources[a], sources[b]),
-            outcome=TIE if (a_ := ranking.ranks[a]) == (b_ := ranking.ranks[b]) else FIRST if a_ < b_ else SECOND,
+            outcome=better_of(ranking.ranks[a], ranking.ranks[b]),
             margin=margin,
             judgement=judgement,
             safe=(safe[a], safe[b]) if safe else None,

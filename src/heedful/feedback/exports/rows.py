@@ -7,8 +7,8 @@ from enum import StrEnum
 from typing import Any
 
 from heedful.data.dialogues import HH_TURN
-from heedful.feedback.exports.pairs import FIRST, SECOND, TIE, LeftOut, Pair, pairs_of
-from heedful.feedback.judgements import Judgement, raw_row
+from heedful.feedback.exports.pairs import LeftOut, Pair, pairs_of
+from heedful.feedback.judgements import FIRST, SECOND, TIE, Judgement, raw_row
 from heedful.records import Message, Messages, Prompt, Row, messages_to_rows, prompt_id, to_row
 
 

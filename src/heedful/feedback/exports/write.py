@@ -19,9 +19,9 @@ from heedful.feedback.consensus import TOP_MARGIN, Consensus, Rule, agree_on
 from heedful.feedback.exports.pairs import LeftOut
 from heedful.feedback.exports.rows import ExportFormat, dataset_info, export_rows
 from heedful.feedback.imports import read_judgements
-from heedful.feedback.judgements import DECISION, Judgement
+from heedful.feedback.judgements import DECISION, FIRST, SECOND, TIE, Judgement
 from heedful.feedback.leaks import NAMED, leaking
-from heedful.feedback.votes import FIRST, SECOND, TIE, Votes, collect_votes
+from heedful.feedback.votes import Votes, collect_votes
 from heedful.records import Prompt, prompt_id
 from heedful.run.atomic import atomic_folder, digest
 
