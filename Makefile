@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 # Independent implementations that tests compare ours with.
 ORACLES := choix crowd-kit krippendorff statsmodels trl==1.16.0
 
-.PHONY: demo evidence frontier test soak lint types format bench bench-studio lock clean setup docs
+.PHONY: demo evidence frontier test soak mutants lint types format bench bench-studio lock clean setup docs
 
 demo: $(READY) ## the whole loop on the built-in world, about ten minutes on two cores
 	$(BIN)/heedful run demo
@@ -56,6 +56,10 @@ test: $(READY) lint types ## everything that must hold
 
 soak: $(READY) ## twenty raters for ten minutes, and twenty kills under fifty writers; SQLite, and PostgreSQL if installed
 	HEEDFUL_SOAK=600 HEEDFUL_KILLS=20 $(BIN)/python -m pytest -n 0 -v tests/studio/test_soak.py tests/studio/test_kill.py
+
+mutants: $(READY) ## which small faults in the algorithms would the tests let pass? none should; 10 minutes of one core
+	$(BIN)/python tests/mutants.py src/heedful/algorithms/lm.py src/heedful/algorithms/on_policy \
+		src/heedful/algorithms/reward src/heedful/algorithms/direct src/heedful/ops
 
 lint: $(READY)
 	$(BIN)/ruff check .
