@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import AutoModelForSequenceClassification
 
 sys.path.insert(0, str(Path(__file__).parent))
 from rl_house import GOOD, QUESTIONS, build, dpo_config, ppo_config, untimed, write
 
 from heedful.config import RewardConfig, SFTConfig
 from heedful.errors import InputError, Stopped
+from heedful.models.folders import open_model
 from heedful.run import Run
 from heedful.stages import ppo as ppo_stage
 from heedful.stages.dpo import dpo
@@ -84,6 +86,21 @@ def test_the_reference_of_ppo_is_the_policy_with_its_adapters_off(
     assert {p.data_ptr() for p in players.reference.parameters()} == own
     collected = seen[0].collect(0)
     assert torch.equal(collected.rollout.policy_logprobs, collected.rollout.reference_logprobs)
+
+
+def test_a_policys_adapters_serve_wherever_a_model_does(house: Path, tmp_path: Path) -> None:
+    """All of the merged weights learn, in a policy and under a reward model's head."""
+    first = do("dpo", house, tmp_path / "first").path
+    adapter, merged = str(first / "adapter"), load_file(first / "model" / "model.safetensors")
+    dpo(dpo_config(house, model=adapter, optim={"lr": 2e-2}), Run(tmp_path / "dpo", "dpo", seed=1))
+    config = RewardConfig(model=adapter, data=[str(house / "rankings.jsonl")], prompts_per_step=2, optim={"lr": 2e-2})
+    reward(config, Run(tmp_path / "reward", "reward", seed=1))
+    for stage in ("dpo", "reward"):
+        learned = load_file(tmp_path / stage / "model" / "model.safetensors")
+        assert not torch.equal(learned["model.embed_tokens.weight"], merged["model.embed_tokens.weight"])
+    backbone = open_model(AutoModelForSequenceClassification, adapter, new=frozenset({"score.weight"}), num_labels=1)
+    for name, tensor in backbone.base_model.state_dict().items():
+        assert torch.equal(tensor, merged[f"model.{name}"])
 
 
 def test_ppo_refuses_another_reference_beside_adapters(house: Path, tmp_path: Path) -> None:

@@ -15,9 +15,10 @@ sys.path += [str(Path(__file__).parent), str(Path(__file__).parents[1] / "sampli
 from rl_house import build, ppo_config, steered, untimed, write
 from vllm_stand_in import stub_server
 
-from heedful.config import BlendPart
+from heedful.config import Architecture, BlendPart
+from heedful.data.chat import Chat, train_tokenizer
 from heedful.errors import InputError, ResourceError, Stopped
-from heedful.models.loading import Affine
+from heedful.models.loading import Affine, new_policy, save_policy
 from heedful.records import Message, Prompt
 from heedful.rewards.blend import Fitted, save_blend
 from heedful.run import Run, read_metrics
@@ -144,3 +145,30 @@ def test_the_critic_begins_in_the_units_that_are_paid(house: Path, tmp_path: Pat
     )
     (row,) = iterations(run)
     assert row["value/returns"] == pytest.approx(row["reward/total"], abs=1.5)
+
+
+def test_a_reference_that_reads_other_tokens_is_refused(house: Path, tmp_path: Path) -> None:
+    """Another number of tokens, and as many of other names: a KL between them would mean nothing."""
+    shape = Architecture(vocabulary=300, hidden=16, layers=1, heads=2, kv_heads=2, feedforward=32, context=64)
+    others = [f"{a}{b}{c} then {c}{a}{b}" for a in "xyzuvw" for b in "qkjpbm" for c in "rtlnds"]
+    for name, texts in (("fewer", ["abcdefgh"]), ("others", others)):
+        chat = Chat(train_tokenizer(texts, 300))
+        save_policy(new_policy(shape, chat, seed=0), chat, tmp_path / name)
+        with pytest.raises(InputError, match="has another vocabulary than model = .*give the model that training"):
+            ppo(ppo_config(house, reference=str(tmp_path / name)), Run(tmp_path / f"to-{name}", "ppo", seed=1))
+    same, other = Chat.load(house / "sft"), Chat.load(tmp_path / "others")
+    assert len(same.tokenizer) == len(other.tokenizer)
+
+
+def test_a_reference_that_is_not_where_training_starts_is_named(
+    house: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(Run, "say", lambda self, text: said.append(text))
+    shape = Architecture(vocabulary=300, hidden=16, layers=1, heads=2, kv_heads=2, feedforward=32, context=64)
+    chat = Chat.load(house / "sft")
+    save_policy(new_policy(shape, chat, seed=9), chat, tmp_path / "other")
+    run = Run(tmp_path / "ppo", "ppo", seed=1)
+    ppo(ppo_config(house, reference=str(tmp_path / "other")), run)
+    assert any("not the model that training starts from: KL begins above 0" in line for line in said)
+    assert iterations(run)[0]["kl/reference"] > 0.001

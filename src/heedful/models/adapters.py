@@ -20,6 +20,11 @@ def is_adapter(folder: Path) -> bool:
     return (folder / CONFIG).exists() and not (folder / "config.json").exists()
 
 
+def is_policy_adapter(folder: Path) -> bool:
+    """Whether the adapters are a causal language model's."""
+    return str((read_json(folder / CONFIG) or {}).get("task_type")) == "CAUSAL_LM"
+
+
 def base_of(folder: Path) -> Path:
     """The folder of the model that an adapter belongs to. InputError: it is gone, or holds another model by now."""
     if not (folder / WEIGHTS).exists():
@@ -63,4 +68,4 @@ def work_in(base: PreTrainedModel, folder: Path) -> PreTrainedModel:
         raise InputError(f"{folder}: the adapters don't fit their base model: their layers have other names there")
     if merged is None:
         raise InputError(f"{folder}: adapters of this kind can't be merged into a model; use LoRA")
-    return merged
+    return merged.requires_grad_(True)  # peft froze it

@@ -20,7 +20,7 @@ from transformers.utils import logging
 
 from heedful.errors import InputError
 from heedful.models.adapters import CONFIG as ADAPTER_CONFIG
-from heedful.models.adapters import base_of, is_adapter, work_in
+from heedful.models.adapters import base_of, is_adapter, is_policy_adapter, work_in
 from heedful.models.files import read_json
 from heedful.run import console
 
@@ -47,7 +47,8 @@ def open_model(
     """
     folder = Path(folder)
     if is_adapter(folder):
-        return work_in(open_model(auto, base_of(folder), new=new, **settings), folder)
+        base = open_model(auto, base_of(folder), new=new, **settings)
+        return _on_the_backbone(base, folder) if _of_another_kind(auto, folder) else work_in(base, folder)
     check_folder(folder)
     if auto is AutoModelForCausalLM:
         _refuse_reward_model(folder)  # with tied embeddings transformers would load it and babble
@@ -70,6 +71,17 @@ def open_model(
             f"it holds no whole {type(model).__name__}; name the folder of a complete one"
         )
     return model
+
+
+def _of_another_kind(auto: Auto, folder: Path) -> bool:
+    return auto is not AutoModelForCausalLM and is_policy_adapter(folder)
+
+
+def _on_the_backbone(base: PreTrainedModel, folder: Path) -> PreTrainedModel:
+    """A policy's adapters under another head: worked into a policy, whose backbone the model takes over."""
+    policy = open_model(AutoModelForCausalLM, folder)
+    base.base_model.load_state_dict(policy.base_model.state_dict())
+    return base
 
 
 def check_folder(folder: Path) -> None:

@@ -10,6 +10,7 @@ from accelerate import Accelerator
 from torch import nn
 
 from heedful.config import Optim, PPOConfig, RLConfig
+from heedful.data.chat import Chat
 from heedful.data.sources import read_documents, read_prompts
 from heedful.errors import InputError
 from heedful.models.heads import Policy, context_of
@@ -43,11 +44,11 @@ def seat(config: Config, run: Run, accelerator: Accelerator) -> Players:
     reward = build_reward(config.rewards, accelerator.device)
     _say_units(config, reward, run)
     sampler = make_sampler(policy, config.sampler, config.generation.batch)
-    return Players(policy, _reference(config, policy, accelerator), sampler, reward, chat)
+    return Players(policy, _reference(config, policy, chat, run, accelerator), sampler, reward, chat)
 
 
-def _reference(config: Config, policy: Policy, accelerator: Accelerator) -> Policy:
-    """A frozen copy of its own, or what the policy's adapters stand on."""
+def _reference(config: Config, policy: Policy, chat: Chat, run: Run, accelerator: Accelerator) -> Policy:
+    """A frozen copy of its own, or what the policy's adapters stand on. InputError: one that reads other tokens."""
     if config.lora.rank:
         if not starts_at_reference(config):
             raise InputError(
@@ -55,7 +56,14 @@ def _reference(config: Config, policy: Policy, accelerator: Accelerator) -> Poli
                 "with its adapters off; leave reference out, or train all weights by leaving lora out"
             )
         return Underlying(policy.lm)
-    reference, _ = load_policy(config.reference or config.model, device=accelerator.device)
+    reference, other = load_policy(config.reference or config.model, device=accelerator.device)
+    if reference.vocabulary != policy.vocabulary or other.tokenizer.get_vocab() != chat.tokenizer.get_vocab():
+        raise InputError(
+            f"reference = {config.reference} has another vocabulary than model = {config.model}, so no KL lies between "
+            "them: give the model that training starts from, or one that it was trained from"
+        )
+    if not starts_at_reference(config):
+        run.say(f"the reference is {config.reference}, not the model that training starts from: KL begins above 0")
     return reference.requires_grad_(False)
 
 
