@@ -146,7 +146,7 @@ def _show(report: Any) -> None:
         table if table.row_count else "No pair has two votes: give some pairs to two raters to see agreement."
     )
     if report.overlapping:
-        from heedful.feedback.agreement import PUBLISHED
+        from heedful.feedback.report import PUBLISHED
 
         people = " · ".join(f"{value:.1%} {name}" for name, value in PUBLISHED)
         console.print(f"People among themselves elsewhere, of decided pairs: {people}", style="dim")

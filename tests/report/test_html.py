@@ -218,3 +218,19 @@ def test_in_a_browser(page: str, tmp_path: Path, width: int) -> None:
     assert found["page"] <= found["width"] and found["wide"] == []
     assert re.match(r"KL to sft, nats an answer .*: sft 0\.55 · dpo 0\.66 · ppo 0\.71", found["read"])
     assert set(found["shown"]) == {"1"}
+
+
+def test_raters_of_flesh_stand_on_the_reward_models_axis(root: Path, tmp_path: Path) -> None:
+    path = next(root.glob("*-reward")) / "reward.json"
+    report = json.loads(path.read_text())
+    among = {"raters_agree": 0.713, "raters_agree_low": 0.661, "raters_agree_high": 0.762, "overlapping": 312}
+    among |= {"overlapping_prompts": 104, "ceiling": 0.781, "ceiling_low": 0.742, "ceiling_high": 0.824}
+    among |= {"published": [{"name": "HH", "agreement": 0.63}, {"name": "InstructGPT", "agreement": 0.726}]}
+    path.write_text(json.dumps(report | among))
+    write_report(root, tmp_path / "people.html")
+    text = (tmp_path / "people.html").read_text()
+    assert "the majority of the other raters" in text and "[66.1, 76.2]" in text and "[74.2, 82.4]" in text
+    assert "from the 312 pairs on 104 prompts" in text and "63.0\xa0% HH · 72.6\xa0% InstructGPT." in text
+    path.write_text(json.dumps({key: value for key, value in report.items() if key != "ceiling"}))
+    write_report(root, tmp_path / "few.html")
+    assert "not enough data, for 0 prompts were judged by two raters" in (tmp_path / "few.html").read_text()

@@ -147,3 +147,15 @@ def test_a_policys_own_reward_is_no_evidence(result: dict[str, Any]) -> None:
         win_rate["judge"] = "reward"
     first = findings(result)[0]
     assert first.state == "note" and "own training signal" in first.text
+
+
+def test_people_take_the_place_of_the_truth(result: dict[str, Any]) -> None:
+    reward = result["reward_model"]
+    for key in [key for key in reward if key.startswith(("gold", "short_of_gold", "ceiling"))]:
+        del reward[key]
+    assert "the raters' own agreement: not enough data" in the(findings(result), "the reward model agrees").text
+    reward |= {"raters_agree": 0.71, "raters_agree_low": 0.66, "raters_agree_high": 0.76, "overlapping": 300}
+    reward |= {"ceiling": 0.78, "ceiling_low": 0.74, "ceiling_high": 0.82}
+    found = the(findings(result), "the reward model agrees")
+    assert "the majority of the other raters 71.0\xa0% [66.0, 76.0] on 300 pairs" in found.text
+    assert "ceiling 78.0\xa0% [74.0, 82.0]" in found.text and found.state == "note"

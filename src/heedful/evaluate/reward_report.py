@@ -1,7 +1,8 @@
 """How good a reward model is on judgements that it has not seen, beside what could be reached and what is trivial.
 
-Accuracy on noisy labels means little alone. Beside it stand: the ceiling that the raters' own noise sets, what the
-truth itself reaches on the same labels, and what the rule "the longer answer wins" reaches. Imports no torch.
+Accuracy on noisy labels means little alone. Beside it stand: how far the raters agree themselves, the ceiling that
+their own noise sets, what the truth itself reaches on the same labels, and what the rule "the longer answer wins"
+reaches. Imports no torch.
 """
 
 from __future__ import annotations
@@ -14,12 +15,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from heedful.evaluate.rater_figures import FEWEST, PUBLISHED, rater_figures
 from heedful.evaluate.statistics import clustered_bootstrap
 from heedful.evaluate.strata import stratum
 from heedful.records import Ranking, prompt_id
 
 Floats = NDArray[np.float64]
 TRUTH = "truth"  # where a held-out ranking carries what simulated raters saw: prompt.meta["truth"]
+AMONG_RATERS = (
+    "raters_agree", "raters_agree_low", "raters_agree_high", "overlapping", "overlapping_prompts", "ceiling",
+    "ceiling_low", "ceiling_high",
+)  # fmt: skip
 BINS = 15
 DRAWS = 1000
 
@@ -46,6 +52,9 @@ class Judged:
     p: Floats  # the true chance that the winner wins
     prompt: NDArray[np.str_]  # by its messages: what the bootstrap draws
     family: NDArray[np.str_]
+    pair: NDArray[np.int64]  # which two answers of which prompt, whoever judges them and however they lie
+    said: Floats  # the same judgement seen from the answers: 1 for one of the two, 0 for the other, 0.5 for a tie
+    rater: NDArray[np.str_]
 
     def where(self, mask: NDArray[np.bool_]) -> Judged:
         return Judged(*(getattr(self, name)[mask] for name in self.__slots__))
@@ -53,7 +62,8 @@ class Judged:
 
 def judged_pairs(rankings: Sequence[Ranking]) -> Judged:
     """All pairs of all rankings; answers are numbered through in the order of the rankings."""
-    rows: list[tuple[float, int, int, float, float, float, str, str]] = []
+    rows: list[tuple[float, int, int, float, float, float, str, str, int, float, str]] = []
+    numbers: dict[tuple[str, str, str], int] = {}
     offset = 0
     for ranking in rankings:
         truth = ranking.prompt.meta.get(TRUTH, {})
@@ -65,6 +75,7 @@ def judged_pairs(rankings: Sequence[Ranking]) -> Judged:
         family = stratum("family", ranking.prompt) or "all"
         for win, lose, tie in ranking.pairs():
             chance = p[win, lose] if win < lose else 1 - p[lose, win]
+            one, other = ranking.completions[win], ranking.completions[lose]
             rows.append(
                 (
                     0.5 if tie else 1.0,
@@ -75,11 +86,14 @@ def judged_pairs(rankings: Sequence[Ranking]) -> Judged:
                     chance,
                     prompt,
                     family,
+                    numbers.setdefault((prompt, min(one, other), max(one, other)), len(numbers)),
+                    0.5 if tie else float(one < other),
+                    ranking.rater,
                 )
             )
         offset += len(ranking.completions)
-    columns = list(zip(*rows, strict=True)) if rows else [()] * 8
-    kinds = (float, np.int64, np.int64, float, float, float, np.str_, np.str_)
+    columns = list(zip(*rows, strict=True)) if rows else [()] * 11
+    kinds = (float, np.int64, np.int64, float, float, float, np.str_, np.str_, np.int64, float, np.str_)
     return Judged(*(np.array(column, dtype=kind) for column, kind in zip(columns, kinds, strict=True)))
 
 
@@ -124,6 +138,18 @@ def model_figures(pairs: Judged, gap: Floats) -> dict[str, Any]:
     return figures
 
 
+def with_raters(figures: dict[str, Any], pairs: Judged, rng: np.random.Generator, draws: int = DRAWS) -> dict[str, Any]:
+    """The labels' figures, and what the raters reach among themselves on these pairs, where several judged them.
+
+    Their votes' ceiling stands under `ceiling` unless the truth has set it; `published` has what others found.
+    """
+    among = rater_figures(pairs.pair, pairs.said, pairs.rater, pairs.prompt, rng, draws)
+    if figures["ceiling"] is not None:
+        among = {name: value for name, value in among.items() if not name.startswith("ceiling")}
+    published = [{"name": name, "agreement": value} for name, value in PUBLISHED] if "raters_agree" in among else []
+    return figures | among | ({"published": published} if published else {})
+
+
 def calibration(gap: Floats, target: Floats, bins: int = BINS) -> dict[str, Any]:
     """Whether σ(gap) is the share of judgements that go that way.
 
@@ -166,6 +192,7 @@ def gap_report(pairs: Judged, gap: Floats, rng: np.random.Generator, *, draws: i
             shortfall = agreement(pairs.gold, pairs.target) - agreement(gap, pairs.target)
             low, high = _interval(shortfall, pairs.prompt, rng, draws)
             report["short_of_gold_low"], report["short_of_gold_high"] = low, high
+    report = with_raters(report, pairs, rng, draws)
     report["calibration"] = calibration(gap, pairs.target)
     report["families"] = {
         str(family): model_figures(pairs.where(mask), gap[mask])
@@ -202,10 +229,19 @@ def sentence(report: Mapping[str, Any]) -> str:
     """The report in one line for the terminal."""
     if not report.get("pairs"):
         return "no held-out judgements to report on"
-    parts = [f"accuracy {report['accuracy']:.1%} on {report['pairs']} held-out pairs"]
-    if "low" in report:
-        parts[0] += f" [{report['low']:.1%}, {report['high']:.1%}]"
+    parts = [f"accuracy {report['accuracy']:.1%} on {report['pairs']} held-out pairs{_bounds(report, '')}"]
+    if report.get("raters_agree") is not None:
+        among = f"the majority of the others {report['raters_agree']:.1%}{_bounds(report, 'raters_agree_')}"
+        parts.append(f"{among} on the {report['overlapping']} pairs that several raters judged")
+    elif report["ceiling"] is None:
+        prompts = report.get("overlapping_prompts", 0)
+        parts.append(f"the raters' own agreement: not enough data ({prompts} of {FEWEST} prompts judged by two)")
     for key, name in (("ceiling", "ceiling"), ("gold_on_labels", "gold itself"), ("length_only", "length alone")):
         if report[key] is not None:
-            parts.append(f"{name} {report[key]:.1%}")
+            parts.append(f"{name} {report[key]:.1%}{_bounds(report, f'{key}_')}")
     return ", ".join(parts)
+
+
+def _bounds(report: Mapping[str, Any], name: str) -> str:
+    low, high = f"{name}low", f"{name}high"
+    return f" [{report[low]:.1%}, {report[high]:.1%}]" if low in report else ""

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import betaln
+
+Floats = NDArray[np.float64]
 
 
 def vote_ceiling(first: Sequence[int], total: Sequence[int]) -> float:
@@ -20,12 +23,22 @@ def vote_ceiling(first: Sequence[int], total: Sequence[int]) -> float:
     seen = n > 0
     k, n = k[seen], n[seen]
 
-    def negative_log_likelihood(log_a: float) -> float:
-        a = np.exp(log_a)
-        return -float((betaln(k + a, n - k + a) - betaln(a, a)).sum())
+    found = minimize_scalar(
+        lambda log_a: -float(log_likelihood(k, n, log_a).sum()), bounds=(-6.0, 8.0), method="bounded"
+    )
+    return float(ceiling_of(found.x))
 
-    a = float(np.exp(minimize_scalar(negative_log_likelihood, bounds=(-6.0, 8.0), method="bounded").x))
-    return 0.5 + float(np.exp(-2 * a * np.log(2) - np.log(a) - betaln(a, a)))  # ½ + E|p − ½| = ½ + 4⁻ᵃ / (a B(a, a))
+
+def log_likelihood(first: Floats, total: Floats, log_a: ArrayLike) -> Floats:
+    """log P of each pair's votes under the beta-binomial, but for what doesn't hang on a. Broadcasts."""
+    a = np.exp(log_a)
+    return np.asarray(betaln(first + a, total - first + a) - betaln(a, a))
+
+
+def ceiling_of(log_a: ArrayLike) -> Floats:
+    """½ + E|p − ½| = ½ + 4⁻ᵃ / (a B(a, a)), p ~ Beta(a, a)."""
+    a = np.exp(log_a)
+    return np.asarray(0.5 + np.exp(-2 * a * np.log(2) - np.log(a) - betaln(a, a)))
 
 
 def leave_one_out(first: Sequence[int], total: Sequence[int]) -> float:

@@ -21,15 +21,6 @@ Ints = NDArray[np.int64]
 Weights = Literal["none", "linear", "quadratic"]
 BLOCK = 100  # resamples held at once
 
-# What people reach among themselves, for the same axis as a figure of one's own.
-PUBLISHED = (
-    ("HH: researchers with workers (2204.05862, § 2.2)", 0.63),
-    ("InstructGPT: training labellers (2203.02155, § 3.4)", 0.726),
-    ("InstructGPT: held-out labellers (2203.02155, § 3.4)", 0.773),
-    ("summaries: researchers among themselves (2009.01325, § 3.3)", 0.73),
-    ("summaries: labellers with researchers (2009.01325, § 3.3)", 0.77),
-)
-
 
 @dataclass(frozen=True, slots=True)
 class Statistic:

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from heedful.evaluate.rater_figures import PUBLISHED
 from heedful.evaluate.statistics import DRAWS, Interval
 from heedful.evaluate.vote_ceiling import leave_one_out, vote_ceiling
 from heedful.feedback.agreement import (
-    PUBLISHED,
     Statistic,
     cohen_kappa,
     count_table,

@@ -171,16 +171,25 @@ def _reward_model(evaluation: Row) -> Iterator[Finding]:
         return
     beside = f"length alone {percent(row['length_only'])}"
     gold, ceiling = row.get("gold_on_labels"), row.get("ceiling")
+    if (among := row.get("raters_agree")) is not None:
+        interval = bounds(row, "raters_agree_low", "raters_agree_high")
+        beside += f", the majority of the other raters {percent(among)} {interval} on {row['overlapping']} pairs"
+    elif ceiling is None:
+        beside += ", the raters' own agreement: not enough data"
     if ceiling is not None:
         beside += f", ceiling {percent(ceiling)}"
+        beside += f" {bounds(row, 'ceiling_low', 'ceiling_high')}" if "ceiling_low" in row else ""
     state: State = "note"
     if gold is not None:
         state = "pass" if gold - row["accuracy"] <= REWARD_GAP else "fail"
         beside += f", the truth itself {percent(gold)}; it should come within {100 * REWARD_GAP:.0f} points of the last"
     text = f"the reward model agrees with {percent(row['accuracy'])} of {row['pairs']} held-out noisy labels; {beside}"
-    best = (
-        f"the truth itself {percent(gold, 0)}" if gold is not None else f"length alone {percent(row['length_only'], 0)}"
-    )
+    if gold is not None:
+        best = f"the truth itself {percent(gold, 0)}"
+    elif among is not None:
+        best = f"the other raters {percent(among, 0)}"
+    else:
+        best = f"length alone {percent(row['length_only'], 0)}"
     yield Finding(state, text, "reward model, held-out labels", percent(row["accuracy"], 0), best)
 
 

@@ -16,13 +16,15 @@ import numpy as np
 from heedful.config import AccuracyConfig
 from heedful.data.sources import read_completions, read_rankings
 from heedful.errors import InputError
-from heedful.evaluate.reward_report import Floats, Judged, gap_report, judged_pairs
+from heedful.evaluate.reward_report import AMONG_RATERS, Floats, Judged, gap_report, judged_pairs
 from heedful.records import Prompt, Ranking, Row
 from heedful.rewards.likelihood import Likelihood
 from heedful.rewards.loading import load_reward
 from heedful.run import Run, atomic_text
 
-KEPT = ("accuracy", "low", "high", "pairs", "prompts", "ceiling", "gold_on_labels", "gold_agreement", "length_only")
+KEPT = (
+    "accuracy", "low", "high", "pairs", "prompts", *AMONG_RATERS, "gold_on_labels", "gold_agreement", "length_only",
+)  # fmt: skip
 Asked = Sequence[tuple[Prompt, str]]
 
 

@@ -6,11 +6,13 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from heedful.config import LabelConfig, PeopleLabels
 from heedful.data.candidates import Candidates
 from heedful.data.faults import RowFault
 from heedful.errors import InputError
-from heedful.evaluate.reward_report import judged_pairs, label_figures
+from heedful.evaluate.reward_report import judged_pairs, label_figures, with_raters
 from heedful.feedback.awaited import awaited, item_numbers
 from heedful.feedback.fitting import NewItem, fitting
 from heedful.feedback.intake import Imported, import_items
@@ -59,7 +61,7 @@ def ask_people(
         )
     run.write_records("rankings.jsonl", training)
     run.write_records("heldout.jsonl", heldout)
-    run.summary |= _summary(training, heldout)
+    run.summary |= _summary(training, heldout, run.rng("report"))
     run.say(f"{len(training)} rankings to train on, {len(heldout)} held out, by {len(run.summary['raters'])} raters")
 
 
@@ -124,11 +126,12 @@ def _wait(store: Store, project: Project, asked: Collection[int], run: Run) -> N
         run.say(f"{len(now.left)} of {len(asked)} items don't get all their judgements: {why}")
 
 
-def _summary(training: Sequence[Ranking], heldout: Sequence[Ranking]) -> dict[str, object]:
+def _summary(training: Sequence[Ranking], heldout: Sequence[Ranking], rng: np.random.Generator) -> dict[str, object]:
+    pairs = judged_pairs(heldout)
     return {
         "rankings": len(training),
         "comparisons": sum(len(ranking.pairs()) for ranking in training),
         "raters": sorted({ranking.rater for ranking in (*training, *heldout)}),
         "rater_kinds": sorted({ranking.rater_kind for ranking in (*training, *heldout)}),
-        "heldout": label_figures(judged_pairs(heldout)) if heldout else {},
+        "heldout": with_raters(label_figures(pairs), pairs, rng) if heldout else {},
     }

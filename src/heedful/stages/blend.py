@@ -15,14 +15,16 @@ from numpy.typing import NDArray
 from heedful.config import BlendConfig
 from heedful.data.sources import read_rankings
 from heedful.errors import InputError
-from heedful.evaluate.reward_report import Judged, gap_report, judged_pairs, model_figures, sentence
+from heedful.evaluate.reward_report import AMONG_RATERS, Judged, gap_report, judged_pairs, model_figures, sentence
 from heedful.records import Ranking
 from heedful.rewards import Reward
 from heedful.rewards.blend import BlendReward, Fitted, bounds, fit_weights, open_part, save_blend
 from heedful.run import Run, atomic_text
 from heedful.stages.reward import first_samples, scale_of
 
-SUMMARY = ("accuracy", "low", "high", "ceiling", "gold_on_labels", "gold_agreement", "short_of_gold", "length_only")
+SUMMARY = (
+    "accuracy", "low", "high", *AMONG_RATERS, "gold_on_labels", "gold_agreement", "short_of_gold", "length_only",
+)  # fmt: skip
 Floats = NDArray[np.float64]
 
 

@@ -13,6 +13,7 @@ from heedful.batches import Batch
 from heedful.config import RewardConfig
 from heedful.config.reward import BradleyTerry, Odin, Outcome, Pairwise, PlackettLuce, Process, Regression
 from heedful.errors import InputError
+from heedful.evaluate.reward_report import AMONG_RATERS
 from heedful.run import Run, atomic_text
 from heedful.stages.reward.correctness import outcome_lesson, process_lesson
 from heedful.stages.reward.lesson import Lesson, Report, Trained
@@ -23,7 +24,7 @@ from heedful.train.loop import fit, make_accelerator
 from heedful.train.pair_source import PairSource
 
 SUMMARY = (
-    "accuracy", "low", "high", "ceiling", "gold_on_labels", "gold_agreement", "short_of_gold", "length_only",
+    "accuracy", "low", "high", *AMONG_RATERS, "gold_on_labels", "gold_agreement", "short_of_gold", "length_only",
     "trained_on", "affine", "length", "ensemble", "criteria", "f1",
 )  # fmt: skip
 
