@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from heedful.config import LabelConfig, SimulatedLabels
+from heedful.config import JudgeLabels, LabelConfig, SimulatedLabels
 from heedful.data.flips import flip_rate
 from heedful.data.sources import read_rankings
 from heedful.errors import InputError
@@ -164,3 +164,32 @@ def test_flipped_labels_are_of_two_answers_wrong_at_their_rate_and_the_same_two_
     assert flip_rate(rows[1]).rate == pytest.approx(0.3, abs=0.08)
     with pytest.raises(InputError, match="flipped labels are of two answers"):
         run_label(tmp_path / "rate", LabelConfig.model_validate(given | {"ask": "rate", "by": {"type": "flipped"}}))
+
+
+def test_an_ai_judge_ranks_by_worth(tmp_path: Path) -> None:
+    """A function of one's own: here the shorter answer is better, and three letters more are no difference."""
+    (tmp_path / "rules.py").write_text("def short(prompt, completion):\n    return -float(len(completion))\n")
+    function = f"{tmp_path / 'rules.py'}:short"
+    rows = [
+        Completion(prompt=Prompt(id=f"q{i}", messages=(Message("user", f"question {i}"),)), text=text, policy="m")
+        for i in range(10)
+        for text in ("x" * (20 + i), "a", "bbbb", "hello there")
+    ]
+    path = tmp_path / "completions.jsonl"
+    path.write_text("".join(json.dumps(to_row(row)) + "\n" for row in rows))
+    by = JudgeLabels(function=function, tie=3)
+    config = LabelConfig(completions=[str(path)], borrowed=0, holdout=0.2, by=by)
+    run = Run(tmp_path / "label", "label", 0)
+    label(config, run)
+    training, heldout = (list(read_rankings([run.path / name])) for name in ("rankings.jsonl", "heldout.jsonl"))
+    assert (len(training), len(heldout)) == (8, 2)
+    for ranking in (*training, *heldout):
+        ranks = dict(zip(ranking.completions, ranking.ranks, strict=True))
+        assert (ranking.rater_kind, ranking.rater) == ("ai", function)
+        assert (
+            ranks.pop("a") == ranks.pop("bbbb") == 0 and ranks.pop("hello there") == 1 and list(ranks.values()) == [2]
+        )
+    with pytest.raises(InputError, match="an AI judge ranks, and says the same each time"):
+        label(config.model_copy(update={"overlap": 2}), run)
+    with pytest.raises(ValueError, match="give one judge"):
+        JudgeLabels()

@@ -190,3 +190,49 @@ def test_people_are_asked_what_their_sheet_asks(tmp_path: Path) -> None:
     asked = config(tmp_path, wait=False).model_copy(update={"ask": "steps"})
     with pytest.raises(InputError, match="leave ask"):
         label(asked, Run(tmp_path / "label", "label", 0))
+
+
+def vote(database: str, rater: str, ranks: list[int], kind: str = "human") -> None:
+    """Somebody ranks every item so, in stored order."""
+    store = open_store(database)
+    with store.write() as connection:
+        project = find_project(connection, "round 1")
+        assert project is not None
+        who = rater_named(connection, kind, rater)
+        for key in list(connection.execute(select(item.c.id)).scalars()):
+            add_machine_label(connection, project, key, who, read_answered({"ranks": ranks}), str(uuid.uuid4()), 1.0)
+    store.close()
+
+
+def test_labels_of_machines_are_taken_where_they_are_asked_for(tmp_path: Path) -> None:
+    asked = config(tmp_path, wait=False)
+    with pytest.raises(InputError, match="nobody"):
+        label(asked, Run(tmp_path / "first", "label", 0))
+    vote(str(tmp_path / "studio.db"), "judge-1", [0, 1, 2], "ai")
+    for number, raters in enumerate(("machines", "all")):
+        by = asked.by.model_copy(update={"raters": raters})
+        run = Run(tmp_path / f"run-{number}", "label", 0)
+        label(asked.model_copy(update={"by": by}), run)
+        rankings = list(read_rankings([run.path / "rankings.jsonl"]))
+        assert len(rankings) == 8 and {one.rater_kind for one in rankings} == {"ai"}
+
+
+def test_a_label_that_the_raters_agree_on_counts_as_sure_as_they_are(tmp_path: Path) -> None:
+    """Of three raters all put 0 before 2 and 1 before 2, and two of them 0 before 1: p = 2/3, so |2p − 1| = 1/3."""
+    asked = config(tmp_path, wait=False)
+    with pytest.raises(InputError, match="nobody"):
+        label(asked, Run(tmp_path / "first", "label", 0))
+    for name, ranks in (("a", [0, 1, 2]), ("b", [0, 1, 2]), ("c", [1, 0, 2])):
+        vote(str(tmp_path / "studio.db"), name, ranks, "ai")
+    by = asked.by.model_copy(update={"raters": "all", "consensus": "soft"})
+    run = Run(tmp_path / "agreed", "label", 0)
+    label(asked.model_copy(update={"by": by}), run)
+    rankings = list(read_rankings([run.path / "rankings.jsonl"]))
+    assert len(rankings) == 8 * 3
+    for one in rankings:
+        better, worse = (one.completions[place][-1] for place in sorted((0, 1), key=lambda i: one.ranks[i]))
+        assert better + worse in ("01", "02", "12")
+        assert one.weight == pytest.approx(1 / 3 if better + worse == "01" else 1, abs=1e-3)
+        assert one.margins and one.margins[0] > 0
+    heldout = list(read_rankings([run.path / "heldout.jsonl"]))
+    assert len(heldout) == 2 * 3 and {len(one.completions) for one in heldout} == {3}  # each rater's own

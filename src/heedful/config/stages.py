@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from heedful.config.rewards import Rewards
 from heedful.config.sampler import SamplerConfig
-from heedful.config.sections import Architecture, Generation, InputPath, Lora, Name, Optim, Section, Training
+from heedful.config.sections import Architecture, CodePath, Generation, InputPath, Lora, Name, Optim, Section, Training
 
 
 class WorldConfig(Section):
@@ -166,6 +166,30 @@ class PeopleLabels(Section):
     """The studio's project; made if there is none."""
     wait: bool = True
     """Wait until every item has its judgements; `false` takes what is there."""
+    raters: Literal["people", "machines", "all"] = "people"
+    """Whose labels are taken: people's, those of the AI judges that label in the project too, or both."""
+    consensus: Literal["", "majority", "soft", "dawid-skene", "crowd"] = ""
+    """Train on one label a pair, that the raters agree on, as sure as they are: margin log(p/(1 − p)), weight |2p − 1|.
+    Empty: on each rater's own."""
+
+
+class JudgeLabels(Section):
+    """Labels from an AI judge that says what each answer is worth: the higher, the better."""
+
+    type: Literal["judge"] = "judge"
+    model: InputPath = ""
+    """A reward model's folder; or give `function`."""
+    function: CodePath = ""
+    """`module:function` or `file.py:function`, called as `function(prompt, completion) -> float`; it may ask any
+    model."""
+    tie: float = Field(0.0, ge=0)
+    """Neighbours whose worth differs by no more than this share a rank."""
+
+    @model_validator(mode="after")
+    def _one_judge(self) -> Self:
+        if bool(self.model) == bool(self.function):
+            raise ValueError("give one judge: either model, a reward model's folder, or function, a Python function")
+        return self
 
 
 class LabelConfig(Section):
@@ -186,7 +210,9 @@ class LabelConfig(Section):
     ask: Literal["rank", "rate", "steps"] = "rank"
     """Rank the candidates; or rate each from 0 to 4 by criterion (ratings.jsonl); or, of sums in steps, say which steps
     are right (steps.jsonl)."""
-    by: Annotated[SimulatedLabels | FlippedLabels | PeopleLabels, Field(discriminator="type")] = SimulatedLabels()
+    by: Annotated[SimulatedLabels | FlippedLabels | PeopleLabels | JudgeLabels, Field(discriminator="type")] = (
+        SimulatedLabels()
+    )
 
 
 class AccuracyConfig(Section):

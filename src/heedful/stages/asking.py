@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -14,8 +14,11 @@ from heedful.data.faults import RowFault
 from heedful.errors import InputError
 from heedful.evaluate.reward_report import judged_pairs, label_figures, with_raters
 from heedful.feedback.awaited import awaited, item_numbers
+from heedful.feedback.consensus import Rule
+from heedful.feedback.exports.write import consensus_judgements
 from heedful.feedback.fitting import NewItem, fitting
 from heedful.feedback.intake import Imported, import_items
+from heedful.feedback.judgements import Judgement
 from heedful.feedback.labels import rankings_of, standing_labels
 from heedful.feedback.presets import PRESETS
 from heedful.feedback.projects import Project, QueuePolicy, create_project, find_project, read_project
@@ -48,12 +51,13 @@ def ask_people(
         asked = {number: usable[index].prompt for number, (index, _) in zip(numbers, items, strict=True)}
         if by.wait:
             _wait(store, project, asked, run)
-        rankings = _said(store, project, asked)
+        labels = _said(store, project, asked, by)
     finally:
         store.close()
     kept = {prompt_id(usable[index].prompt.messages) for index in held}
-    training = [ranking for ranking in rankings if prompt_id(ranking.prompt.messages) not in kept]
-    heldout = [ranking for ranking in rankings if prompt_id(ranking.prompt.messages) in kept]
+    own = [label for label in labels if prompt_id(label.prompt.messages) not in kept]
+    training = _rankings(agreed(own, by.consensus) if by.consensus else own)
+    heldout = _rankings(label for label in labels if prompt_id(label.prompt.messages) in kept)
     if not training:
         raise InputError(
             f"{by.database}: nobody has compared these answers in project '{by.project}' yet; "
@@ -89,15 +93,30 @@ def _items(candidates: Candidates, by: PeopleLabels, project: Project) -> list[N
         raise InputError(str(fault.at(where))) from None
 
 
-def _said(store: Store, project: Project, asked: Mapping[int, Prompt]) -> list[Ranking]:
-    """What people have said of these items, each ranking under the prompt that the recipe's own files hold.
+def _said(store: Store, project: Project, asked: Mapping[int, Prompt], by: PeopleLabels) -> list[Judgement]:
+    """What these raters have said of these items, under the prompts that the recipe's own files hold.
 
     The project may hold more: earlier rounds' items, and the same prompts under the ids of other files.
     """
     with store.read() as connection:
         labels = [label for label in standing_labels(connection, project) if label.item in asked]
-    people = [replace(label, prompt=asked[label.item]) for label in labels if label.rater_kind == "human"]
-    return [ranking for label in people for ranking in rankings_of(label)]
+    kinds = {"people": ("human",), "machines": ("ai",), "all": ("human", "ai")}[by.raters]
+    return [replace(label, prompt=asked[label.item]) for label in labels if label.rater_kind in kinds]
+
+
+def _rankings(labels: Iterable[Judgement]) -> list[Ranking]:
+    return [ranking for label in labels for ranking in rankings_of(label)]
+
+
+def agreed(labels: Sequence[Judgement], rule: Rule) -> list[Judgement]:
+    """One label a pair, which counts |2p − 1|, as sure as its raters are together; a tie counts in full."""
+    found = consensus_judgements(labels, rule)
+    return [
+        replace(label, weight=round(abs(2 * float(label.origin.get("probability", 1.0)) - 1), 4))
+        if label.value["verdict"] == "prefer"
+        else label
+        for label in found
+    ]
 
 
 def _wait(store: Store, project: Project, asked: Collection[int], run: Run) -> None:

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from heedful.config import FlippedLabels, LabelConfig, PeopleLabels
+from heedful.config import FlippedLabels, JudgeLabels, LabelConfig, PeopleLabels
 from heedful.data.candidates import Candidates
 from heedful.data.steps import steps_of
 from heedful.errors import InputError
@@ -30,6 +30,10 @@ def refuse_unfit(config: LabelConfig, pool: Sequence[Candidates]) -> None:
     if isinstance(config.by, PeopleLabels):
         if config.ask != "rank":
             raise InputError(f'ask = "{config.ask}": people answer their project\'s sheet; leave ask at "rank"')
+        return
+    if isinstance(config.by, JudgeLabels):
+        if config.ask != "rank" or config.overlap > 1:
+            raise InputError("an AI judge ranks, and says the same each time: leave ask and overlap out")
         return
     if isinstance(config.by, FlippedLabels):
         if config.ask != "rank":

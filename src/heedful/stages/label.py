@@ -1,4 +1,4 @@
-"""Rank the candidates of each prompt, by simulated raters or people: rankings.jsonl and heldout.jsonl."""
+"""Rank the candidates of each prompt, by simulated raters, people or an AI judge: rankings.jsonl and heldout.jsonl."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from heedful.config import FlippedLabels, LabelConfig, PeopleLabels, SimulatedLabels
+from heedful.config import FlippedLabels, JudgeLabels, LabelConfig, PeopleLabels, SimulatedLabels
 from heedful.data.candidates import Candidates, borrow, by_family, gather
 from heedful.data.sources import read_completions
 from heedful.errors import InputError
@@ -19,6 +19,7 @@ from heedful.records import Prompt, Ranking, prompt_id
 from heedful.run import Run, seed_of
 from heedful.stages.asking import ask_people
 from heedful.stages.grading import grade, of_kind, refuse_unfit
+from heedful.stages.judging import ask_judge
 from heedful.world import FAMILIES, FlippingRater, GoldJudge, Rater, preference_probability, raters
 
 FLIPPERS = 12  # as many as the other simulated raters, and all alike
@@ -50,6 +51,9 @@ def label(config: LabelConfig, run: Run) -> None:
     held = held_out([prompt_id(candidates.prompt.messages) for candidates in usable], config.holdout, run.seed)
     if isinstance(config.by, PeopleLabels):
         ask_people(config, config.by, usable, held, run)
+        return
+    if isinstance(config.by, JudgeLabels):
+        ask_judge(config.by, usable, held, run)
         return
     if isinstance(config.by, FlippedLabels):
         usable = [_two(candidates, run.seed) for candidates in usable]
