@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -45,14 +46,14 @@ def raters_command(
     """Say how far raters agree, with intervals, who stands out, and which pairs a second look would help."""
     from heedful.data.faults import Fault
     from heedful.feedback.imports import read_judgements
-    from heedful.feedback.report import rater_report
+    from heedful.feedback.report import nothing_said, rater_report
 
     items = [item for file in files for item in read_judgements(file)]
     faults = [str(item) for item in items if isinstance(item, Fault)]
     judgements = [item for item in items if not isinstance(item, Fault)]
-    if not any(judgement.ranks for judgement in judgements):
+    if nothing_said(judgements):
         _faults(len(faults), faults)
-        raise InputError(f"{', '.join(map(str, files))}: nobody compared two answers there")
+        raise InputError(f"{', '.join(map(str, files))}: nobody compared, rated, flagged or labelled answers there")
     report = rater_report(judgements, seed)
     if as_json:
         typer.echo(json.dumps(report.row(), indent=1, ensure_ascii=False))
@@ -129,14 +130,22 @@ def _faults(count: int, faults: Sequence[str]) -> None:
 def _show(report: Any) -> None:
     """The report as tables."""
     from rich.console import Console
-    from rich.table import Table
 
     console = Console(highlight=False)  # what was asked for goes to the standard output
     kinds = ", ".join(f"{number:,} {kind}" for kind, number in report.kinds.items())
-    console.print(
-        f"{report.judgements:,} judgements by {kinds} raters: {report.pairs:,} pairs, "
-        f"{report.overlapping:,} of them with two votes or more"
+    compared = (
+        f": {report.pairs:,} pairs, {report.overlapping:,} of them with two votes or more" if report.pairs else ""
     )
+    console.print(f"{report.judgements:,} judgements by {kinds} raters{compared}")
+    _show_grades(report, console)
+    if report.pairs:
+        _show_compared(report, console)
+
+
+def _show_compared(report: Any, console: Any) -> None:
+    """What was said of pairs of answers, and by whom."""
+    from rich.table import Table
+
     table = Table("agreement", "value", "95 %", "units")
     for figure in report.agreement:
         table.add_row(figure.name, _number(figure.value.mean), _interval(figure.value), f"{figure.n:,}")
@@ -175,6 +184,30 @@ def _show(report: Any) -> None:
         )
     if not report.converged:
         console.print("The model of skill did not converge; read its column with care.")
+
+
+def _show_grades(report: Any, console: Any) -> None:
+    """What was said of single answers, and all agreement over time."""
+    from rich.table import Table
+
+    from heedful.feedback.grades import FEWEST
+
+    def figure(one: Any) -> tuple[str, str]:
+        return ("not enough data", "") if one.n < FEWEST else (_number(one.value.mean), _interval(one.value))
+
+    if report.grades:
+        table = Table("of single answers", "", "value", "95 %", "n")
+        for one in report.grades:
+            name = "steps" if one.kind == "step" else f"{one.kind} {one.key}"
+            table.add_row(name, one.name, *figure(one), f"{one.n:,}")
+        console.print(table)
+    if report.over_time:
+        table = Table("over time (α, chance of the whole)", "quarter", "from", "value", "95 %", "pairs of judgements")
+        for one in report.over_time:
+            name = one.key if one.kind in ("comparison", "step") else f"{one.kind} {one.key}"
+            since = datetime.fromtimestamp(one.since, UTC).strftime("%Y-%m-%d")
+            table.add_row(name, str(one.quarter), since, *figure(one), f"{one.n:,}")
+        console.print(table)
 
 
 def _show_machines(report: Any, console: Any) -> None:

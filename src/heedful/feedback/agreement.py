@@ -1,4 +1,4 @@
-"""How far raters agree: raw agreement, Cohen's, weighted and Fleiss' κ, Krippendorff's α, Kendall's τ-b.
+"""How far raters agree: raw agreement, Cohen's, weighted and Fleiss' κ, Krippendorff's α, Gwet's AC1, Kendall's τ-b.
 
 Each of them is a function of sums over units (what was rated). So one bootstrap that redraws whole clusters of units
 serves them all: it redraws rows of sums, never votes, and every statistic stands beside its interval.
@@ -84,6 +84,39 @@ def fleiss_kappa(counts: Floats) -> Statistic:
         shares = sums[..., 2:] / sums[..., 2:].sum(-1, keepdims=True)
         chance = (shares**2).sum(-1)
         return np.asarray((mean - chance) / (1 - chance))
+
+    return Statistic(parts, of)
+
+
+def prevalence(counts: Floats) -> Statistic:
+    """The share of all ratings that say yes. counts: (U, 2) of no and yes"""
+    return Statistic(np.stack([counts[:, 1], counts.sum(1)], axis=1), lambda s: s[..., 0] / s[..., 1])
+
+
+def positive_agreement(counts: Floats) -> Statistic:
+    """Where one rater says yes, how often another does; for two raters 2a / (2a + b + c).
+
+    Fleiss 1971, eq. 18; Cicchetti and Feinstein 1990. counts: (U, 2) of no and yes
+    """
+    yes, n = counts[:, 1], counts.sum(1)
+    return Statistic(np.stack([yes * (yes - 1), yes * (n - 1)], axis=1), lambda s: s[..., 0] / s[..., 1])
+
+
+def gwet_ac1(counts: Floats) -> Statistic:
+    """AC1 = (p_a − p_e) / (1 − p_e), p_e = Σ π_c (1 − π_c) / (C − 1) (Gwet 2008, eq. 7 and 18). counts: (U, C)
+
+    p_a is the mean over units of the share of agreeing pairs of raters, π_c the mean over units of the share of c.
+    Where one category is rare chance agreement stays near what raters do who guess now and then, and κ's doesn't.
+    """
+    n = counts.sum(1)
+    several, any_ = (n > 1).astype(np.float64), (n > 0).astype(np.float64)
+    share = (counts * (counts - 1)).sum(1) / np.maximum(n * (n - 1), 1.0)
+    parts = np.column_stack([several, share, any_, counts / np.maximum(n, 1.0)[:, None]])
+
+    def of(sums: Floats) -> Floats:
+        agree, shares = sums[..., 1] / sums[..., 0], sums[..., 3:] / sums[..., 2:3]
+        chance = (shares * (1 - shares)).sum(-1) / (counts.shape[1] - 1)
+        return np.asarray((agree - chance) / (1 - chance))
 
     return Statistic(parts, of)
 

@@ -39,6 +39,7 @@ from heedful.feedback.diagnosis import (
     position_test,
     vote_weights,
 )
+from heedful.feedback.grades import Grade, Period, compared, grade_figures, grades_of, over_time
 from heedful.feedback.judgements import FIRST, SECOND, TIE, Judgement
 from heedful.feedback.machines import Consistency, Stratum, by_stratum, consistencies
 from heedful.feedback.votes import Votes, collect_votes
@@ -92,6 +93,8 @@ class RaterReport:
     overlapping: int  # pairs with two votes or more
     kinds: dict[str, int]  # raters of each kind
     agreement: tuple[Figure, ...]
+    grades: tuple[Grade, ...]  # of ratings, flags and steps
+    over_time: tuple[Period, ...]
     between: tuple[Figure, ...]  # Cohen's κ of each two raters who share enough
     machines: tuple[Stratum, ...]  # each machine's agreement with people, by kind of prompt
     consistency: tuple[Consistency, ...]  # of judges that were asked several times
@@ -107,6 +110,11 @@ class RaterReport:
     def row(self) -> dict[str, Any]:
         found: dict[str, Any] = _plain(asdict(self))
         return found | {"published": [{"name": name, "agreement": value} for name, value in PUBLISHED]}
+
+
+def nothing_said(judgements: Sequence[Judgement]) -> bool:
+    """Whether no judgement compares answers, rates or flags one, or labels its steps: there is nothing to report."""
+    return not any(judgement.ranks for judgement in judgements) and not grades_of(judgements)
 
 
 def _plain(value: Any) -> Any:
@@ -130,13 +138,16 @@ def rater_report(judgements: Sequence[Judgement], seed: int = 0, draws: int = DR
     counts = votes.counts()
     k, n = counts[:, FIRST].astype(int).tolist(), counts[:, :2].sum(1).astype(int).tolist()
     crowd = fit_crowd(votes, vote_weights(votes, copying(votes)))
-    kinds = sorted(set(votes.kinds))
+    kinds = [kind for _, kind in {(one.rater or str(n), one.rater_kind) for n, one in enumerate(judgements)}]
+    grades = grades_of(judgements)
     return RaterReport(
         judgements=len(judgements),
         pairs=votes.items,
         overlapping=int((counts.sum(1) > 1).sum()),
-        kinds={kind: votes.kinds.count(kind) for kind in kinds},
+        kinds={kind: kinds.count(kind) for kind in sorted(set(kinds))},
         agreement=tuple(_agreement(judgements, votes, rng, draws)),
+        grades=tuple(figure for said in grades for figure in grade_figures(said, rng, draws)),
+        over_time=tuple(part for said in (compared(votes), *grades) for part in over_time(said, rng, draws)),
         between=tuple(_between(votes, rng, draws)),
         machines=tuple(by_stratum(judgements, votes, rng, draws)),
         consistency=tuple(consistencies(judgements)),
@@ -185,8 +196,7 @@ def _agreement(judgements: Sequence[Judgement], votes: Votes, rng: np.random.Gen
                 "α of strength, interval", interval_alpha(votes.item, value, votes.items), votes.group, n, rng, draws
             )
         )
-    found += _of_rankings(judgements, rng, draws)
-    return found + _of_ratings(judgements, rng, draws)
+    return found + _of_rankings(judgements, rng, draws)
 
 
 def _signed(votes: Votes) -> Floats:
@@ -210,26 +220,6 @@ def _of_rankings(judgements: Sequence[Judgement], rng: np.random.Generator, draw
     return [
         _figure("Kendall's τ-b of rankings", mean_tau_b(several), np.arange(len(several)), len(several), rng, draws)
     ]
-
-
-def _of_ratings(judgements: Sequence[Judgement], rng: np.random.Generator, draws: int) -> list[Figure]:
-    """α for each criterion that answers were rated by."""
-    rated: dict[str, list[tuple[int, float]]] = {}
-    units: dict[tuple[str, str], int] = {}
-    for judgement in judgements:
-        prompt = prompt_id(judgement.prompt.messages)
-        for text, ratings in zip(judgement.completions, judgement.value.get("ratings", ()), strict=False):
-            unit = units.setdefault((prompt, text), len(units))
-            for key, value in ratings.items():
-                rated.setdefault(key, []).append((unit, float(value)))
-    found = []
-    for key, rows in sorted(rated.items()):
-        places, rating = (np.array(column) for column in zip(*rows, strict=True))
-        n = int((np.bincount(places) > 1).sum())
-        if n:
-            statistic = interval_alpha(places, rating, len(units))
-            found.append(_figure(f"α of ratings: {key}", statistic, np.arange(len(units)), n, rng, draws))
-    return found
 
 
 def _between(votes: Votes, rng: np.random.Generator, draws: int) -> list[Figure]:

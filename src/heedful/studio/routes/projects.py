@@ -274,11 +274,9 @@ def agreement(project_id: int, studio: House, who: Reviewer) -> dict[str, Any]:
     with studio.store.read() as connection:
         of = project_for(connection, who, project_id)
         judgements = newest(connection, of, REPORTED)
-    if not any(judgement.ranks for judgement in judgements):
-        return {}
-    from heedful.feedback.report import rater_report  # numpy and scipy, which labelling does without
+    from heedful.feedback.report import nothing_said, rater_report  # numpy and scipy, which labelling does without
 
-    return rater_report(judgements).row()
+    return {} if nothing_said(judgements) else rater_report(judgements).row()
 
 
 @router.get("/projects/{project_id}/drift")

@@ -2,6 +2,7 @@
 import { waitingOnes } from "./appeals.js";
 import { get, onSubmit, patch, post, put, remove, upload } from "./api.js";
 import { by, fill, h, percent, tell, when } from "./dom.js";
+import { graded } from "./graded.js";
 import { progress } from "./progress.js";
 import { webhooks } from "./webhooks.js";
 
@@ -61,7 +62,8 @@ async function agree(card) {
   fill(card, h("h2", {}, "Do raters agree?"), h("p.dim", {}, "Counting …"));
   const found = await get(`/projects/${id}/agreement`).catch((error) => ({ fault: error.message }));
   if (!found.agreement?.length || found.overlapping < TOO_FEW) {
-    fill(card, h("h2", {}, "Do raters agree?"), h("p.dim", {}, found.fault || `Not enough data: ${found.overlapping || 0} pairs of answers were judged by two raters or more, and a statement needs ${TOO_FEW}.`), consistency(found.consistency || []));
+    fill(card, h("h2", {}, "Do raters agree?"), h("p.dim", {}, found.fault || `Not enough data: ${found.overlapping || 0} pairs of answers were judged by two raters or more, and a statement needs ${TOO_FEW}.`), consistency(found.consistency || []),
+      graded(found));
     return;
   }
   const number = (value) => (value === null ? "–" : value.toFixed(2));
@@ -69,7 +71,8 @@ async function agree(card) {
   fill(card, h("h2", {}, "Do raters agree?"), h("div.scroll", {}, h("table", {}, h("thead", {}, h("tr", {}, ["statistic", "value and 95 % interval", "n"].map((name) => h("th", { scope: "col" }, name)))), h("tbody", {}, found.agreement.map(row)))),
     h("p.dim", {}, `Published, for comparison: ${found.published.map((one) => `${one.name} ${percent(one.agreement)}`).join(" · ")}`),
     found.findings.length > 0 && h("ul", {}, found.findings.map((one) => h("li", {}, one.sentence))),
-    machines(found.machines), consistency(found.consistency));
+    machines(found.machines), consistency(found.consistency),
+    graded(found));
 }
 
 /** Each judge's agreement with people beside people's own, one kind of prompt after another. */
