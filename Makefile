@@ -49,7 +49,7 @@ frontier frontier-stories:
 	for kind in rloo grpo; do $(BIN)/heedful sweep practice --runs runs/$(PAGE) --set name=$$kind --set rl.algorithm.type=$$kind $(PRACTICE) \
 		--grid rl.kl.coefficient=$(LEASH) --grid seed=$(SEEDS) || exit $$?; done
 	$(BIN)/heedful run best-of --runs runs/$(PAGE) $(BEST)
-	$(BIN)/heedful frontier $(LINES:%=runs/$(PAGE)/%-sweep) --best-of runs/$(PAGE)/best-of --out runs/$(PAGE)
+	$(BIN)/heedful frontier $(LINES:%=runs/$(PAGE)/%-sweep) --best-of runs/$(PAGE)/best-of --primary ppo --out runs/$(PAGE)
 
 test: $(READY) lint types ## everything that must hold
 	$(BIN)/python -m pytest -n auto

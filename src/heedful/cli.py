@@ -121,11 +121,14 @@ def frontier_command(
         Path | None,
         typer.Option("--best-of", help="A run whose evaluation has many draws judged by 'reward': adds best-of-n."),
     ] = None,
+    primary: Annotated[
+        str, typer.Option(help="The line whose difference to the first was the question named beforehand.")
+    ] = "",
 ) -> None:
     """Draw several sweeps as lines of truth over KL, and compare the areas under them."""
     from heedful.frontier import frontier
 
-    frontier(sweeps, out, best_of)
+    frontier(sweeps, out, best_of, primary)
 
 
 def _stage_command(kind: str, about: str) -> None:

@@ -8,6 +8,7 @@ Each cell's evaluation.json says how far its policy went; its answers.jsonl, wha
 from __future__ import annotations
 
 import json
+import tomllib
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,9 +18,11 @@ from typing import Any
 
 import numpy as np
 
+from heedful.data.sources import read_prompts
 from heedful.errors import InputError
 from heedful.evaluate.frontier import Reached, SeedLine, compare_frontiers
-from heedful.evaluate.statistics import Floats
+from heedful.evaluate.statistics import Floats, TwoWay
+from heedful.evaluate.winrate import resamples_of
 from heedful.records import Row
 from heedful.report.frontier import write_frontier
 from heedful.report.sweep import SEED
@@ -39,10 +42,15 @@ class Cell:
     point: Reached
     start: Floats  # (prompts,)
     prompts: Sequence[str]
+    root: Path  # of its run
 
 
-def frontier(folders: Sequence[Path], out: Path, best_of: Path | None) -> Path:
-    """Read the sweeps, compare their areas, and write the page. InputError: a cell can't be set beside the others."""
+def frontier(folders: Sequence[Path], out: Path, best_of: Path | None, primary: str = "") -> Path:
+    """Read the sweeps, compare their areas, and write the page.
+
+    primary: the line whose difference to the first is the question named beforehand.
+    InputError: a cell can't be set beside the others, or no such line is there.
+    """
     if twice := [name for name, count in Counter(folder.name for folder in folders).items() if count > 1]:
         raise InputError(f"two sweeps are called {twice[0]}, and would be one line: rename one, or give it once")
     cells = [cell for folder in folders for cell in _cells(folder)]
@@ -65,7 +73,10 @@ def frontier(folders: Sequence[Path], out: Path, best_of: Path | None) -> Path:
         name: [SeedLine(np.mean([c.start for c in own], axis=0), [c.point for c in own]) for own in seeds.values()]
         for name, seeds in by_line.items()
     }
-    rows = compare_frontiers(lines, generator(0, "frontier", "bootstrap"))
+    if primary and primary not in list(lines)[1:]:
+        raise InputError(f"--primary {primary}: is none of the lines behind the first ({', '.join(list(lines)[1:])})")
+    rng = generator(0, "frontier", "bootstrap")
+    rows = compare_frontiers(lines, _resamples(cells[0], rng), rng, primary)
     table = [
         row | {"points": [_dot(name, same) for name, same in _labelled(by_line[row["line"]]).items()]} for row in rows
     ]
@@ -114,7 +125,7 @@ def _cells(folder: Path) -> list[Cell]:
         values, start = (_means(answers[who], evaluation["truth"]) for who in (name, evaluation["reference"]))
         point = Reached(settings.get(along, ""), evaluation["kl"][name]["mean"], values)
         line = ", ".join([folder.name.removesuffix("-sweep"), *others])
-        found.append(Cell(line, settings.get(SEED, ""), point, start, list(answers[name])))
+        found.append(Cell(line, settings.get(SEED, ""), point, start, list(answers[name]), folder / row["name"]))
     return found
 
 
@@ -146,19 +157,38 @@ def _best_of_n(root: Path) -> list[Cell]:
             distinct = list(dict.fromkeys(texts))
             shares = torch.tensor([texts.count(text) / len(texts) for text in distinct])
             moved.append(float(best_of_n_kl(shares, torch.stack([proxy[texts.index(text)] for text in distinct]), n)))
-        found.append(Cell("best of n", "", Reached(f"n = {n}", fmean(moved), np.array(values)), start, list(answers)))
+        found.append(
+            Cell("best of n", "", Reached(f"n = {n}", fmean(moved), np.array(values)), start, list(answers), root)
+        )
     return found
 
 
-def _answers(root: Path, names: Sequence[str]) -> dict[str, dict[str, list[Row]]]:
-    """Model → prompt → its sampled answers, of the last evaluation, as is the run's evaluation.json; prompts of the
-    group that no headline counts left out."""
+def _resamples(cell: Cell, rng: np.random.Generator) -> TwoWay:
+    """Resamples of the prompts, clustered on template and slot as their file says; each by itself where it is gone."""
+    config = _answers_file(cell.root).parent / "config.toml"
+    path = (
+        Path(str(tomllib.loads(config.read_text(encoding="utf-8")).get("prompts", ""))) if config.exists() else Path()
+    )
+    known = {prompt.id: prompt for prompt in read_prompts(str(path))} if path.is_file() else {}
+    if not set(cell.prompts) <= set(known):
+        console.print(f"{path}: does not hold the prompts asked, so that intervals take each of them by itself")
+        return TwoWay(cell.prompts, cell.prompts, rng)
+    return resamples_of([known[key] for key in cell.prompts], rng)
+
+
+def _answers_file(root: Path) -> Path:
+    """Of the last evaluation, as is the run's evaluation.json."""
     kept = [folder / "answers.jsonl" for folder in reversed(stage_folders(root).values())]
     file = next((path for path in [*kept, root / "answers.jsonl"] if path.exists()), None)
     if file is None:
         raise InputError(f"{root}: holds an evaluation.json, but its answers.jsonl is gone: evaluate again")
+    return file
+
+
+def _answers(root: Path, names: Sequence[str]) -> dict[str, dict[str, list[Row]]]:
+    """Model → prompt → its sampled answers; prompts of the group that no headline counts left out."""
     found: dict[str, dict[str, list[Row]]] = {name: defaultdict(list) for name in names}
-    with file.open(encoding="utf-8") as lines:
+    with _answers_file(root).open(encoding="utf-8") as lines:
         for row in map(json.loads, lines):
             if row["model"] in found and row["decoding"] == "sample" and row.get("group") != NOWHERE:
                 found[row["model"]][row["id"]].append(row)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from heedful.evaluate.frontier import Reached, SeedLine, areas, compare_frontiers
+from heedful.evaluate.statistics import TwoWay
 
 PROMPTS = 40
 ONCE = np.ones((1, PROMPTS))
@@ -45,7 +46,9 @@ def test_lines_are_compared_with_the_first_and_corrected_for_their_number() -> N
     first = noisy(rng, 0.1)
     better, same = noisy(rng, 0.2), first
     far = [SeedLine(s.start, [Reached("", 2, s.start)]) for s in first]  # sets the reach, gains nothing
-    rows = compare_frontiers({"first": first, "better": better, "same": same, "far": far}, rng, draws=1000)
+    lines = {"first": first, "better": better, "same": same, "far": far}
+    alone = [str(i) for i in range(200)]
+    rows = compare_frontiers(lines, TwoWay(alone, alone, rng, 1000), rng)
     named = {row["line"]: row for row in rows}
     assert rows[0]["reach"] == 2 and rows[0]["seeds"] == 3
     assert named["first"]["area"] == pytest.approx(0.05, abs=0.01)
@@ -56,3 +59,29 @@ def test_lines_are_compared_with_the_first_and_corrected_for_their_number() -> N
     assert named["better"]["p_holm"] == pytest.approx(3 * 2 / 1001)
     assert named["same"]["difference"] == pytest.approx(0) and named["same"]["p"] > 0.2
     assert named["far"]["area"] == 0 and named["far"]["difference_high"] < 0
+
+
+def test_the_question_named_beforehand_is_not_corrected() -> None:
+    rng = np.random.default_rng(1)
+    lines = {"first": noisy(rng, 0.1), "asked": noisy(rng, 0.11), "other": noisy(rng, 0.2), "more": noisy(rng, 0.2)}
+    lines["more"][0] = SeedLine(
+        lines["more"][0].start, [Reached("", 2, lines["more"][0].points[0].values)]
+    )  # the reach
+    alone = [str(i) for i in range(200)]
+    rows = {row["line"]: row for row in compare_frontiers(lines, TwoWay(alone, alone, rng, 1000), rng, "asked")}
+    assert [name for name, row in rows.items() if row["primary"]] == ["asked"]
+    assert rows["asked"]["p_holm"] == rows["asked"]["p"]
+    assert rows["other"]["p_holm"] == pytest.approx(2 * rows["other"]["p"])  # of two, not of three
+
+
+def test_prompts_that_share_a_template_count_less() -> None:
+    """What ten prompts of one template say together is hardly more than what one says."""
+    rng = np.random.default_rng(2)
+    shared = np.repeat(rng.normal(0, 0.1, 20), 10)
+    start = np.full(200, 0.5)
+    lines = {"first": [SeedLine(start, [Reached("", 2, start)])],
+             "better": [SeedLine(start, [Reached("", 1, start + 0.05 + shared)])]}  # fmt: skip
+    alone, template = [str(i) for i in range(200)], [str(i // 10) for i in range(200)]
+    apart, together = (compare_frontiers(lines, TwoWay(keys, alone, rng, 2000), rng)[1] for keys in (alone, template))
+    widths = [row["difference_high"] - row["difference_low"] for row in (apart, together)]
+    assert widths[1] > 2.5 * widths[0]

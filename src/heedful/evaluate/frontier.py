@@ -11,10 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from heedful.evaluate.statistics import TAILS, Floats, holm
+from heedful.evaluate.statistics import TAILS, Floats, TwoWay, holm
 from heedful.records import Row
-
-DRAWS = 4000
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,40 +44,54 @@ def areas(line: SeedLine, reach: float, counts: Floats) -> Floats:
 
 
 def compare_frontiers(
-    lines: Mapping[str, Sequence[SeedLine]], rng: np.random.Generator, draws: int = DRAWS
+    lines: Mapping[str, Sequence[SeedLine]], prompts: TwoWay, rng: np.random.Generator, primary: str = ""
 ) -> list[Row]:
     """One row a line: its area with an interval, and by how much it exceeds that of the first.
 
-    Intervals are 95 %, by a bootstrap that draws prompts, the same for all lines, and of each line its seeds. p is of
-    the difference to the first line, `p_holm` after Holm's correction over the others.
+    prompts: their resamples, the same for all lines; of each line its seeds are drawn too. Intervals are 95 %. p is of
+    the difference to the first line, `p_holm` after Holm's correction over the others; the line `primary`, named before
+    anything was measured, is the one question that is asked by itself and is not corrected.
     """
     reach = max(point.kl for seeds in lines.values() for seed in seeds for point in seed.points)
-    prompts = len(next(iter(lines.values()))[0].start)
-    drawn = rng.multinomial(prompts, np.full(prompts, 1 / prompts), size=draws).astype(float)
-    counts = np.concatenate([np.ones((1, prompts)), drawn])  # the first row is what was measured
-    clouds = {}
-    for name, seeds in lines.items():
-        found = np.stack([areas(seed, reach, counts) for seed in seeds], axis=1)  # (1 + draws, seeds)
-        chosen = rng.integers(len(seeds), size=found.shape)
-        chosen[0] = np.arange(len(seeds))
-        clouds[name] = np.take_along_axis(found, chosen, axis=1).mean(1)
+    clouds = {name: _resampled(seeds, reach, prompts, rng) for name, seeds in lines.items()}
     first = next(iter(clouds.values()))
-    adjusted = [1.0, *holm([_p(cloud - first) for cloud in list(clouds.values())[1:]])]
+    apart = {name: cloud - first for name, cloud in clouds.items()}
+    p = {name: _p(cloud, prompts) for name, cloud in apart.items()}
+    asked = [name for name in lines if name not in (next(iter(lines)), primary)]
+    adjusted = p | dict(zip(asked, holm([p[name] for name in asked]), strict=True))
     return [
-        {"line": name, "seeds": len(lines[name]), "reach": reach, **_spread("area", cloud)}
-        | _spread("difference", cloud - first)
-        | {"p": _p(cloud - first), "p_holm": p}
-        for (name, cloud), p in zip(clouds.items(), adjusted, strict=True)
+        {"line": name, "seeds": len(seeds), "reach": reach, "primary": name == primary}
+        | _spread("area", clouds[name], prompts)
+        | _spread("difference", apart[name], prompts)
+        | {"p": p[name], "p_holm": adjusted[name]}
+        for name, seeds in lines.items()
     ]
 
 
-def _spread(name: str, cloud: Floats) -> dict[str, float]:
-    low, high = np.quantile(cloud[1:], TAILS)
-    return {name: float(cloud[0]), f"{name}_low": float(low), f"{name}_high": float(high)}
+def _resampled(seeds: Sequence[SeedLine], reach: float, prompts: TwoWay, rng: np.random.Generator) -> Floats:
+    """The area as measured, and below it those of every resample, by each way of clustering. (1 + draws, 3)"""
+    once = np.ones((1, len(seeds[0].start)))
+    columns = []
+    for way in prompts.ways:
+        counts = np.concatenate([once, way.counts[:, way.labels]])
+        found = np.stack([areas(seed, reach, counts) for seed in seeds], axis=1)  # (1 + draws, seeds)
+        chosen = rng.integers(len(seeds), size=found.shape)
+        chosen[0] = np.arange(len(seeds))
+        columns.append(np.take_along_axis(found, chosen, axis=1).mean(1))
+    return np.stack(columns, axis=1)
 
 
-def _p(cloud: Floats) -> float:
+def _cloud(resampled: Floats, prompts: TwoWay) -> Floats:
+    return prompts.cloud(float(resampled[0, 0]), list(resampled[1:].T))[0]
+
+
+def _spread(name: str, resampled: Floats, prompts: TwoWay) -> dict[str, float]:
+    low, high = np.quantile(_cloud(resampled, prompts), TAILS)
+    return {name: float(resampled[0, 0]), f"{name}_low": float(low), f"{name}_high": float(high)}
+
+
+def _p(resampled: Floats, prompts: TwoWay) -> float:
     """Two-sided, from the share of resamples on the wrong side of 0; never 0, as no bootstrap can tell that."""
-    resamples = cloud[1:]
-    wrong = min(np.count_nonzero(resamples <= 0), np.count_nonzero(resamples >= 0))
-    return float(min(1.0, 2 * (wrong + 1) / (len(resamples) + 1)))
+    cloud = _cloud(resampled, prompts)
+    wrong = min(np.count_nonzero(cloud <= 0), np.count_nonzero(cloud >= 0))
+    return float(min(1.0, 2 * (wrong + 1) / (len(cloud) + 1)))

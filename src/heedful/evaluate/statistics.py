@@ -108,7 +108,7 @@ def clustered_bootstrap(
 
 
 class TwoWay:
-    """Means of values that are clustered in two crossed ways, such as by template and by slot.
+    """Values that are clustered in two crossed ways, such as by template and by slot.
 
     The variances of three one-way cluster bootstraps combine as V = V_first + V_second − V_both (Cameron, Gelbach and
     Miller 2011, eq. 2.11), never less than the largest of them. The interval takes its shape from the bootstrap of the
@@ -119,27 +119,37 @@ class TwoWay:
     def __init__(
         self, first: Sequence[Hashable], second: Sequence[Hashable], rng: np.random.Generator, draws: int = DRAWS
     ) -> None:
-        ways = [Resamples(keys, rng, draws) for keys in (first, second, list(zip(first, second, strict=True)))]
-        self.first, self.second, self.both = ways
-        self.df = min((way.groups for way in ways if way.groups > 1), default=2) - 1.0
+        both = list(zip(first, second, strict=True))
+        self.ways = tuple(Resamples(keys, rng, draws) for keys in (first, second, both))
+        self.df = min((way.groups for way in self.ways if way.groups > 1), default=2) - 1.0
 
     def interval(self, values: Sequence[float] | Floats, bounds: tuple[float, float] = (-np.inf, np.inf)) -> Interval:
         """The mean of one value a unit, in the order of the clusters."""
         array = np.asarray(values, dtype=np.float64)
         mean = float(array.mean())
-        clouds = [way.ratios(array, np.ones_like(array)) - mean for way in (self.first, self.second, self.both)]
-        spreads = [float(cloud.var()) for cloud in clouds]
+        cloud, se = self.cloud(mean, [way.ratios(array, np.ones_like(array)) for way in self.ways])
+        if not se:
+            return Interval(mean, mean, mean)
+        low, high = np.clip(np.quantile(cloud, TAILS), *bounds)
+        return Interval(mean, float(low), float(high), se, self.df)
+
+    def cloud(self, measured: float, clouds: Sequence[Floats]) -> tuple[Floats, float]:
+        """Any figure's resamples by the three ways as one cloud, whose quantiles are the interval's, and its √V.
+
+        √V is 0 where no resample differs from what was measured.
+        """
+        off = [cloud - measured for cloud in clouds]
+        spreads = [float(cloud.var()) for cloud in off]
         variances = [
             spread * way.groups / (way.groups - 1) if way.groups > 1 else 0.0
-            for spread, way in zip(spreads, (self.first, self.second, self.both), strict=True)
+            for spread, way in zip(spreads, self.ways, strict=True)
         ]
         widest = int(np.argmax(variances))
-        if spreads[widest] <= SAME * max(1.0, mean * mean):
-            return Interval(mean, mean, mean)
+        if spreads[widest] <= SAME * max(1.0, measured * measured):
+            return np.full_like(off[widest], measured), 0.0
         variance = max(variances[0] + variances[1] - variances[2], variances[widest])
         stretch = sqrt(variance / spreads[widest]) * float(stats.t.ppf(TAILS[1], self.df)) / Z
-        low, high = np.clip(mean + stretch * np.quantile(clouds[widest], TAILS), *bounds)
-        return Interval(mean, float(low), float(high), sqrt(variance), self.df)
+        return measured + stretch * off[widest], sqrt(variance)
 
 
 def t_interval(values: Sequence[float]) -> Interval:
