@@ -43,6 +43,8 @@ ROUTES = {
     "GET /api/projects/{project_id}/my-appeals": LABEL,
     "GET /api/projects/{project_id}/appeals": REVIEW,
     "POST /api/projects/{project_id}/appeals/{appeal_id}": REVIEW,
+    "GET /api/projects/{project_id}/notices": REVIEW,
+    "POST /api/projects/{project_id}/notices/{notice_id}": REVIEW,
     "POST /api/projects/{project_id}/conversations": LABEL,
     "GET /api/projects/{project_id}/conversations": LABEL,
     "GET /api/conversations/{conversation_id}": LABEL,
@@ -112,6 +114,7 @@ BODIES: dict[str, Any] = {
     },
     "POST /api/assignments/{assignment_id}/appeal": {"text": "x"},
     "POST /api/projects/{project_id}/appeals/{appeal_id}": {"outcome": "stands"},
+    "POST /api/projects/{project_id}/notices/{notice_id}": {"outcome": "settled"},
     "POST /api/conversations/{conversation_id}/again": {"client_uuid": "6f1f3f0a-8f5d-4b5e-9b0e-0d7a4f6c2e11"},
     "POST /api/conversations/{conversation_id}/turns": {
         "client_uuid": "6f1f3f0a-8f5d-4b5e-9b0e-0d7a4f6c2e11",
@@ -139,7 +142,7 @@ def path_of(route: str, project: int, account: int = 999) -> tuple[str, str]:
     method, path = route.split(" ")
     for name, value in (
         ("project_id", project), ("assignment_id", 999), ("item_id", 999), ("conversation_id", 999),
-        ("account_id", account), ("token_id", 999), ("webhook_id", 999), ("appeal_id", 999),
+        ("account_id", account), ("token_id", 999), ("webhook_id", 999), ("appeal_id", 999), ("notice_id", 999),
         ("secret", "x"), ("name", "none"), ("stage", "none"),
     ):  # fmt: skip
         path = path.replace(f"{{{name}}}", str(value))

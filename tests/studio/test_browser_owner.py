@@ -9,7 +9,7 @@ from tests.feedback.conftest import new_item
 from tests.studio.browser import Seen, needs_chromium
 
 from heedful.feedback.intake import Imported, import_items
-from heedful.feedback.tables import account, webhook
+from heedful.feedback.tables import account, item, webhook
 
 pytestmark = needs_chromium
 
@@ -51,3 +51,26 @@ def test_skills_are_given_and_somebody_is_forgotten(seen: Seen) -> None:
     page.get_by_text("0 reasons and notes stay").wait_for()
     with seen.place.store.read() as connection:
         assert "rater" not in set(connection.execute(select(account.c.login)).scalars())
+
+
+def test_a_report_is_read_and_its_item_taken_out(seen: Seen) -> None:
+    project, page = seen.place.project, seen.page
+    seen.open(project)
+
+    def report() -> None:
+        page.keyboard.press("r")
+        page.get_by_role("textbox", name="What is wrong").fill("<b>both</b> are empty")
+        page.get_by_role("button", name="Report it").click()
+
+    seen.next(report)
+    seen.sign_in("reviewer")
+    page.wait_for_timeout(300)
+    page.goto(f"{seen.url}/projects/{project.id}")
+    page.get_by_text("What raters reported (1)").wait_for()
+    page.get_by_text("“<b>both</b> are empty”").wait_for()
+    page.get_by_text("The item", exact=True).click()
+    page.get_by_text("question").first.wait_for()
+    page.get_by_role("button", name="Take the item out").click()
+    page.get_by_text("What raters reported").wait_for(state="detached")
+    with seen.place.store.read() as connection:
+        assert connection.execute(select(item.c.dispute).where(item.c.dispute != "")).scalars().all() == ["out"]

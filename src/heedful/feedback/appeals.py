@@ -112,12 +112,19 @@ def settle(
         return
     same = assignment.c.id == row.held
     if row.part in CHECKS:
-        rounds = rounds_of(connection, project_id, row.part, row.prompt_id, row.completions)
-        same = assignment.c.item_id.in_(rounds)
-        connection.execute(update(item).where(item.c.id.in_(rounds)).values(open=False, expected={}))
-        _count(connection, same, UNCOUNTED)
+        same = assignment.c.item_id.in_(withdraw(connection, project_id, row.part, row.prompt_id, row.completions))
     waits = (appeal.c.assignment_id.in_(select(assignment.c.id).where(same)), appeal.c.outcome.in_(("", outcome)))
     connection.execute(update(appeal).where(*waits).values(**settled))
+
+
+def withdraw(
+    connection: Connection, project_id: int, part: str, prompt_id: int, completions: Sequence[int]
+) -> list[int]:
+    """Give a check to nobody any more, and let it count for nobody; returns its items, of all rounds."""
+    rounds = rounds_of(connection, project_id, part, prompt_id, completions)
+    connection.execute(update(item).where(item.c.id.in_(rounds)).values(open=False, expected={}))
+    _count(connection, assignment.c.item_id.in_(rounds), UNCOUNTED)
+    return rounds
 
 
 def _agreement(connection: Connection, row: AnyRow) -> int:

@@ -25,7 +25,7 @@ from heedful.feedback.store import AnyRow
 from heedful.feedback.submit import Submitted, label_of, settled, submit
 from heedful.feedback.tables import DISPUTES, account, assignment, item, judgement, member, rater
 
-UNKNOWN, NONE, OPEN, DECIDED = DISPUTES
+UNKNOWN, NONE, OPEN, DECIDED, OUT = DISPUTES
 SLICE = 200  # items that are looked at together, while raters wait
 
 
@@ -157,9 +157,14 @@ def decide(
         connection, of, item_id, len(row.completions), rater_id, DECISION, None, now, now
     )  # fmt: skip
     said = submit(connection, asked, key, rater_id, client_uuid=client_uuid, value=value, seconds=0.0, now=now)
-    enough = case((item.c.done < item.c.target, item.c.done), else_=item.c.target)
-    connection.execute(update(item).where(item.c.id == item_id).values(dispute=DECIDED, target=enough, open=False))
+    close(connection, item_id, DECIDED)
     return said
+
+
+def close(connection: Connection, item_id: int, dispute: str) -> None:
+    """Nobody is asked about an item any more; what is said of it stays, and so does what comes yet."""
+    enough = case((item.c.done < item.c.target, item.c.done), else_=item.c.target)
+    connection.execute(update(item).where(item.c.id == item_id).values(dispute=dispute, target=enough, open=False))
 
 
 def of_decision(of: Project) -> Project:

@@ -11,7 +11,7 @@ from heedful.errors import InputError
 from heedful.feedback.backup import copy_database
 from heedful.feedback.store import Store, has_tables
 
-HEAD = "0006"  # the newest script; a test compares it with the folder
+HEAD = "0007"  # the newest script; a test compares it with the folder
 SCRIPTS = Path(__file__).parent / "migrations"
 
 

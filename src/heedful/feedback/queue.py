@@ -19,7 +19,7 @@ from heedful.feedback.judgements import DECISION
 from heedful.feedback.projects import AGAIN, Project
 from heedful.feedback.qualification import qualification, skills_of
 from heedful.feedback.store import AnyRow, insert_one
-from heedful.feedback.tables import assignment, draft, item, notice, project, seat
+from heedful.feedback.tables import OVER, assignment, draft, item, notice, project, seat
 
 AHEAD = 2  # items that a rater holds at once: the one on the screen and the next
 LEASING = 7303  # PostgreSQL's lock under which places of a project are given out
@@ -80,9 +80,9 @@ def expire(connection: Connection, now: float) -> None:
 
 
 def free_place(connection: Connection, item_id: int) -> None:
-    """One place of an item is free again: it goes to the line's end, unless a reviewer has decided it."""
+    """One place of an item is free again: it goes to the line's end, unless a reviewer has closed it."""
     query = update(item).where(item.c.id == item_id).values(taken=item.c.taken - 1).returning(item.c.dispute)
-    if connection.execute(query).scalar_one() != "decided":
+    if connection.execute(query).scalar_one() not in OVER:
         to_the_end(connection, item_id)
 
 

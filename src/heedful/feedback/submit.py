@@ -18,7 +18,7 @@ from heedful.feedback.projects import Project
 from heedful.feedback.queue import own, share_of, take_place, to_the_end
 from heedful.feedback.sheet import Answered, check, in_shown_order, in_stored_order, read_answered, steps_of
 from heedful.feedback.store import AnyRow, insert_one
-from heedful.feedback.tables import appeal, assignment, completion, draft, item, judgement, rater
+from heedful.feedback.tables import OVER, appeal, assignment, completion, draft, item, judgement, rater
 
 SETTLED = 0.75  # share of raters that must say one thing; two of three are asked to become five
 
@@ -56,7 +56,7 @@ _CLOSE = (
 _LABELLED = (
     update(item)
     .where(item.c.id == bindparam("which"))
-    .values(done=item.c.done + bindparam("more"), dispute=case((item.c.dispute == "decided", "decided"), else_=""))
+    .values(done=item.c.done + bindparam("more"), dispute=case((item.c.dispute.in_(OVER), item.c.dispute), else_=""))
 )
 _NO_DRAFT = delete(draft).where(draft.c.assignment_id == bindparam("which"))
 
@@ -234,7 +234,7 @@ def label_of(answered: Answered) -> str:
 def ask_more(connection: Connection, of: Project, item_id: int) -> None:
     """Two more raters for an item that has all it should and on which they disagree (1 → 3 → 5)."""
     row = connection.execute(_ITEM, {"which": item_id}).one()
-    if row.done < row.target or row.target >= of.queue.overlap_most or row.dispute == "decided":
+    if row.done < row.target or row.target >= of.queue.overlap_most or row.dispute in OVER:
         return
     people, machines = labels_on(connection, item_id)
     if settled(people, machines):

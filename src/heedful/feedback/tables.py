@@ -22,7 +22,8 @@ from sqlalchemy import (
     text,
 )
 
-DISPUTES = ("", "none", "open", "decided")  # "": not looked at since the last label came
+DISPUTES = ("", "none", "open", "decided", "out")  # "": not looked at since the last label came; out: taken out
+OVER = ("decided", "out")  # disputes after which nobody is asked any more
 metadata = MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -273,6 +274,14 @@ notice = Table(  # why an item was skipped or reported
     _to("assignment"),
     Column("kind", String(12), nullable=False),
     Column("text", Text, nullable=False),
+    Column("at", Float, nullable=False),
+)
+settlement = Table(  # of a notice: it was settled, or its item taken out
+    "settlement",
+    metadata,
+    Column("notice_id", Id, ForeignKey("notice.id"), primary_key=True),
+    Column("outcome", String(12), nullable=False),  # settled, out
+    _to("account"),  # who settled it
     Column("at", Float, nullable=False),
 )
 conversation = Table(

@@ -28,6 +28,7 @@ from heedful.studio.routes import (
     disputes,
     labelling,
     machines,
+    notices,
     projects,
     runs,
     sessions,
@@ -58,7 +59,8 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
         description="Everything that the studio's pages do. Send a token as `Authorization: Bearer heedful_…`.",
     )
     app.state.studio = Studio(settings, store)
-    for part in (system, sessions, accounts, projects, labelling, appeals, disputes, machines, chat, runs, webhooks):
+    about_items = (labelling, notices, appeals, disputes, machines, chat)
+    for part in (system, sessions, accounts, projects, *about_items, runs, webhooks):
         app.include_router(part.router, prefix="/api")
     app.include_router(pages, include_in_schema=False)
     app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")

@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field, model_validator
 from sqlalchemy import Connection, exists, select
 
 from heedful.errors import HeedfulError
+from heedful.feedback.disputes import OUT
 from heedful.feedback.draws import read_draws
 from heedful.feedback.projects import AGAIN, Project, rater_named
 from heedful.feedback.sheet import MOST, read_answered
@@ -91,7 +92,7 @@ def items(
     query = (
         select(item.c.id, item.c.completions, prompt.c.messages)
         .join(prompt, prompt.c.id == item.c.prompt_id)
-        .where(*asked, item.c.id > after, ~labelled)
+        .where(*asked, item.c.dispute != OUT, item.c.id > after, ~labelled)
         .order_by(item.c.id)
         .limit(limit)
     )

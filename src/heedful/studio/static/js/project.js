@@ -3,6 +3,7 @@ import { waitingOnes } from "./appeals.js";
 import { get, onSubmit, patch, post, put, remove, upload } from "./api.js";
 import { by, fill, h, percent, tell, when } from "./dom.js";
 import { graded } from "./graded.js";
+import { notices } from "./notices.js";
 import { progress } from "./progress.js";
 import { webhooks } from "./webhooks.js";
 
@@ -13,8 +14,8 @@ const figure = (value, label) => h("div.figure", {}, h("b", {}, value), h("span"
 const TOO_FEW = 20;
 
 async function draw() {
-  const [one, counted, appealed, team, everyone] = await Promise.all([
-    get(`/projects/${id}`), get(`/projects/${id}/figures`), waitingOnes(id, draw),
+  const [one, counted, noticed, appealed, team, everyone] = await Promise.all([
+    get(`/projects/${id}`), get(`/projects/${id}/figures`), notices(id, draw), waitingOnes(id, draw),
     manages ? get(`/projects/${id}/members`) : [], manages ? get("/accounts") : [],
   ]);
   const agreement = h("section.card", {}, h("h2", {}, "Do raters agree?"), h("button", { type: "button", onclick: () => agree(agreement) }, "Count it"));
@@ -22,7 +23,7 @@ async function draw() {
   fill(place, 
     h("div.figures", {}, figure(one.items.toLocaleString(), "items"), figure(one.complete.toLocaleString(), "complete"), figure(one.waiting.toLocaleString(), "waiting for raters"),
       figure(people.reduce((sum, rater) => sum + rater.done, 0).toLocaleString(), "judgements by people"), figure(`${one.gold} + ${one.training}${one.probes ? ` + ${one.probes}` : ""}`, `hidden checks + training items${one.probes ? " + probes" : ""}`)),
-    progress(one), Object.keys(one.lacking).length > 0 && h("p.note", {}, `Nobody here carries the skill for some items: ${Object.entries(one.lacking).map(([skill, n]) => `${skill} (${n.toLocaleString()})`).join(", ")}. Give it to raters on the Team page.`), imported(), appealed, h("section.card", {}, h("h2", {}, "Raters"), raters(counted.raters)),
+    progress(one), Object.keys(one.lacking).length > 0 && h("p.note", {}, `Nobody here carries the skill for some items: ${Object.entries(one.lacking).map(([skill, n]) => `${skill} (${n.toLocaleString()})`).join(", ")}. Give it to raters on the Team page.`), imported(), noticed, appealed, h("section.card", {}, h("h2", {}, "Raters"), raters(counted.raters)),
     h("section.card", {}, h("h2", {}, "Does the side of the screen draw answers?"), side(counted.side), verdicts(counted.verdicts)),
     agreement, drift(), manages && named(), h("section.card", {}, h("h2", {}, "In and out"), inAndOut(one)),
     manages && h("section.card", {}, h("h2", {}, "Who may work here"), members(team, everyone)),
