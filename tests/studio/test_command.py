@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 from io import StringIO
@@ -126,3 +127,14 @@ def test_few_libraries_of_others_are_used() -> None:
     others = used - set(sys.stdlib_module_names) - {"heedful", "numpy", "scipy"}  # those two count, and come with torch
     assert others <= USES, others
     assert len(others - {"starlette", "anyio"}) <= 12  # those two are FastAPI's own
+
+
+def test_a_taken_port_is_told_in_one_sentence(tmp_path: Path) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = str(other.getsockname()[1])
+        command = [sys.executable, "-m", "heedful", "studio", "--database", str(tmp_path / "s.db"), "--port", port]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 4 and "Errno" not in done.stdout + done.stderr
+    assert f"port {port} of 127.0.0.1 can't be used (Address already in use" in done.stdout + done.stderr

@@ -328,6 +328,59 @@ def test_a_project_is_made_and_changed(place: Place) -> None:
     ]
 
 
+def test_what_is_given_of_a_queue_is_changed_and_the_rest_stays(place: Place) -> None:
+    owner, path = place.client("owner"), f"/api/projects/{place.project.id}"
+    was = owner.get(path).json()["queue"]
+    assert (was["gold"], was["shared"]) == (0, 0)  # neither is what a new project would have
+    assert owner.patch(path, json={"queue": {"overlap_most": 7}}).status_code == 200
+    assert owner.get(path).json()["queue"] == was | {"overlap_most": 7}
+    assert owner.patch(path, json={"queue": {"overlap": 6}}).status_code == 200  # it fits what is there
+    wrong = owner.patch(path, json={"queue": {"overlap": 9}})
+    assert (wrong.status_code, wrong.json()["error"]) == (400, "overlap_most must be at least overlap")
+    assert owner.get(path).json()["queue"] == was | {"overlap_most": 7, "overlap": 6}
+
+
+def test_the_log_says_what_was_and_what_is(place: Place) -> None:
+    owner, path = place.client("owner"), f"/api/projects/{place.project.id}"
+    change = {"queue": {"gold": 0.1, "overlap": 3}, "open": False, "guidelines": "g" * 5000, "warning": "mind it"}
+    owner.patch(path, json=change)
+    owner.patch(path, json=change)  # changes nothing, and is no event
+    owner.patch(f"/api/accounts/{place.accounts['rater']}", json={"role": "reviewer"})
+    owner.put(f"/api/accounts/{place.accounts['rater']}/skills", json={"skills": ["french"]})
+    skills, role, project = (one["detail"] for one in owner.get("/api/events").json()["events"])
+    assert skills == {"skills": "nothing → french"} and role == {"role": "rater → reviewer"}
+    assert project == {
+        "queue.gold": "0.0 → 0.1", "open": "yes → no", "guidelines": "0 letters → 5,000 letters",
+        "warning": "nothing → mind it",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "said"),
+    [
+        ("GET", "/export?kind=zzz", None, "'kind': 'zzz' is none of demonstrations, raw, rankings, trl, trl-implicit"),
+        ("GET", "/export?raters=z", None, "'raters': 'z' is none of all, human, ai, simulated"),
+        ("PATCH", "", {"queue": {"overlap": "x"}}, "'queue.overlap' should be a valid integer, found 'x'"),
+        ("PATCH", "", {"queue": {"overlap": 99}}, "'queue.overlap' should be less than or equal to 25, found 99"),
+        ("PATCH", "", {"queue": {"golld": 1}}, "'queue.golld' is unknown here; leave it out, or mind its spelling"),
+        ("PATCH", "", {"queue": {"suggestions": "x"}}, "'queue.suggestions': 'x' is none of hidden, shown"),
+        ("PATCH", "", "text", "the body should be an object of JSON"),
+        ("POST", "/order", {}, "'rule' is missing; give it"),
+        ("POST", "/../../projects", {"name": "", "preset": "pair"}, "'name' should have at least 1 character"),
+        ("POST", "/../../projects", {"name": "a", "preset": "pair", "queue": {"overlap": 9}},
+         "queue: overlap_most must be at least overlap"),
+    ],
+)  # fmt: skip
+def test_a_bad_request_is_told_in_a_sentence(place: Place, method: str, path: str, body: Any, said: str) -> None:
+    answer = place.client("owner").request(method, f"/api/projects/{place.project.id}{path}", json=body)
+    assert answer.status_code == 422 and answer.json()["error"].startswith(said), answer.text
+
+
+def test_no_password_is_said_back(place: Place) -> None:
+    answer = place.client("owner").post("/api/me/password", json={"old": ["hunter2"], "new": {"a": "hunter2"}})
+    assert answer.status_code == 422 and "hunter2" not in answer.text
+
+
 def test_runs_and_their_curves(place: Place) -> None:
     stage = place.settings.runs / "demo" / "01-sft"
     stage.mkdir(parents=True)

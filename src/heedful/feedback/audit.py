@@ -39,6 +39,23 @@ def note(
     insert_one(connection, event, at=at, account_id=account_id, **values)
 
 
+SHORT = 60  # letters that a value may have to stand in the log
+
+
+def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, str]:
+    """What differs between two states, as `old → new` for each name; of a long text its length."""
+    found = {name: (old.get(name), value) for name, value in new.items() if old.get(name) != value}
+    return {name: f"{_short(before, after)} → {_short(after, before)}" for name, (before, after) in found.items()}
+
+
+def _short(value: Any, other: Any) -> str:
+    if max(len(str(value)), len(str(other))) > SHORT:
+        return f"{len(str(value)):,} letters"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value) or "nothing"
+
+
 def events(connection: Connection, limit: int = 200) -> Sequence[AnyRow]:
     return connection.execute(select(event).order_by(event.c.id.desc()).limit(limit)).all()
 

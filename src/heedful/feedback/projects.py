@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 from sqlalchemy import (
     ColumnElement,
     Connection,
@@ -33,8 +33,8 @@ from heedful.feedback.tables import account, assignment, item, member, project, 
 AGAIN = "again"  # by what an item of a check's later round was chosen
 
 
-class QueuePolicy(Frozen):
-    """How items are handed out. Shares are of 1."""
+class QueueFields(Frozen):
+    """How items are handed out, each setting by itself. Shares are of 1."""
 
     overlap: int = Field(1, ge=1, le=25)
     """Raters for each item."""
@@ -61,6 +61,10 @@ class QueuePolicy(Frozen):
     suggestions: Literal["hidden", "shown"] = "hidden"
     """Whether raters see a machine's label before they answer; seeing one draws answers towards it."""
 
+
+class QueuePolicy(QueueFields):
+    """How items are handed out, with settings that fit each other."""
+
     @model_validator(mode="after")
     def _grows(self) -> QueuePolicy:
         if self.overlap_most < self.overlap:
@@ -68,6 +72,13 @@ class QueuePolicy(Frozen):
         if self.qualify and not self.training:
             raise ValueError("qualify asks for a share of training items: set training to how many of them count")
         return self
+
+    def changed(self, given: QueueFields) -> QueuePolicy:
+        """With what is given in its place, and all else as it is. InputError: they don't fit each other."""
+        try:
+            return QueuePolicy.model_validate(self.model_dump() | given.model_dump(exclude_unset=True))
+        except ValidationError as error:
+            raise InputError(error.errors()[0]["msg"].removeprefix("Value error, ")) from None
 
 
 @dataclass(frozen=True, slots=True)

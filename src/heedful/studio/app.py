@@ -18,6 +18,7 @@ from heedful.feedback.accounts import SignInError, Throttled
 from heedful.feedback.store import Store
 from heedful.feedback.submit import Reused, TooLate
 from heedful.studio.access import Refused, Studio
+from heedful.studio.faults import sentence
 from heedful.studio.guard import Guard
 from heedful.studio.pages import error_page
 from heedful.studio.pages import router as pages
@@ -79,9 +80,7 @@ def _say_errors(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     def misshapen(request: Request, error: RequestValidationError) -> Response:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"] if part != "body")
-        return _answer(request, 422, f"field '{where}': {first['msg']}" if where else str(first["msg"]))
+        return _answer(request, 422, sentence(error.errors()))
 
     @app.exception_handler(HTTPException)
     def unknown(request: Request, error: HTTPException) -> Response:

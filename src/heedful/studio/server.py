@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import socket
 import time
 
 import uvicorn
@@ -25,7 +26,7 @@ def first_owner_link(settings: Settings, store: Store) -> str:
 
 
 def serve_studio(settings: Settings) -> None:
-    """Serve until stopped. ResourceError: the port is taken."""
+    """Serve until stopped. ResourceError: the port is taken, or the host is no address of this machine."""
     config = uvicorn.Config(
         "heedful.studio.app:create_app",
         host=settings.host,
@@ -37,12 +38,7 @@ def serve_studio(settings: Settings) -> None:
         server_header=False,
         timeout_graceful_shutdown=5,
     )
-    try:
-        listening = config.bind_socket()
-    except SystemExit:
-        raise ResourceError(
-            f"port {settings.port} of {settings.host} can't be used (does another studio run?); choose one with --port"
-        ) from None
+    listening = _listen(settings.host, settings.port)
     store = open_store(settings.database)
     config.app = create_app(settings, store)
     _greet(settings, store)
@@ -54,6 +50,19 @@ def serve_studio(settings: Settings) -> None:
     finally:
         store.close()
         listening.close()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A socket at the address, made here since uvicorn's own would print its fault before ours."""
+    listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+    except OSError as error:
+        listening.close()
+        mend = "does another studio run?); choose one with --port"
+        raise ResourceError(f"port {port} of {host} can't be used ({error.strerror or error}; {mend}") from None
+    return listening
 
 
 def _greet(settings: Settings, store: Store) -> None:

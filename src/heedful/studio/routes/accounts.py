@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from heedful.feedback import accounts
 from heedful.feedback import erase as erasing
 from heedful.feedback.accounts import LINK_DAYS, Role
-from heedful.feedback.audit import broken_at, events, note
+from heedful.feedback.audit import broken_at, changes, events, note
 from heedful.feedback.projects import add_members, members, remove_member
 from heedful.studio.access import House, Manager, Owner, Refused, Who, project_for
 from heedful.studio.routes.shapes import Body, Done
@@ -171,9 +171,11 @@ def renew_token(account_id: int, body: Renewal, studio: House, who: Owner) -> Se
 def change(account_id: int, body: AccountChange, studio: House, who: Owner) -> Done:
     """Give another role, or shut out; the last owner stays."""
     with studio.store.write() as connection:
+        was = accounts.read_row(connection, account_id)
         accounts.change_account(connection, account_id, body.role, body.active)
         given = {key: value for key, value in body.model_dump().items() if value is not None}
-        note(connection, studio.clock(), who.account.id, "account changed", f"account {account_id}", **given)
+        if said := changes({"role": was.role, "active": was.active}, given):
+            note(connection, studio.clock(), who.account.id, "account changed", f"account {account_id}", **said)
     return Done()
 
 
@@ -181,11 +183,11 @@ def change(account_id: int, body: AccountChange, studio: House, who: Owner) -> D
 def skills(account_id: int, body: Skills, studio: House, who: Manager) -> list[str]:
     """Say what someone is good at; answers the skills as they are kept."""
     with studio.store.write() as connection:
-        _may_touch(who, accounts.read_row(connection, account_id).role)
+        was = accounts.read_row(connection, account_id)
+        _may_touch(who, was.role)
         kept = accounts.give_skills(connection, account_id, body.skills)
-        note(
-            connection, studio.clock(), who.account.id, "skills given", f"account {account_id}", skills=", ".join(kept)
-        )
+        if said := changes({"skills": ", ".join(was.skills)}, {"skills": ", ".join(kept)}):
+            note(connection, studio.clock(), who.account.id, "skills given", f"account {account_id}", **said)
     return kept
 
 

@@ -15,7 +15,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 
-from heedful.feedback.audit import note
+from heedful.feedback.audit import changes, note
 from heedful.feedback.exports.pairs import LeftOut
 from heedful.feedback.exports.rows import ExportFormat
 from heedful.feedback.figures import Figures, figures
@@ -26,6 +26,7 @@ from heedful.feedback.order import Rule, reorder
 from heedful.feedback.presets import PRESETS
 from heedful.feedback.projects import (
     Project,
+    QueueFields,
     QueuePolicy,
     all_projects,
     change_project,
@@ -35,6 +36,7 @@ from heedful.feedback.projects import (
     lacking_skills,
     progress,
     projects_of,
+    read_project,
 )
 from heedful.feedback.queue import waiting
 from heedful.feedback.sheet import Sheet
@@ -87,7 +89,7 @@ class ProjectChange(Body):
     about: str | None = Field(None, max_length=2000)
     guidelines: str | None = Field(None, max_length=50_000)
     warning: str | None = Field(None, max_length=2000)
-    queue: QueuePolicy | None = None
+    queue: QueueFields | None = None
     open: bool | None = None
 
 
@@ -175,14 +177,21 @@ def project(project_id: int, studio: House, who: Reviewer) -> ProjectFull:
 def change(project_id: int, body: ProjectChange, studio: House, who: Manager) -> Done:
     """Change guidelines, queue, or whether the project is open."""
     with studio.store.write() as connection:
-        project_for(connection, who, project_id)
+        was = project_for(connection, who, project_id)
         change_project(
             connection, project_id, about=body.about, guidelines=body.guidelines, warning=body.warning,
-            queue=body.queue, open=body.open,
+            queue=was.queue.changed(body.queue) if body.queue else None, open=body.open,
         )  # fmt: skip
-        fields = " ".join(sorted(body.model_fields_set))
-        note(connection, studio.clock(), who.account.id, "project changed", f"project {project_id}", fields=fields)
+        said = changes(_settings(was), _settings(read_project(connection, project_id)))
+        if said:
+            note(connection, studio.clock(), who.account.id, "project changed", f"project {project_id}", **said)
     return Done()
+
+
+def _settings(of: Project) -> dict[str, Any]:
+    """What can be changed of a project, each setting by its name."""
+    texts = {"about": of.about, "guidelines": of.guidelines, "warning": of.warning, "open": of.open}
+    return texts | {f"queue.{name}": value for name, value in of.queue.model_dump().items()}
 
 
 @router.post("/projects/{project_id}/order")
