@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 from sqlalchemy import select
-from tests.feedback.conftest import new_item
+from tests.feedback.conftest import new_item, say
 from tests.studio.browser import Seen, needs_chromium
 
 from heedful.feedback.intake import Imported, import_items
+from heedful.feedback.presets import PRESETS
+from heedful.feedback.projects import rater_for, read_project
+from heedful.feedback.queue import hold, order_of
 from heedful.feedback.tables import account, item, webhook
+from heedful.records import Prompt
 
 pytestmark = needs_chromium
 
@@ -74,3 +79,38 @@ def test_a_report_is_read_and_its_item_taken_out(seen: Seen) -> None:
     page.get_by_text("What raters reported").wait_for(state="detached")
     with seen.place.store.read() as connection:
         assert connection.execute(select(item.c.dispute).where(item.c.dispute != "")).scalars().all() == ["out"]
+
+
+def test_the_dashboard_says_who_can_be_trusted_with_what_and_every_setting_can_be_set(seen: Seen) -> None:
+    place, page = seen.place, seen.page
+    project = place.add_project("trust", PRESETS["pair"].sheet, items=0)
+    families = ["sums"] * 24 + ["jokes"] * 4
+    rows = [new_item(i) for i in range(len(families))]
+    asked = [
+        Prompt(id=one.prompt.id, messages=one.prompt.messages, meta={"family": families[i]})
+        for i, one in enumerate(rows)
+    ]
+    import_items(place.store, project, [replace(one, prompt=asked[i]) for i, one in enumerate(rows)], Imported())
+    with place.store.write() as connection:
+        raters = [rater_for(connection, place.accounts[role]) for role in ("rater", "reviewer")]
+        for row in connection.execute(select(item).where(item.c.project_id == project.id)).all():
+            for slot, who in enumerate(raters):
+                key = hold(connection, project, row.id, 2, who, "main", slot, 0.0, 9.0)
+                first = order_of(project.seed, row.id, 2, slot).index(0)
+                say(connection, project, key, who, {"verdict": "prefer", "preferred": first, "strength": 1})
+    seen.sign_in("owner")
+    page.goto(f"{seen.url}/projects/{project.id}")
+    page.get_by_role("button", name="Count it").click()
+    page.get_by_text("Who can be trusted?").wait_for()
+    row = page.get_by_role(
+        "row", name=re.compile("^reviewer \\(rater-.* not enough data \\(4\\) 100 % \\[86, 100\\] of 24")
+    )
+    row.wait_for()
+    page.get_by_text("More", exact=True).click()
+    page.get_by_label("Share of new items that several see").fill("0.35")
+    page.get_by_label("Hours in which an answer may be changed").fill("1.5")
+    page.get_by_role("button", name="Keep these").click()
+    page.get_by_text("Kept.").wait_for()
+    with place.store.read() as connection:
+        queue = read_project(connection, project.id).queue
+    assert queue == project.queue.model_copy(update={"shared": 0.35, "revise_hours": 1.5})

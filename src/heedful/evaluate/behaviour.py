@@ -11,7 +11,8 @@ import numpy as np
 
 from heedful.evaluate.answers import AnswerSet
 from heedful.evaluate.judging import Judged
-from heedful.evaluate.statistics import clustered_bootstrap, newcombe, wilson
+from heedful.evaluate.rates import newcombe, wilson
+from heedful.evaluate.statistics import clustered_bootstrap
 
 REFUSALS = ("refused", "over_refused")
 COLLAPSED = 0.25  # one sentence in more than this share of answers, and in twice the reference's, is a collapse

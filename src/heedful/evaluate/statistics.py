@@ -16,11 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from heedful.evaluate.rates import Z
+
 Floats = NDArray[np.float64]
 DRAWS = 2000  # bootstrap resamples
 LEVEL = 0.95
 TAILS = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
-Z = float(stats.norm.ppf(TAILS[1]))
 SAME = 1e-24  # a smaller variance is rounding: nothing varies
 
 
@@ -43,30 +44,6 @@ class Interval:
 
     def row(self) -> dict[str, float]:
         return {"mean": self.mean, "low": self.low, "high": self.high}
-
-
-def wilson(k: float, n: float, z: float = Z) -> tuple[float, float]:
-    """Wilson's score interval for a rate of k in n; k may be fractional, as ties count half (Wilson 1927, eq. 4)."""
-    if n == 0:
-        return 0.0, 1.0
-    rate = k / n
-    centre = (rate + z * z / (2 * n)) / (1 + z * z / n)
-    half = z * sqrt(rate * (1 - rate) / n + z * z / (4 * n * n)) / (1 + z * z / n)
-    return max(0.0, centre - half), min(1.0, centre + half)
-
-
-def newcombe(k: float, n: float, other_k: float, other_n: float) -> tuple[float, float]:
-    """Interval for the difference of two rates k/n − other_k/other_n (Newcombe 1998, method 10).
-
-    It keeps a width where neither side saw a single event, which no bootstrap does.
-    """
-    if n == 0 or other_n == 0:
-        return -1.0, 1.0
-    rate, other = k / n, other_k / other_n
-    (low, high), (other_low, other_high) = wilson(k, n), wilson(other_k, other_n)
-    down = sqrt((rate - low) ** 2 + (other_high - other) ** 2)
-    up = sqrt((high - rate) ** 2 + (other - other_low) ** 2)
-    return rate - other - down, rate - other + up
 
 
 def _labels(clusters: Sequence[Hashable] | NDArray[Any]) -> tuple[NDArray[np.int64], int]:

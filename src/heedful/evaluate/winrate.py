@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from heedful.evaluate.length_control import length_controlled
-from heedful.evaluate.statistics import Floats, TwoWay, wilson
+from heedful.evaluate.rates import wilson
+from heedful.evaluate.statistics import Floats, TwoWay
 from heedful.evaluate.strata import strata
 from heedful.records import Prompt, prompt_id
 

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from scipy import stats
 from scipy.special import expit, kolmogorov, logit
 
-from heedful.evaluate.statistics import Interval, Z, holm, wilson
+from heedful.evaluate.rates import Z, wilson
+from heedful.evaluate.statistics import Interval, holm
 from heedful.feedback.agreement import rater_pairs
 from heedful.feedback.crowd import Crowd
 from heedful.feedback.judgements import FIRST, SECOND, TIE

@@ -26,9 +26,9 @@ from math import log
 from typing import Any
 
 import numpy as np
-from scipy import stats
 from sqlalchemy import Connection, exists, select, true
 
+from heedful.feedback.beta import beta_quantile
 from heedful.feedback.projects import Project
 from heedful.feedback.sheet import read_answered
 from heedful.feedback.submit import label_of
@@ -139,7 +139,7 @@ def first_share(missed: Sequence[bool], everyone: float) -> float:
     """p₀ from a rater's first answers: the 80 % quantile of Beta(misses + PULL·m, hits + PULL·(1−m))."""
     misses = sum(missed[:FIRST])
     hits = len(missed[:FIRST]) - misses
-    return float(stats.beta.ppf(SURE, misses + PULL * everyone, hits + PULL * (1 - everyone)))
+    return beta_quantile(SURE, misses + PULL * everyone, hits + PULL * (1 - everyone))
 
 
 def drifts(connection: Connection, of: Project, *, names: bool) -> list[Drift]:

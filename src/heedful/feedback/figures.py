@@ -9,13 +9,16 @@ from typing import Any
 from pydantic import BaseModel
 from sqlalchemy import Connection, func, select
 
+from heedful.evaluate.rates import wilson
 from heedful.feedback.judgements import DECISION
 from heedful.feedback.tables import account, assignment, rater
+
+Bounds = tuple[float, float] | None  # Wilson's 95 % interval of a share; None where nothing was counted
 
 
 class RaterFigures(BaseModel):
     """One rater: `gold_right` of `gold` hidden checks, and so of training items, by the first answer; `first` of
-    `decided` answers preferred were shown first."""
+    `decided` answers preferred were shown first. Beside each share of counts its interval."""
 
     rater: str
     kind: str
@@ -26,10 +29,13 @@ class RaterFigures(BaseModel):
     late: int
     gold: int
     gold_right: int
+    gold_interval: Bounds
     training: int
     training_right: int
+    training_interval: Bounds
     decided: int
     first: int
+    first_interval: Bounds
 
 
 class SideTest(BaseModel):
@@ -38,6 +44,7 @@ class SideTest(BaseModel):
     n: int
     first: int
     share: float
+    interval: Bounds
     p: float
 
 
@@ -104,16 +111,23 @@ def _rater(row: Any, counts: dict[str, int], names: bool) -> RaterFigures:
         late=counts["expired"],
         gold=counts["gold"],
         gold_right=counts["gold_right"],
+        gold_interval=bounds(counts["gold_right"], counts["gold"]),
         training=counts["training"],
         training_right=counts["training_right"],
+        training_interval=bounds(counts["training_right"], counts["training"]),
         decided=counts["decided"],
         first=counts["first"],
+        first_interval=bounds(counts["first"], counts["decided"]),
     )
+
+
+def bounds(k: int, n: int) -> Bounds:
+    return wilson(k, n) if n else None
 
 
 def side_test(n: int, first: int) -> SideTest:
     """Two-sided test of a fair coin; the normal approximation with continuity correction is good from n = 20 on."""
     if not n:
-        return SideTest(n=0, first=0, share=0.5, p=1.0)
+        return SideTest(n=0, first=0, share=0.5, interval=None, p=1.0)
     z = max(0.0, abs(first - n / 2) - 0.5) / sqrt(n / 4)
-    return SideTest(n=n, first=first, share=first / n, p=erfc(z / sqrt(2)))
+    return SideTest(n=n, first=first, share=first / n, interval=bounds(first, n), p=erfc(z / sqrt(2)))

@@ -15,7 +15,8 @@ from statistics import mean
 import numpy as np
 from numpy.typing import NDArray
 
-from heedful.evaluate.statistics import Interval, wilson
+from heedful.evaluate.rates import wilson
+from heedful.evaluate.statistics import Interval
 from heedful.feedback.agreement import Statistic, raw_agreement
 from heedful.feedback.draws import Draw, by_order, pairs, read_draws, sign
 from heedful.feedback.judgements import Judgement
@@ -48,7 +49,7 @@ def by_stratum(judgements: Sequence[Judgement], votes: Votes, rng: np.random.Gen
         return []
     seen = np.zeros(votes.items, dtype=bool)
     seen[votes.item[(kinds == "ai")[votes.rater]]] = True  # people alone may have had harder ones
-    names = _kinds_of_prompts(judgements, votes)
+    names = kinds_of_prompts(judgements, votes)
     known = sorted(set(names.tolist()) - {""})
     masks = {ALL: np.ones(votes.items, dtype=bool)}
     if len(known) > 1:
@@ -72,7 +73,7 @@ def by_stratum(judgements: Sequence[Judgement], votes: Votes, rng: np.random.Gen
     return found
 
 
-def _kinds_of_prompts(judgements: Sequence[Judgement], votes: Votes) -> NDArray[np.str_]:
+def kinds_of_prompts(judgements: Sequence[Judgement], votes: Votes) -> NDArray[np.str_]:
     """The kind of each item's prompt; empty where none is known. (I,)"""
     kinds: dict[str, str] = {}
     for judgement in judgements:

@@ -42,6 +42,7 @@ from heedful.feedback.diagnosis import (
 from heedful.feedback.grades import Grade, Period, compared, grade_figures, grades_of, over_time
 from heedful.feedback.judgements import FIRST, SECOND, TIE, Judgement
 from heedful.feedback.machines import Consistency, Stratum, by_stratum, consistencies
+from heedful.feedback.trust import Trust, trust
 from heedful.feedback.votes import Votes, collect_votes
 from heedful.records import prompt_id
 
@@ -96,6 +97,7 @@ class RaterReport:
     grades: tuple[Grade, ...]  # of ratings, flags and steps
     over_time: tuple[Period, ...]
     between: tuple[Figure, ...]  # Cohen's κ of each two raters who share enough
+    trust: tuple[Trust, ...]  # each rater's agreement with other people, by kind of prompt
     machines: tuple[Stratum, ...]  # each machine's agreement with people, by kind of prompt
     consistency: tuple[Consistency, ...]  # of judges that were asked several times
     majority_of_others: float
@@ -149,6 +151,7 @@ def rater_report(judgements: Sequence[Judgement], seed: int = 0, draws: int = DR
         grades=tuple(figure for said in grades for figure in grade_figures(said, rng, draws)),
         over_time=tuple(part for said in (compared(votes), *grades) for part in over_time(said, rng, draws)),
         between=tuple(_between(votes, rng, draws)),
+        trust=tuple(trust(judgements, votes)),
         machines=tuple(by_stratum(judgements, votes, rng, draws)),
         consistency=tuple(consistencies(judgements)),
         majority_of_others=leave_one_out(k, n) if max(n, default=0) > 1 else float("nan"),

@@ -195,7 +195,7 @@ def _drifts(connection: Connection, of: Project, touched: set[int], known: set[s
     checks = select(exists().where(item.c.id.in_(touched), item.c.part.in_(("gold", "probe"))))
     if not connection.execute(checks).scalar_one():
         return
-    from heedful.feedback.drift import drifts  # numpy and scipy
+    from heedful.feedback.drift import drifts  # numpy
 
     for one in drifts(connection, of, names=False):
         alarms = [key.rpartition(":")[2] for key in known if key.startswith(f"drift:{one.rater}:")]

@@ -291,7 +291,7 @@ def agreement(project_id: int, studio: House, who: Reviewer) -> dict[str, Any]:
 @router.get("/projects/{project_id}/drift")
 def drift(project_id: int, studio: House, who: Reviewer) -> list[dict[str, Any]]:
     """Whether each rater still answers probes (else hidden checks) as at the beginning; alarms first."""
-    from heedful.feedback.drift import drifts  # numpy and scipy
+    from heedful.feedback.drift import drifts  # numpy
 
     with studio.store.read() as connection:
         of = project_for(connection, who, project_id)

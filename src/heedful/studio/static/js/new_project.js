@@ -14,7 +14,8 @@ form.addEventListener("change", () => {
 });
 
 onSubmit(form, async (data) => {
-  const queue = Object.fromEntries(["overlap", "overlap_most", "training"].map((name) => [name, Number(data.get(name))]));
+  const numbers = [...form.querySelectorAll("input[type=number]")].map((one) => one.name);
+  const queue = Object.fromEntries(numbers.map((name) => [name, Number(data.get(name))]));
   queue.overlap_most = Math.max(queue.overlap, queue.overlap_most);
   const body = { name: data.get("name"), about: data.get("about"), guidelines: data.get("guidelines"), warning: data.get("warning"), queue };
   if (data.get("preset")) body.preset = data.get("preset");

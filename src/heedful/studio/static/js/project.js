@@ -3,6 +3,7 @@ import { waitingOnes } from "./appeals.js";
 import { get, onSubmit, patch, post, put, remove, upload } from "./api.js";
 import { by, fill, h, percent, tell, when } from "./dom.js";
 import { graded } from "./graded.js";
+import { range, trusted } from "./trust.js";
 import { notices } from "./notices.js";
 import { progress } from "./progress.js";
 import { webhooks } from "./webhooks.js";
@@ -12,13 +13,14 @@ const id = place.dataset.id;
 const manages = Boolean(place.dataset.manage);
 const figure = (value, label) => h("div.figure", {}, h("b", {}, value), h("span", {}, label));
 const TOO_FEW = 20;
+const SETTINGS = ["overlap", "overlap_most", "gold", "training", "qualify", "probe", "lease_minutes", "shared", "shared_overlap", "random", "audit", "revise_hours"];
 
 async function draw() {
   const [one, counted, noticed, appealed, team, everyone] = await Promise.all([
     get(`/projects/${id}`), get(`/projects/${id}/figures`), notices(id, draw), waitingOnes(id, draw),
     manages ? get(`/projects/${id}/members`) : [], manages ? get("/accounts") : [],
   ]);
-  const agreement = h("section.card", {}, h("h2", {}, "Do raters agree?"), h("button", { type: "button", onclick: () => agree(agreement) }, "Count it"));
+  const agreement = h("section.card", {}, h("h2", {}, "Do raters agree?"), h("button", { type: "button", onclick: () => agree(agreement, Object.fromEntries(counted.raters.map((one) => [one.rater, one.name]))) }, "Count it"));
   const people = counted.raters.filter((rater) => rater.kind === "human");
   fill(place, 
     h("div.figures", {}, figure(one.items.toLocaleString(), "items"), figure(one.complete.toLocaleString(), "complete"), figure(one.waiting.toLocaleString(), "waiting for raters"),
@@ -59,7 +61,7 @@ function drifted(rows) {
     h("p.dim", {}, `A rater who judges as before sets off an alarm once in ${often.toLocaleString()} checks or less often; one whose odds of missing have tripled within ${Math.round(Math.min(...rows.map((one) => one.drifted)))} to ${Math.round(Math.max(...rows.map((one) => one.drifted)))} on average. An alarm asks for a talk, not for a ban.`)];
 }
 
-async function agree(card) {
+async function agree(card, names) {
   fill(card, h("h2", {}, "Do raters agree?"), h("p.dim", {}, "Counting …"));
   const found = await get(`/projects/${id}/agreement`).catch((error) => ({ fault: error.message }));
   if (!found.agreement?.length || found.overlapping < TOO_FEW) {
@@ -72,6 +74,7 @@ async function agree(card) {
   fill(card, h("h2", {}, "Do raters agree?"), h("div.scroll", {}, h("table", {}, h("thead", {}, h("tr", {}, ["statistic", "value and 95 % interval", "n"].map((name) => h("th", { scope: "col" }, name)))), h("tbody", {}, found.agreement.map(row)))),
     h("p.dim", {}, `Published, for comparison: ${found.published.map((one) => `${one.name} ${percent(one.agreement)}`).join(" · ")}`),
     found.findings.length > 0 && h("ul", {}, found.findings.map((one) => h("li", {}, one.sentence))),
+    trusted(found, names),
     machines(found.machines), consistency(found.consistency),
     graded(found));
 }
@@ -107,16 +110,17 @@ function importReport(report) {
 
 function raters(rows) {
   if (!rows.length) return h("p.dim", {}, "Nobody has judged anything yet.");
-  const share = (part, whole) => (whole ? `${percent(part / whole)} of ${whole}` : "–");
+  const share = (part, whole, interval) => (whole ? `${percent(part / whole)} ${range(interval)} of ${whole.toLocaleString()}` : "–");
   const head = ["rater", "kind", "done", "skipped", "reported", "checks right", "training right", "took the first shown"];
   return h("div.scroll", {}, h("table", {}, h("thead", {}, h("tr", {}, head.map((name) => h("th", { scope: "col" }, name)))),
-    h("tbody", {}, rows.map((one) => h("tr", {}, h("td", {}, one.name ? `${one.name} (${one.rater})` : one.rater), h("td", {}, one.kind), h("td", {}, one.done), h("td", {}, one.skipped), h("td", {}, one.reported), h("td", {}, share(one.gold_right, one.gold)), h("td", {}, share(one.training_right, one.training)), h("td", {}, share(one.first, one.decided)))))));
+    h("tbody", {}, rows.map((one) => h("tr", {}, h("td", {}, one.name ? `${one.name} (${one.rater})` : one.rater), h("td", {}, one.kind), h("td", {}, one.done), h("td", {}, one.skipped), h("td", {}, one.reported), h("td", {}, share(one.gold_right, one.gold, one.gold_interval)), h("td", {}, share(one.training_right, one.training, one.training_interval)), h("td", {}, share(one.first, one.decided, one.first_interval)))))),
+    h("p.dim", {}, "In brackets: 95 % intervals."));
 }
 
 function side(test) {
   if (test.n < TOO_FEW) return h("p.dim", {}, `Not enough data: ${test.n} decided pairs, and a statement needs ${TOO_FEW}.`);
   const said = test.p < 0.01 ? "That is more than chance: look whether raters read both." : "That is what chance gives.";
-  return h("p", {}, `The answer shown first won ${percent(test.share)} of ${test.n.toLocaleString()} decided pairs (p = ${test.p < 0.001 ? "< 0.001" : test.p.toFixed(3)}). ${said}`);
+  return h("p", {}, `The answer shown first won ${percent(test.share)} ${range(test.interval)} of ${test.n.toLocaleString()} decided pairs (p = ${test.p < 0.001 ? "< 0.001" : test.p.toFixed(3)}). ${said}`);
 }
 
 function verdicts(counts) {
@@ -149,15 +153,15 @@ function members(team, everyone) {
 }
 
 function settings(one) {
-  const number = (name, label, step = 1) => h("label", {}, label, h("input", { name, type: "number", step, value: one.queue[name] }));
+  const number = (name, label, step = "any") => h("label", {}, label, h("input", { name, type: "number", step, value: one.queue[name] }));
   const form = h("form.form", {}, h("label", {}, "Guidelines", h("textarea", { name: "guidelines", rows: 6 }, one.guidelines)), h("label", {}, "Warning of what raters will see", h("input", { name: "warning", maxlength: 2000, value: one.warning })),
-    h("div.row", {}, number("overlap", "Raters for each new item"), number("overlap_most", "At most, where they disagree"), number("gold", "Share of hidden checks", 0.01), number("training", "Training items first"), number("qualify", "Share of them right before real items (0: not asked)", 0.05), number("probe", "Share of probes", 0.01), number("lease_minutes", "Minutes an item is held")),
+    h("div.row", {}, number("overlap", "Raters for each new item", 1), number("overlap_most", "At most, where they disagree", 1), number("gold", "Share of hidden checks"), number("training", "Training items first", 1), number("qualify", "Share of them right before real items (0: not asked)"), number("probe", "Share of probes"), number("lease_minutes", "Minutes an item is held")),
+    h("details", {}, h("summary", {}, "More"), h("div.row", {}, number("shared", "Share of new items that several see"), number("shared_overlap", "Raters for each of these", 1), number("random", "Share that keeps a random place"), number("audit", "Share of machine-labelled items that people see"), number("revise_hours", "Hours in which an answer may be changed"))),
     h("label", {}, "Machine labels", h("select", { name: "suggestions" }, [["hidden", "hidden from raters"], ["shown", "shown (draws answers towards them)"]].map(([value, label]) => h("option", { value, selected: one.queue.suggestions === value }, label)))),
     h("label", {}, "State", h("select", { name: "open" }, [["yes", "open"], ["no", "closed"]].map(([value, label]) => h("option", { value, selected: one.open === (value === "yes") }, label)))),
     h("p.fault", { role: "alert" }), h("button", { type: "submit" }, "Keep these"));
   onSubmit(form, async (data) => {
-    const queue = { ...one.queue, suggestions: data.get("suggestions") };
-    for (const name of ["overlap", "overlap_most", "gold", "training", "qualify", "probe", "lease_minutes"]) queue[name] = Number(data.get(name));
+    const queue = { suggestions: data.get("suggestions"), ...Object.fromEntries(SETTINGS.map((name) => [name, Number(data.get(name))])) };
     await patch(`/projects/${id}`, { guidelines: data.get("guidelines"), warning: data.get("warning"), queue, open: data.get("open") === "yes" });
     tell("Kept.");
     await draw();
