@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.studio.payloads import PAYLOADS
 
+from heedful.studio import render
 from heedful.studio.render import TAGS, direction, language_of, tree
 
 
@@ -51,6 +54,39 @@ def test_hidden_characters_are_marked_and_images_never_loaded() -> None:
     found = tree("safe\u202egnp.exe\u200b![x](http://evil/i.png)")
     assert "U+202E" in words(found) and "U+200B" in words(found) and "\u202e" not in words(found)
     assert "[image: x]" in words(found) and not any("evil" in str(node) for node in nodes(found) if node["t"] != "p")
+
+
+@pytest.mark.parametrize(
+    "hidden",
+    ["\u200e", "\u200f", "\u00ad", "\u034f", "\u061c", "\u180e", "\u3164", "\ufe00", "\ufe0f", "\U000e0100",
+     "\U000e01ef", "\U000e0041", "\u202e", "\u2066", "\u200b", "\u2065", "\U000e0001"],
+)  # fmt: skip
+def test_what_is_not_seen_is_marked_wherever_it_stands(hidden: str) -> None:
+    for text in (f"a{hidden}b", f"`a{hidden}`", f"a\ufe0f{hidden}"):
+        found = words(tree(text))
+        assert f"U+{ord(hidden):04X}" in found and hidden not in found
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["❤️", "☺︎", "1️⃣", "©️", "👩‍❤️‍👨", "👩🏽‍🚀", "🏳️‍🌈", "🏴\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f",
+     "葛\U000e0100城", "∩\ufe00", "می\u200cخواهم", "क्\u200dष"],
+)  # fmt: skip
+def test_emoji_variants_and_joiners_are_shown_as_they_are(text: str) -> None:
+    assert words(tree(text)) == text
+
+
+def test_several_selectors_in_a_row_carry_a_message_and_are_marked() -> None:
+    assert words(tree("a\U000e0041\U000e0042🏴\U000e0043\U000e0044")) == "aU+E0041U+E0042🏴U+E0043U+E0044"
+    found = words(tree("😀\U000e0148\U000e0149\ufe0f\ufe0f"))
+    assert found == "😀U+E0148U+E0149U+FE0FU+FE0F"
+
+
+def test_the_browser_marks_what_the_server_marks() -> None:
+    script = (Path(render.__file__).parent / "static" / "js" / "hidden.js").read_text()
+    parts = re.findall(r'^  "(.*?)"[ ,+]', script, re.M)
+    there = re.sub(r"\\\\u\{([0-9a-f]+)\}", lambda found: f"\\U{int(found[1], 16):08x}", "".join(parts))
+    assert there.replace("\\\\", "\\") == render.HIDDEN.pattern
 
 
 def test_direction() -> None:

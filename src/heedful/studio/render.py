@@ -45,8 +45,16 @@ TAGS = frozenset(
         "a",
     ]
 )
+# What is not seen, or turns the order of others, and first the flags of lands, whose letters of that kind are seen.
+# Joiners stand in emoji and in Persian, and are none; nor is a variation selector behind what has variants: emoji,
+# keycaps, ideographs, signs of mathematics. static/js/hidden.js says the same.
 HIDDEN = re.compile(
-    "[\u200b\u2060-\u2064\u206a-\u206f\ufeff\u202a-\u202e\u2066-\u2069\x00-\x08\x0b-\x1f\x7f-\x9f\U000e0000-\U000e007f]"
+    r"(\U0001f3f4[\U000e0030-\U000e0039\U000e0061-\U000e007a]{3,6}\U000e007f)"
+    r"|([\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b\u200e\u200f\u202a-\u202e"
+    r"\u2060-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb\U000e0000-\U000e007f]"
+    r"|(?<![#*0-9©®\u203c-\u3299\U0001f000-\U0001faff])[\ufe0e\ufe0f]"
+    r"|(?<![\u2200-\u22ff\u2a00-\u2aff\u3000-\u9fff\uf900-\ufaff\uff00-\uff60\U00020000-\U0003ffff])"
+    r"[\ufe00-\ufe0d\U000e0100-\U000e01ef])"
 )
 RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]")
 LETTER = re.compile(r"[^\W\d_]")
@@ -120,6 +128,8 @@ def marked(text: str) -> Iterator[Node]:
     """The text, with a mark in the place of each hidden character."""
     last = 0
     for found in HIDDEN.finditer(text):
+        if found[1]:
+            continue
         if found.start() > last:
             yield text[last : found.start()]
         yield {"t": "mark", "c": [f"U+{ord(found.group()):04X}"]}

@@ -1,5 +1,6 @@
 // What a rater changed in an answer, word by word. Texts go into text nodes, never into HTML.
 import { h } from "./dom.js";
+import { marked } from "./hidden.js";
 
 const MOST = 600; // changed words for which the shortest way is looked for; beyond it all between is one change
 
@@ -70,11 +71,6 @@ function joined(steps) {
   flush();
   return found;
 }
-
-const HIDDEN = /([\u200b\u2060-\u2064\u206a-\u206f\ufeff\u202a-\u202e\u2066-\u2069\x00-\x08\x0b-\x1f\x7f-\x9f\u{e0000}-\u{e007f}])/u;
-
-/** A text with a mark in the place of each character that is not seen or turns the order of others, as answers have it. */
-const marked = (text) => text.split(HIDDEN).map((part, i) => (i % 2 ? h("mark", { title: "a character that is not seen" }, `U+${part.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}`) : part));
 
 const counted = (n, word) => `${n.toLocaleString()} ${n === 1 ? "word" : "words"} ${word}`;
 

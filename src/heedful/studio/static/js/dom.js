@@ -1,4 +1,5 @@
 // Elements made one by one: no text ever becomes HTML.
+import { marked } from "./hidden.js";
 
 /** h("p.dim", {title: "…", onclick: f}, "text", child, [children]) */
 export function h(name, attributes = {}, ...children) {
@@ -78,8 +79,8 @@ export const asked = (task, raw = false) => task.prompt.map((turn) => h(`div.tur
   task.prompt.length > 1 || turn.role === "system" ? h("div.by", {}, ROLES[turn.role] || turn.role) : null,
   h("div.as-meant", {}, text(turn, task.language)), raw && rawOf(turn, task.language)));
 
-/** A text as it was written. */
-export const rawOf = (one, language) => h("pre.raw", { hidden: true, dir: one.direction, lang: language || null }, one.text);
+/** A text as it was written, but for marks in the place of what is not seen. */
+export const rawOf = (one, language) => h("pre.raw", { hidden: true, dir: one.direction, lang: language || null }, marked(one.text));
 
 export const percent = (share) => `${(100 * share).toFixed(share < 0.1 ? 1 : 0)} %`;
 export const when = (seconds) => (seconds ? new Date(1000 * seconds).toLocaleString() : "–");
