@@ -51,8 +51,8 @@ frontier frontier-stories:
 	$(BIN)/heedful run best-of --runs runs/$(PAGE) $(BEST)
 	$(BIN)/heedful frontier $(LINES:%=runs/$(PAGE)/%-sweep) --best-of runs/$(PAGE)/best-of --primary ppo --out runs/$(PAGE)
 
-test: $(READY) lint types ## everything that must hold
-	$(BIN)/python -m pytest -n auto
+test: $(READY) lint types ## everything that must hold, twenty raters for a minute among it
+	HEEDFUL_SOAK=$${HEEDFUL_SOAK:-60} $(BIN)/python -m pytest -n auto
 
 soak: $(READY) ## twenty raters for ten minutes, and twenty kills under fifty writers; SQLite, and PostgreSQL if installed
 	HEEDFUL_SOAK=600 HEEDFUL_KILLS=20 $(BIN)/python -m pytest -n 0 -v tests/studio/test_soak.py tests/studio/test_kill.py

@@ -1,30 +1,61 @@
-"""A PostgreSQL server of one's own, started for a test and gone after it, where Debian's package is there."""
+"""A PostgreSQL server of one's own, started for a test and gone after it; Debian's package is installed if need be."""
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
-PROGRAMS = next(iter(sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)), Path("/nowhere"))
-MISSING = (  # what keeps a server from being started here; empty: nothing
+import pytest
+
+MISSING = (  # what keeps a server from being started here, and can't be mended; empty: nothing
     "needs its driver: pip install 'heedful[postgres]'"
     if find_spec("psycopg") is None
-    else "needs root and Debian's package postgresql, to start a server of its own"
-    if os.geteuid() != 0 or not (PROGRAMS / "initdb").exists() or not shutil.which("su")
+    else "needs root, to start a server of its own"
+    if os.geteuid() != 0
+    else "needs Debian's package postgresql, and this is no Debian"
+    if not (Path("/etc/debian_version").exists() and shutil.which("apt-get") and shutil.which("su"))
     else ""
 )
+APT = ["apt-get", "--quiet", "--yes", "--no-install-recommends"]
+
+
+def programs(under: Path = Path("/usr/lib/postgresql")) -> Path | None:
+    """Where PostgreSQL's own programs lie; None: it is not installed."""
+    return next((one for one in sorted(under.glob("*/bin"), reverse=True) if (one / "initdb").exists()), None)
+
+
+def installed() -> Path:
+    """The programs, installed first where they lack: by one test process, the others wait. Skips where that fails."""
+    with Path(tempfile.gettempdir(), "heedful-postgresql.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if programs() is None:
+            sys.stderr.write("the tests install Debian's package postgresql\n")
+            for act in (["update"], ["install", "postgresql"]):
+                done = subprocess.run(
+                    [*APT, *act], env=os.environ | {"DEBIAN_FRONTEND": "noninteractive"}, capture_output=True, text=True
+                )
+                if done.returncode:
+                    why = (done.stderr.strip().splitlines() or ["apt-get failed"])[-1]
+                    pytest.skip(f"PostgreSQL is not here and can't be installed: {why}")
+    found = programs()
+    if found is None:
+        pytest.skip("Debian's package postgresql is there, but not its programs")
+    return found
 
 
 @contextmanager
 def postgres_server() -> Iterator[str]:
     """The URL of an empty database."""
+    here = installed()
     folder = Path(tempfile.mkdtemp(prefix="heedful-pg-"))
     shutil.chown(folder, "postgres")
     with socket.socket() as one:
@@ -33,7 +64,7 @@ def postgres_server() -> Iterator[str]:
     data, quiet = folder / "data", {"check": True, "capture_output": True, "cwd": "/"}
 
     def as_postgres(command: str) -> None:
-        subprocess.run(["su", "postgres", "-c", f"{PROGRAMS}/{command}"], **quiet)  # type: ignore[call-overload]
+        subprocess.run(["su", "postgres", "-c", f"{here}/{command}"], **quiet)  # type: ignore[call-overload]
 
     options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder}"
     try:

@@ -25,7 +25,7 @@ from heedful.feedback.presets import PRESETS
 from heedful.feedback.projects import add_members, create_project, read_project
 from heedful.feedback.store import Store, open_store
 
-SECONDS = float(os.environ.get("HEEDFUL_SOAK", "5"))  # `make soak` sets both
+SECONDS = float(os.environ.get("HEEDFUL_SOAK", "5"))  # `make test` sets this one, `make soak` both
 BUSY = "no free connection in time"  # said with 503 to one of too many for a slow machine; nothing was saved
 KILLS = int(os.environ.get("HEEDFUL_KILLS", "1"))
 TWICE = "SELECT item_id FROM assignment WHERE slot IS NOT NULL GROUP BY item_id, slot HAVING count(*) > 1"

@@ -1,6 +1,6 @@
 """Twenty raters at once, as fast as they are served: nothing is locked, lost, or counted twice.
 
-A few seconds here; `make soak` gives them ten minutes.
+A few seconds here; `make test` gives them a minute, `make soak` ten.
 """
 
 from __future__ import annotations
