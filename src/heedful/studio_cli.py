@@ -181,19 +181,23 @@ def export_command(
     to: Annotated[Path, typer.Argument(help="The file to write: JSON lines.")],
     kind: Annotated[str, typer.Option(help="rankings, demonstrations, raw, trl, hh, …")] = "rankings",
     without_leaks: WithoutLeaks = False,
+    checks: Annotated[
+        bool, typer.Option("--checks", help="Hidden checks, training items and probes too, with their right answers.")
+    ] = False,
     database: Database = DATABASE,
 ) -> None:
     """Write a project's judgements: rankings to train on, demonstrations, or the raw log."""
     from heedful.feedback.exports.pairs import LeftOut
-    from heedful.feedback.labels import rows_of
+    from heedful.feedback.labels import CHECKS, LABELS, rows_of
     from heedful.feedback.projects import find_project
     from heedful.run.atomic import atomic_text
 
+    parts = LABELS + CHECKS if checks else LABELS
     with closing(there(database)) as store, store.read() as connection:
         found = find_project(connection, project)
         if found is None:
             raise InputError(f"{database}: holds no project '{project}'")
-        rows = list(rows_of(connection, found, kind, without_leaks=without_leaks))
+        rows = list(rows_of(connection, found, kind, parts=parts, without_leaks=without_leaks))
     lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows if not isinstance(row, LeftOut)]
     atomic_text(to, "".join(lines))
     console.print(f"{to}: {len(lines):,} rows", markup=False)

@@ -66,6 +66,7 @@ def planted(
             first=first,
             second=second,
             group=first // answers,
+            gold=np.full(items, -1),
             length=length,
             raters=tuple(f"{role}-{number}" for number, role in enumerate(roles)),
             kinds=("simulated",) * len(roles),

@@ -47,6 +47,34 @@ def test_rankings_give_all_pairs_and_unranked_answers_none() -> None:
     )
 
 
+@pytest.mark.parametrize("rule", ["dawid-skene", "crowd"])
+def test_checks_hold_their_right_answer_and_weigh_their_raters(rule: str) -> None:
+    """Two honest raters and three liars: the majority is wrong, and what they said of ten checks tells it."""
+    rows = []
+    for number in range(40):
+        prompt = Prompt(id=str(number), messages=(Message("user", f"Question {number}?"),))
+        right = number % 2
+        for rater in range(5):
+            value = {"verdict": "prefer", "preferred": right if rater < 2 else 1 - right}
+            part, expected = ("gold", {"verdict": "prefer", "preferred": right}) if number < 10 else ("main", {})
+            texts = (f"one {number}", f"two {number}")
+            rows.append(
+                Judgement(
+                    prompt=prompt, completions=texts, value=value, rater=f"r{rater}", part=part, expected=expected
+                )
+            )
+    votes = collect_votes(rows)
+    assert (votes.gold >= 0).sum() == 10
+    best = np.array([f"{('one', 'two')[n % 2]} {n}" for n in range(40)])
+    first = np.array(votes.texts)[votes.first]
+    truth = np.where(best == first, FIRST, SECOND)
+    found = agree_on(votes, rule)  # type: ignore[arg-type]
+    assert (found.label == truth).all() and (agree_on(votes, "majority").label != truth).all()
+    assert found.preference[:10] == pytest.approx(np.where(truth[:10] == FIRST, 1.0, 0.0))
+    unknown = agree_on(replace(votes, gold=np.full(votes.items, -1)), rule)  # type: ignore[arg-type]
+    assert (unknown.label != truth).all()
+
+
 def test_the_last_revision_counts_and_those_unnamed_are_apart() -> None:
     votes = collect_votes([said("a", 0, revision=1), said("a", 1, revision=2), said("", 0), said("", 0)])
     assert len(votes.item) == 3 and len(votes.raters) == 3

@@ -20,14 +20,18 @@ from crowds import majority, planted
 HONEST = ("honest",) * 7
 
 
+@pytest.mark.parametrize("checks", [False, True], ids=["no check", "checks"])
 @pytest.mark.parametrize("ties", [False, True], ids=["decided", "with ties"])
-def test_gradient_equals_differences(ties: bool) -> None:
-    """At a point away from every zero, with ties, weights and places on the screen unknown."""
+def test_gradient_equals_differences(ties: bool, checks: bool) -> None:
+    """At a point away from every zero, with ties, weights, places on the screen unknown, and right answers."""
     votes = planted(0, roles=("honest", "left", "careless"), prompts=3, overlap=2).votes
     rng = np.random.default_rng(0)
     left = np.where(rng.random(len(votes.left)) < 0.2, -1, votes.left)
     choice = np.where(rng.random(len(votes.choice)) < 0.3, TIE, votes.choice) if ties else votes.choice
-    problem = _problem(replace(votes, left=left, choice=choice), rng.uniform(0.5, 2, len(left)))
+    gold = (
+        np.where(np.arange(votes.items) % 3 == 0, rng.integers(0, 2 + ties, votes.items), -1) if checks else votes.gold
+    )
+    problem = _problem(replace(votes, left=left, choice=choice, gold=gold), rng.uniform(0.5, 2, len(left)))
     x = rng.normal(0, 0.7, votes.answers + 6 + 1 + ties)
     value, grad = problem.loss(x)
     numeric = approx_fprime(x, lambda point: problem.loss(point)[0], 1e-6)
@@ -44,6 +48,28 @@ def test_swapping_an_items_sides_changes_nothing() -> None:
     one, two = fit_crowd(votes), fit_crowd(swapped)
     assert one.score == pytest.approx(two.score, abs=1e-4) and one.skill == pytest.approx(two.skill, abs=1e-4)
     assert one.lean == pytest.approx(two.lean, abs=1e-4)
+
+
+def test_checks_tell_who_judges_where_the_votes_alone_cannot() -> None:
+    """Two honest raters against three who always say the opposite."""
+    rng = np.random.default_rng(0)
+    votes = planted(3, roles=("honest",) * 5, prompts=40, answers=2, overlap=5).votes
+    truth = rng.integers(0, 2, votes.items)
+    choice = np.where(votes.rater < 2, truth[votes.item], 1 - truth[votes.item])
+    plain = fit_crowd(replace(votes, choice=choice))
+    assert plain.skill[:2].max() < plain.skill[2:].min()
+    checked = fit_crowd(replace(votes, choice=choice, gold=np.where(np.arange(votes.items) < 20, truth, -1)))
+    assert checked.skill[:2].min() > 0.8 and checked.skill[2:].max() < 0.5
+    unseen = np.arange(votes.items) >= 20
+    side = np.where(checked.score[votes.first] > checked.score[votes.second], FIRST, SECOND)
+    assert (side == truth)[unseen].mean() > 0.95
+
+
+def test_a_check_that_nobody_answered_teaches_nothing() -> None:
+    votes = planted(4, roles=HONEST, prompts=6).votes
+    some = votes.only(votes.item != 0)
+    with_gold = replace(some, gold=np.where(np.arange(votes.items) == 0, FIRST, -1))
+    assert fit_crowd(with_gold).score == pytest.approx(fit_crowd(some).score, abs=1e-6)
 
 
 def test_a_preference_has_the_right_sign() -> None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from heedful.data.faults import Fault
+from heedful.data.faults import Fault, RowFault
 from heedful.data.sources import read_rankings
 from heedful.errors import InputError
 from heedful.feedback.exports.pairs import LeftOut, pairs_of
 from heedful.feedback.exports.rows import ExportFormat, export_rows
 from heedful.feedback.exports.write import Query, export
+from heedful.feedback.foreign import Foreign, convert_foreign
 from heedful.feedback.imports import gather, read_judgements
 from heedful.feedback.judgements import Judgement, raw_row
 from heedful.records import Message, Prompt
@@ -333,3 +335,16 @@ def test_files_that_hold_no_judgements_say_so(tmp_path: Path) -> None:
         (tmp_path / "one.jsonl").write_text(json.dumps(rows[0]) + "\n")
         export([tmp_path / "one.jsonl"], Query(format=ExportFormat.TRL_STEPWISE), tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_check_keeps_its_right_answer() -> None:
+    value, right = {"verdict": "tie"}, {"verdict": "prefer", "preferred": 1}
+    check = Judgement(prompt=prompt(1), completions=("a", "b"), value=value, rater="x", part="gold", expected=right)
+    row = raw_row(check)
+    [back] = convert_foreign(row, Foreign.RAW)
+    assert (
+        row["expected"] == right and back.expected == right and "expected" not in raw_row(replace(check, expected={}))
+    )
+    assert check.key == replace(check, expected={}).key, "an appeal changes what is expected, not who said what"
+    with pytest.raises(RowFault, match="4"):
+        list(convert_foreign(row | {"expected": {"verdict": "prefer", "preferred": 4}}, Foreign.RAW))

@@ -62,7 +62,8 @@ def agree_on(votes: Votes, rule: Rule) -> Consensus:
 
     majority: the choice of most; an even split is a tie. soft: the shares of the votes. dawid-skene: what is likeliest
     given how each rater errs. crowd: skill, position bias and the answers' scores together, so that a pair is also
-    judged by what was said of its answers elsewhere. The last two let those who copy each other count as one.
+    judged by what was said of its answers elsewhere. The last two let those who copy each other count as one, and hold
+    pairs whose right answer a check knows at that answer, which teaches what the raters are worth.
     """
     n = np.bincount(votes.item, minlength=votes.items).astype(np.float64)
     shares = votes.counts() / np.maximum(n, 1.0)[:, None]
@@ -76,7 +77,7 @@ def agree_on(votes: Votes, rule: Rule) -> Consensus:
             return Consensus(rule, shares, n)
         case "dawid-skene":
             weight = vote_weights(votes, copying(votes))
-            ties = bool((votes.choice == TIE).any())
+            ties = bool((votes.choice == TIE).any() or (votes.gold == TIE).any())
             found = dawid_skene(
                 votes.item,
                 votes.rater,
@@ -86,12 +87,14 @@ def agree_on(votes: Votes, rule: Rule) -> Consensus:
                 raters=len(votes.raters),
                 weight=weight,
                 prior=pseudo_counts(3 if ties else 2),
+                gold=votes.gold,
             )
             p = found.posterior if ties else np.column_stack([found.posterior, np.zeros(votes.items)])
             return Consensus(rule, p, n)
         case "crowd":
             crowd = fit_crowd(votes, vote_weights(votes, copying(votes)))
-            return Consensus(rule, crowd.probabilities(votes.first, votes.second), n)
+            p = crowd.probabilities(votes.first, votes.second)
+            return Consensus(rule, np.where(votes.gold[:, None] >= 0, np.eye(3)[votes.gold], p), n)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,9 @@ A rater k who judges answers a speaks by their gap d; one who doesn't guesses by
 
 D is Davidson's (win, loss, tie). γ_k = σ(a_k) is the skill, b_k the log odds of guessing left. It is the model of Chen
 et al. 2013 ("Pairwise ranking aggregation in a crowdsourced setting") with a guess that may lean to one side, and ties.
+Of a pair whose right answer is known (a check), the gap is no parameter: votes on it are compared with a gap of ±GOLD
+(0 for a tie), which teaches what their raters are worth, and the answer itself counts as the vote of one who always
+judges.
 Priors: s ~ N(0, 2²); a_k ~ N(μ, 1) with μ ~ N(1.5, 1) learnt, so that few votes leave a rater as good as the others;
 b_k ~ N(0, 1.5²). Fitted to the posterior's mode by L-BFGS on its own gradient, which a test checks numerically.
 """
@@ -25,6 +28,7 @@ from heedful.feedback.orders import NO_TIES, davidson
 from heedful.feedback.votes import Votes
 
 Floats = NDArray[np.float64]
+GOLD = 3.0  # log odds by which a rater who judges finds the right answer of a check
 SPREAD, SKILL, SKILL_SPREAD, LEAN = 2.0, 1.5, 1.0, 1.5  # of the priors
 
 
@@ -56,6 +60,8 @@ class _Problem:
     vote: NDArray[np.int64]
     placed: Floats  # 1 where the place on the screen is known
     weight: Floats
+    known: Floats  # the gap that a check knows; NaN where nobody does
+    checks: NDArray[np.int64]  # (3, C) first answer, second answer, the right verdict
     answers: int
     raters: int
     ties: bool
@@ -69,7 +75,7 @@ class _Problem:
     def responsibility(self, x: Floats) -> tuple[Floats, Floats, Floats, Floats, Floats]:
         """Of each vote: P, P that it was judged, γ, D under the gap and under the lean."""
         s, a, b, _, log_tie = self.split(x)
-        judged = davidson(s[self.left] - s[self.right], log_tie)
+        judged = davidson(np.where(np.isnan(self.known), s[self.left] - s[self.right], self.known), log_tie)
         guessed = davidson(b[self.rater] * self.placed, log_tie)
         rows = np.arange(len(self.vote))
         gamma = expit(a[self.rater])
@@ -84,16 +90,22 @@ class _Problem:
         w = self.weight
         won = np.eye(3)[self.vote]
         gap = h * w * (won[:, 0] - judged[:, 0] - won[:, 1] + judged[:, 1]) / 2  # ∂ log P / ∂ d
+        gap = np.where(np.isnan(self.known), gap, 0.0)
+        first, second, right = self.checks
+        told, is_so = davidson(s[first] - s[second], log_tie), np.eye(3)[right]
+        pull = (is_so[:, 0] - told[:, 0] - is_so[:, 1] + told[:, 1]) / 2
         lean = (1 - h) * w * self.placed * (won[:, 0] - guessed[:, 0] - won[:, 1] + guessed[:, 1]) / 2
         tie = w * (won[:, 2] - h * judged[:, 2] - (1 - h) * guessed[:, 2])
         value = (
             -float(w @ np.log(p))
+            - float(np.log(told[np.arange(len(right)), right]).sum())
             + float(s @ s) / (2 * SPREAD**2)
             + float(((a - mean) ** 2).sum()) / (2 * SKILL_SPREAD**2)
             + (mean - SKILL) ** 2 / 2
             + float(b @ b) / (2 * LEAN**2)
         )
         grad_s = s / SPREAD**2 - np.bincount(self.left, gap, self.answers) + np.bincount(self.right, gap, self.answers)
+        grad_s += np.bincount(second, pull, self.answers) - np.bincount(first, pull, self.answers)
         grad_a = (a - mean) / SKILL_SPREAD**2 - np.bincount(self.rater, w * (h - gamma), self.raters)
         grad_b = b / LEAN**2 - np.bincount(self.rater, lean, self.raters)
         grad_mean = mean - SKILL - float((a - mean).sum()) / SKILL_SPREAD**2
@@ -101,7 +113,7 @@ class _Problem:
             return value, np.concatenate([grad_s, grad_a, grad_b, [grad_mean]])
         # log ν ~ N(0, 2²): a handful of ties can't drive it away
         return value + log_tie**2 / 8, np.concatenate(
-            [grad_s, grad_a, grad_b, [grad_mean, log_tie / 4 - float(tie.sum())]]
+            [grad_s, grad_a, grad_b, [grad_mean, log_tie / 4 - float(tie.sum()) - float((is_so - told)[:, 2].sum())]]
         )
 
 
@@ -109,6 +121,8 @@ def _problem(votes: Votes, weight: ArrayLike | None) -> _Problem:
     flipped = votes.left == SECOND
     first, second = votes.first[votes.item], votes.second[votes.item]
     mirrored = np.array([SECOND, FIRST, TIE])
+    gap = np.array([GOLD, -GOLD, 0.0, np.nan])[votes.gold][votes.item]  # seen from the first answer; -1 is the last
+    checks = np.flatnonzero((votes.gold >= 0) & (np.bincount(votes.item, minlength=votes.items) > 0))
     return _Problem(
         left=np.where(flipped, second, first),
         right=np.where(flipped, first, second),
@@ -116,9 +130,11 @@ def _problem(votes: Votes, weight: ArrayLike | None) -> _Problem:
         vote=np.where(flipped, mirrored[votes.choice], votes.choice),
         placed=(votes.left >= 0).astype(np.float64),
         weight=np.ones(len(votes.item)) if weight is None else np.asarray(weight, dtype=np.float64),
+        known=np.where(flipped, -gap, gap),
+        checks=np.stack([votes.first[checks], votes.second[checks], votes.gold[checks]]),
         answers=votes.answers,
         raters=len(votes.raters),
-        ties=bool((votes.choice == TIE).any()),
+        ties=bool((votes.choice == TIE).any() or (votes.gold[checks] == TIE).any()),
     )
 
 

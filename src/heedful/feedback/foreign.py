@@ -122,6 +122,7 @@ def _raw(row: Row) -> Judgement:
         seconds=number(row, "seconds", 0.0),
         late=bool(row.get("late")),
         at=number(row, "at", 0.0),
+        expected=_value(row["expected"], len(completions)) if row.get("expected") else {},
         draws=_draws(row, len(completions)),
         origin=dict(origin) if isinstance(origin, Mapping) else {},
     )

@@ -27,6 +27,19 @@ def better_of(rank: int, other: int) -> int:
     return TIE if rank == other else FIRST if rank < other else SECOND
 
 
+def ranks_in(value: Mapping[str, Any]) -> dict[int, int]:
+    """place -> rank of the answers that a filled-in sheet compares; empty where it compares none."""
+    match value.get("verdict", "none"):
+        case "prefer":
+            preferred = int(value["preferred"])
+            return {0: preferred, 1: 1 - preferred}
+        case "tie" | "both_good" | "both_bad":
+            return {0: 0, 1: 0}
+        case "cant_judge":
+            return {}
+    return {place: rank for place, rank in enumerate(value.get("ranks", ())) if rank is not None}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
     """One rater's filled-in sheet.
@@ -56,21 +69,14 @@ class Judgement:
     seconds: float = 0.0
     late: bool = False
     at: float = 0.0
+    expected: Mapping[str, Any] = field(default_factory=dict)  # of a check: the right answer, in the form of `value`
     draws: tuple[Mapping[str, Any], ...] = ()  # `value` and `shown` of each time that a judge was asked
     origin: Mapping[str, Any] = field(default_factory=dict)  # what another tool's row held beside
 
     @property
     def ranks(self) -> dict[int, int]:
         """place -> rank of the answers that were compared; empty where none were."""
-        match self.value.get("verdict", "none"):
-            case "prefer":
-                preferred = int(self.value["preferred"])
-                return {0: preferred, 1: 1 - preferred}
-            case "tie" | "both_good" | "both_bad":
-                return {0: 0, 1: 0}
-            case "cant_judge":
-                return {}
-        return {place: rank for place, rank in enumerate(self.value.get("ranks", ())) if rank is not None}
+        return ranks_in(self.value)
 
     @property
     def strength(self) -> float:
@@ -94,7 +100,8 @@ class Judgement:
     def key(self) -> str:
         """A content hash: the same judgement has the same key, whichever file it comes from and however often."""
         row = raw_row(self)
-        text = json.dumps([row[name] for name in row if name != "schema"], ensure_ascii=False, sort_keys=True)
+        left = ("schema", "expected")  # an appeal may change what is expected, and the judgement stays the same
+        text = json.dumps([row[name] for name in row if name not in left], ensure_ascii=False, sort_keys=True)
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:24]
 
     def ranking(self) -> Ranking | None:
@@ -166,6 +173,7 @@ def raw_row(judgement: Judgement) -> Row:
         "at": judgement.at,
     }
     row |= {"margins": list(judgement.margins)} if judgement.margins else {}
+    row |= {"expected": dict(judgement.expected)} if judgement.expected else {}
     row |= {"draws": [dict(draw) for draw in judgement.draws]} if judgement.draws else {}
     row |= {"weight": judgement.weight} if judgement.weight != 1 else {}
     return row | ({"origin": dict(judgement.origin)} if judgement.origin else {})

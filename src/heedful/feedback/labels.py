@@ -20,11 +20,12 @@ from heedful.feedback.talk import talks_of
 from heedful.records import Demonstration, Prompt, Ranking, Row, messages_from_rows, to_row
 
 PAGE = 2000
+LABELS, CHECKS = ("main", "chat"), ("gold", "training", "probe")  # parts
 KINDS = ("demonstrations", *ExportFormat)
 
 
 def read_labels(
-    connection: Connection, of: Project, *, parts: tuple[str, ...] = ("main", "chat"), after: int = 0
+    connection: Connection, of: Project, *, parts: tuple[str, ...] = LABELS, after: int = 0
 ) -> Iterator[Judgement]:
     """Every newest judgement in the order in which they came, those after a judgement's number alone."""
     while rows := connection.execute(_query(of, parts, after)).all():
@@ -36,9 +37,7 @@ def read_labels(
         after = rows[-1].id
 
 
-def standing_labels(
-    connection: Connection, of: Project, parts: tuple[str, ...] = ("main", "chat")
-) -> Iterator[Judgement]:
+def standing_labels(connection: Connection, of: Project, parts: tuple[str, ...] = LABELS) -> Iterator[Judgement]:
     """The labels to train on: of an item that a reviewer decided the newest decision alone, of others every label."""
     decided = {label.item: label for label in read_labels(connection, of, parts=(DECISION,))}
     yield from (label for label in read_labels(connection, of, parts=parts) if label.item not in decided)
@@ -51,7 +50,7 @@ def _query(of: Project, parts: tuple[str, ...], after: int) -> Any:
             judged.c.id, judged.c.revision, judged.c.value, judged.c.seconds, judged.c.created_at, judged.c.weight,
             judged.c.draws,
             judged.c.assignment_id, assignment.c.item_id, assignment.c.shown, assignment.c.part, assignment.c.late,
-            item.c.completions, item.c.chosen_by, rater.c.name.label("rater"), rater.c.kind,
+            item.c.completions, item.c.chosen_by, item.c.expected, rater.c.name.label("rater"), rater.c.kind,
             prompt.c.name, prompt.c.messages, prompt.c.meta,
         )
         .join(assignment, assignment.c.judgement_id == judged.c.id)
@@ -76,6 +75,7 @@ def _judgement(row: Any, texts: Mapping[int, tuple[str, str]], talk: Mapping[str
         completions=tuple(text for text, _ in answers),
         value=row.value,
         weight=row.weight,
+        expected=row.expected,
         draws=tuple(row.draws),
         rater=row.rater,
         rater_kind=row.kind,
@@ -140,7 +140,7 @@ def rows_of(
     kind: str,
     *,
     raters: str = "all",
-    parts: tuple[str, ...] = ("main", "chat"),
+    parts: tuple[str, ...] = LABELS,
     without_leaks: bool = False,
 ) -> Iterator[Row | LeftOut]:
     """Rows to write as JSON lines, with a LeftOut in the place of what has none in a format (a tie, say).

@@ -10,7 +10,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from heedful.feedback.judgements import DECISION, FIRST, SECOND, Judgement, better_of
+from heedful.feedback.judgements import DECISION, FIRST, SECOND, Judgement, better_of, ranks_in
 from heedful.records import prompt_id
 
 Ints = NDArray[np.int64]
@@ -35,6 +35,7 @@ class Votes:
     first: Ints  # (I,) 0..A-1
     second: Ints  # (I,)
     group: Ints  # (I,) the set of answers that were judged together: the unit of resampling
+    gold: Ints  # (I,) FIRST, SECOND or TIE where a check says what is right; -1 elsewhere
     length: Floats  # (A,) characters
     raters: tuple[str, ...]
     kinds: tuple[str, ...]  # of the raters: human, ai, simulated
@@ -96,6 +97,7 @@ def collect_votes(judgements: Iterable[Judgement]) -> Votes:
     groups: dict[tuple[str, frozenset[int]], int] = {}
     item_rows: list[tuple[int, int, int, str, str]] = []
     votes: dict[tuple[int, int], tuple[int, int, float, float, int]] = {}
+    gold: dict[int, int] = {}
     for number, judgement in enumerate(judgements):
         ranks = judgement.ranks
         if len(ranks) < 2 or judgement.part == DECISION:
@@ -105,6 +107,7 @@ def collect_votes(judgements: Iterable[Judgement]) -> Votes:
         prompt = prompt_id(judgement.prompt.messages)
         place = {p: answers.setdefault((prompt, judgement.completions[p]), len(answers)) for p in ranks}
         group = groups.setdefault((prompt, frozenset(place.values())), len(groups))
+        right = ranks_in(judgement.expected)
         screen = {p: n for n, p in enumerate(judgement.shown)}
         for a, b in combinations(sorted(ranks), 2):
             if place[a] == place[b]:
@@ -116,6 +119,8 @@ def collect_votes(judgements: Iterable[Judgement]) -> Votes:
                 pairs[key] = len(pairs)
                 item_rows.append((place[a], place[b], group, prompt, judgement.prompt.id))
             choice = better_of(ranks[a], ranks[b])
+            if {a, b} <= right.keys():
+                gold[pairs[key]] = better_of(right[a], right[b])
             left = -1 if not {a, b} <= screen.keys() else FIRST if screen[a] < screen[b] else SECOND
             strength = judgement.strength if len(ranks) == 2 else 0.0
             votes[pairs[key], rater] = (choice, left, judgement.at, strength, number)
@@ -133,6 +138,7 @@ def collect_votes(judgements: Iterable[Judgement]) -> Votes:
         first=np.array(items[0], dtype=np.int64),
         second=np.array(items[1], dtype=np.int64),
         group=np.array(items[2], dtype=np.int64),
+        gold=np.array([gold.get(number, -1) for number in range(len(pairs))], dtype=np.int64),
         length=np.array([len(text) for _, text in answers], dtype=np.float64),
         raters=tuple(name for name, _ in raters),
         kinds=tuple(kind for _, kind in raters),
