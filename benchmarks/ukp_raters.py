@@ -83,9 +83,9 @@ def read(folder: Path) -> tuple[Votes, Floats, NDArray[np.int64], Floats]:
     gold = np.full(votes.items, -1.0)
     for item in range(votes.items):
         first, second = votes.texts[votes.first[item]], votes.texts[votes.second[item]]
-        best = gold_text.get((votes.prompts[item], frozenset((first, second))))
+        best = gold_text.get((votes.names[item], frozenset((first, second))))
         gold[item] = -1.0 if best is None else FIRST if best == first else SECOND
-    topic = np.unique(votes.prompts, return_inverse=True)[1]
+    topic = np.unique(votes.names, return_inverse=True)[1]
     return votes, gold, topic, np.array([competence[name] for name in votes.raters])
 
 

@@ -59,6 +59,7 @@ ROUTES = {
     "GET /api/projects/{project_id}": REVIEW,
     "GET /api/projects/{project_id}/figures": REVIEW,
     "GET /api/projects/{project_id}/agreement": REVIEW,
+    "GET /api/projects/{project_id}/routes": REVIEW,
     "GET /api/projects/{project_id}/drift": REVIEW,
     "GET /projects/{project_id}": REVIEW,
     "GET /projects/{project_id}/disputes": REVIEW,

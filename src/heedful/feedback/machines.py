@@ -20,10 +20,10 @@ from heedful.evaluate.statistics import Interval
 from heedful.feedback.agreement import Statistic, raw_agreement
 from heedful.feedback.draws import Draw, by_order, pairs, read_draws, sign
 from heedful.feedback.judgements import Judgement
+from heedful.feedback.routing import kind_of
 from heedful.feedback.votes import Votes
 from heedful.records import prompt_id
 
-STRATA = ("stratum", "family", "category")  # columns that name a prompt's kind; the first that a prompt has counts
 ALL, PEOPLE = "all prompts", "people"
 
 
@@ -77,8 +77,7 @@ def kinds_of_prompts(judgements: Sequence[Judgement], votes: Votes) -> NDArray[n
     """The kind of each item's prompt; empty where none is known. (I,)"""
     kinds: dict[str, str] = {}
     for judgement in judgements:
-        meta = judgement.prompt.meta
-        if named := next((str(meta[key]) for key in STRATA if meta.get(key)), ""):
+        if named := kind_of(judgement.prompt.meta):
             kinds[prompt_id(judgement.prompt.messages)] = named
     return np.array([kinds.get(prompt, "") for prompt in votes.prompts], dtype=np.str_)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from itertools import combinations
 from math import sqrt
 from statistics import pstdev
@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, Connection, bindparam, select, true, updat
 from heedful.errors import InputError
 from heedful.feedback.projects import Project
 from heedful.feedback.queue import back_to, next_place, share_of
+from heedful.feedback.routing import AUDIT, route
 from heedful.feedback.sheet import Answered, read_answered
 from heedful.feedback.store import AnyRow
 from heedful.feedback.submit import label_of
@@ -22,6 +23,7 @@ from heedful.records import Prompt, messages_from_rows
 
 Rule = Literal["random", "interval", "ensemble", "disagreement"]
 BATCH = 1000
+LEFT = "left to machines"
 
 
 def reorder(connection: Connection, of: Project, rule: Rule) -> dict[str, int]:
@@ -29,12 +31,16 @@ def reorder(connection: Connection, of: Project, rule: Rule) -> dict[str, int]:
 
     interval: where one more judgement narrows a Bradley-Terry interval most (Chatbot Arena's rule, 2403.04132, § 5).
     ensemble: where reward models differ most about the gap between two answers. disagreement: where machines differ
-    among themselves or from people.
+    among themselves or from people. Where the queue audits by agreement, items are first given to people or left to
+    machines' labels, and those left are counted too.
     """
-    rows = connection.execute(select(item.c.id, item.c.completions, item.c.scores).where(*_not_begun(of))).all()
+    left = route(connection, of)
+    columns = (item.c.id, item.c.completions, item.c.scores, item.c.chosen_by)
+    rows = connection.execute(select(*columns).where(*_not_begun(of))).all()
     worth = _worth(connection, of, rows, rule)
     epoch = next_place(connection, of.id)
-    placed = _placed(of, [row.id for row in rows], worth, rule, epoch)
+    audited = {row.id for row in rows if row.chosen_by == AUDIT}
+    placed = _placed(of, [row.id for row in rows], worth, rule, epoch, audited)
     change = update(item).where(item.c.id == bindparam("which")).values(
         place=bindparam("at"), chosen_by=bindparam("why")
     )  # fmt: skip
@@ -43,7 +49,7 @@ def reorder(connection: Connection, of: Project, rule: Rule) -> dict[str, int]:
             change, [{"which": key, "at": at, "why": why} for key, at, why in placed[start : start + BATCH]]
         )
     back_to(connection, of.id, float(epoch))
-    return dict(Counter(why for _, _, why in placed))
+    return dict(Counter(why for _, _, why in placed)) | ({LEFT: left} if left else {})
 
 
 def _not_begun(of: Project) -> tuple[ColumnElement[bool], ...]:
@@ -75,15 +81,22 @@ def keep_scores(connection: Connection, scores: Mapping[int, Sequence[Sequence[f
 
 
 def _placed(
-    of: Project, keys: Sequence[int], worth: Mapping[int, float], rule: Rule, epoch: int
+    of: Project, keys: Sequence[int], worth: Mapping[int, float], rule: Rule, epoch: int, audited: Set[int]
 ) -> list[tuple[int, float, str]]:
-    """(item, place, why). The random share lies evenly among the rest, so that it is being labelled all along."""
+    """(item, place, why). The random share lies evenly among the rest, so that it is being labelled all along.
+
+    audited: items that a random draw has for people to see; they keep a random place too, and their mark.
+    """
     draws = {key: share_of(of.seed, "random", key) for key in keys}
-    chosen = [key for key in keys if worth.get(key, 0.0) > 0 and draws[key] >= of.queue.random]
+    chosen = [key for key in keys if worth.get(key, 0.0) > 0 and draws[key] >= of.queue.random and key not in audited]
     chosen.sort(key=lambda key: (-worth[key], draws[key]))
     taken = set(chosen)
     placed = [(key, epoch + number / (len(chosen) + 1), str(rule)) for number, key in enumerate(chosen)]
-    return placed + [(key, epoch + share_of(of.seed, "place", key), "random") for key in keys if key not in taken]
+    return placed + [
+        (key, epoch + share_of(of.seed, "place", key), AUDIT if key in audited else "random")
+        for key in keys
+        if key not in taken
+    ]
 
 
 def _worth(connection: Connection, of: Project, rows: Sequence[AnyRow], rule: Rule) -> Mapping[int, float]:

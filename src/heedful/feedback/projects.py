@@ -7,7 +7,7 @@ import secrets
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 from sqlalchemy import (
@@ -30,6 +30,7 @@ from heedful.feedback.sheet import Frozen, Sheet
 from heedful.feedback.store import AnyRow, insert_new, insert_one
 from heedful.feedback.tables import account, assignment, item, member, project, rater
 
+BY_AGREEMENT = "by agreement"
 AGAIN = "again"  # by what an item of a check's later round was chosen
 
 
@@ -56,10 +57,16 @@ class QueueFields(Frozen):
     """How long a rater may change an answer."""
     random: float = Field(0.2, gt=0, le=1)
     """Share of items that keep a random place whatever rule orders the rest; statistics rest on these."""
-    audit: float = Field(1.0, ge=0, le=1)
-    """Share of the items with a label by a machine that people are asked about all the same."""
+    audit: Annotated[float, Field(ge=0, le=1)] | Literal["by agreement"] = 1.0
+    """Share of the items with a label by a machine that people are asked about all the same. "by agreement": of each
+    judge on each kind of prompt what its agreement with people asks for, when the queue is ordered."""
     suggestions: Literal["hidden", "shown"] = "hidden"
     """Whether raters see a machine's label before they answer; seeing one draws answers towards it."""
+
+    @property
+    def audit_at_once(self) -> float:
+        """The share that is settled as a label comes in; by agreement it is settled later: people see all so far."""
+        return 1.0 if isinstance(self.audit, str) else self.audit
 
 
 class QueuePolicy(QueueFields):

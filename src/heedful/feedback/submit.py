@@ -308,7 +308,7 @@ def add_machine_label(
     )  # fmt: skip
     connection.execute(update(assignment).where(assignment.c.id == held).values(judgement_id=key))
     connection.execute(_LABELLED, {"which": item_id, "more": 0})
-    if row.part == "main" and share_of(of.seed, "audit", item_id) >= of.queue.audit and not row.taken:
+    if row.part == "main" and share_of(of.seed, "audit", item_id) >= of.queue.audit_at_once and not row.taken:
         connection.execute(update(item).where(item.c.id == item_id).values(open=False))
     if row.part == "main" and row.done:
         ask_more(connection, of, item_id)

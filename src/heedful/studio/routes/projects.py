@@ -20,7 +20,7 @@ from heedful.feedback.exports.pairs import LeftOut
 from heedful.feedback.exports.rows import ExportFormat
 from heedful.feedback.figures import Figures, figures
 from heedful.feedback.intake import import_file
-from heedful.feedback.labels import newest, rows_of
+from heedful.feedback.labels import CHECKS, LABELS, newest, rows_of
 from heedful.feedback.leaks import leaks
 from heedful.feedback.order import Rule, reorder
 from heedful.feedback.presets import PRESETS
@@ -258,7 +258,7 @@ def export(
     with studio.store.write() as connection:
         of = project_for(connection, who, project_id)
         note(connection, studio.clock(), who.account.id, "exported", f"project {project_id}", kind=kind)
-    parts = ("main", "chat", "gold", "training", "probe") if checks else ("main", "chat")
+    parts = LABELS + CHECKS if checks else LABELS
     name = f"{of.name.replace(' ', '-')}-{kind}.jsonl"
     safe = "".join(c for c in name if c.isascii() and (c.isalnum() or c in "-_."))
     return StreamingResponse(
@@ -286,6 +286,16 @@ def agreement(project_id: int, studio: House, who: Reviewer) -> dict[str, Any]:
     from heedful.feedback.report import nothing_said, rater_report  # numpy and scipy, which labelling does without
 
     return {} if nothing_said(judgements) else rater_report(judgements).row()
+
+
+@router.get("/projects/{project_id}/routes")
+def routing(project_id: int, studio: House, who: Reviewer) -> list[dict[str, Any]]:
+    """Of each judge on each kind of prompt: agreement with people, and the share of its items that people see if the
+    queue audits by agreement."""
+    from heedful.feedback.routing import routes
+
+    with studio.store.read() as connection:
+        return [asdict(one) for one in routes(connection, project_for(connection, who, project_id))]
 
 
 @router.get("/projects/{project_id}/drift")
