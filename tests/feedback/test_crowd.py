@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy.optimize import approx_fprime
 
-from heedful.feedback.crowd import SKILL, _problem, fit_crowd
+from heedful.feedback.crowd import OWN, SKILL, _problem, fit_crowd
 from heedful.feedback.judgements import FIRST, SECOND, TIE
 from heedful.feedback.orders import bradley_terry
 
@@ -20,9 +20,10 @@ from crowds import majority, planted
 HONEST = ("honest",) * 7
 
 
+@pytest.mark.parametrize("own", [0.0, 0.8], ids=["scores", "own gaps"])
 @pytest.mark.parametrize("checks", [False, True], ids=["no check", "checks"])
 @pytest.mark.parametrize("ties", [False, True], ids=["decided", "with ties"])
-def test_gradient_equals_differences(ties: bool, checks: bool) -> None:
+def test_gradient_equals_differences(ties: bool, checks: bool, own: float) -> None:
     """At a point away from every zero, with ties, weights, places on the screen unknown, and right answers."""
     votes = planted(0, roles=("honest", "left", "careless"), prompts=3, overlap=2).votes
     rng = np.random.default_rng(0)
@@ -31,12 +32,33 @@ def test_gradient_equals_differences(ties: bool, checks: bool) -> None:
     gold = (
         np.where(np.arange(votes.items) % 3 == 0, rng.integers(0, 2 + ties, votes.items), -1) if checks else votes.gold
     )
-    problem = _problem(replace(votes, left=left, choice=choice, gold=gold), rng.uniform(0.5, 2, len(left)))
-    x = rng.normal(0, 0.7, votes.answers + 6 + 1 + ties)
+    problem = _problem(replace(votes, left=left, choice=choice, gold=gold), rng.uniform(0.5, 2, len(left)), own)
+    x = rng.normal(0, 0.7, votes.answers + 6 + 1 + ties + (votes.items if own else 0))
     value, grad = problem.loss(x)
     numeric = approx_fprime(x, lambda point: problem.loss(point)[0], 1e-6)
     assert np.isfinite(value) and len(grad) == len(x)
     assert np.abs(grad - numeric).max() < 1e-4 and np.abs(grad).min() > 1e-6
+
+
+def test_a_pair_may_go_against_its_answers_scores() -> None:
+    """a beats b, b beats c, and c beats a whoever is asked: no scores say that, gaps of their own do."""
+    votes = planted(5, roles=HONEST, prompts=1, answers=3, overlap=7).votes
+    first, second = votes.first[votes.item], votes.second[votes.item]
+    ring = replace(votes, choice=np.where((second - first) % 3 == 1, FIRST, SECOND))
+    p = fit_crowd(ring).probabilities(votes.first, votes.second)
+    own = fit_crowd(ring, own=OWN)
+    q = own.probabilities(votes.first, votes.second)
+    right = np.where((votes.second - votes.first) % 3 == 1, FIRST, SECOND)
+    assert p[:, :2] == pytest.approx(np.full((3, 2), 0.5), abs=0.05), "a ring has no order"
+    assert q[np.arange(3), right].min() > 0.8 and np.abs(own.own).max() < 4
+
+
+def test_own_gaps_give_what_an_answer_won_elsewhere_to_a_pair_with_one_vote() -> None:
+    crowd = planted(6, roles=HONEST, prompts=12, answers=12, overlap=1)
+    votes, truth = crowd.votes, crowd.truth
+    p = fit_crowd(votes, own=OWN).probabilities(votes.first, votes.second)
+    alone = votes.choice[np.argsort(votes.item)]
+    assert (np.where(p[:, 0] > p[:, 1], FIRST, SECOND) == truth).mean() > (alone == truth).mean() + 0.02
 
 
 def test_swapping_an_items_sides_changes_nothing() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import xlogy
 
-from heedful.feedback.crowd import fit_crowd
+from heedful.feedback.crowd import OWN, fit_crowd
 from heedful.feedback.diagnosis import copying, vote_weights
 from heedful.feedback.judgements import FIRST, SECOND, TIE
 from heedful.feedback.reliability import dawid_skene, pseudo_counts
@@ -61,9 +61,10 @@ def agree_on(votes: Votes, rule: Rule) -> Consensus:
     """One label a pair.
 
     majority: the choice of most; an even split is a tie. soft: the shares of the votes. dawid-skene: what is likeliest
-    given how each rater errs. crowd: skill, position bias and the answers' scores together, so that a pair is also
-    judged by what was said of its answers elsewhere. The last two let those who copy each other count as one, and hold
-    pairs whose right answer a check knows at that answer, which teaches what the raters are worth.
+    given how each rater errs. crowd: skill, position bias, the answers' scores and each pair's own gap together, so
+    that a pair is also judged by what was said of its answers elsewhere. The last two let those who copy each other
+    count as one, and hold pairs whose right answer a check knows at that answer, which teaches what the raters are
+    worth.
     """
     n = np.bincount(votes.item, minlength=votes.items).astype(np.float64)
     shares = votes.counts() / np.maximum(n, 1.0)[:, None]
@@ -92,7 +93,7 @@ def agree_on(votes: Votes, rule: Rule) -> Consensus:
             p = found.posterior if ties else np.column_stack([found.posterior, np.zeros(votes.items)])
             return Consensus(rule, p, n)
         case "crowd":
-            crowd = fit_crowd(votes, vote_weights(votes, copying(votes)))
+            crowd = fit_crowd(votes, vote_weights(votes, copying(votes)), OWN)
             p = crowd.probabilities(votes.first, votes.second)
             return Consensus(rule, np.where(votes.gold[:, None] >= 0, np.eye(3)[votes.gold], p), n)
 

@@ -9,6 +9,9 @@ et al. 2013 ("Pairwise ranking aggregation in a crowdsourced setting") with a gu
 Of a pair whose right answer is known (a check), the gap is no parameter: votes on it are compared with a gap of ±GOLD
 (0 for a tie), which teaches what their raters are worth, and the answer itself counts as the vote of one who always
 judges.
+For a consensus each pair i has a gap of its own beside its answers' scores, d = s_left − s_right ± u_i, with
+u_i ~ N(0, OWN²): one vote is read in the light of what was said of the answers elsewhere, and several votes on the pair
+itself outweigh that.
 Priors: s ~ N(0, 2²); a_k ~ N(μ, 1) with μ ~ N(1.5, 1) learnt, so that few votes leave a rater as good as the others;
 b_k ~ N(0, 1.5²). Fitted to the posterior's mode by L-BFGS on its own gradient, which a test checks numerically.
 """
@@ -29,6 +32,7 @@ from heedful.feedback.votes import Votes
 
 Floats = NDArray[np.float64]
 GOLD = 3.0  # log odds by which a rater who judges finds the right answer of a check
+OWN = 1.5  # spread of the pairs' own gaps, for a consensus
 SPREAD, SKILL, SKILL_SPREAD, LEAN = 2.0, 1.5, 1.0, 1.5  # of the priors
 
 
@@ -41,19 +45,22 @@ class Crowd:
     skill_low: Floats  # (R,) 95 %, all else held at its estimate, the votes of one ranking taken together
     skill_high: Floats
     lean: Floats  # (R,) P(left) of a guess that is no tie; 0.5: no side
+    own: Floats  # (I,) the gap of each pair beyond its answers' scores; 0 where none was asked for
     log_tie: float
     objective: float
     converged: bool
 
     def probabilities(self, first: ArrayLike, second: ArrayLike) -> Floats:
-        """P(first, second, tie) of a rater who judges. -> (I, 3)"""
-        return davidson(self.score[np.asarray(first)] - self.score[np.asarray(second)], self.log_tie)
+        """P(first, second, tie) of a rater who judges the pairs that were voted on, in their order. -> (I, 3)"""
+        return davidson(self.score[np.asarray(first)] - self.score[np.asarray(second)] + self.own, self.log_tie)
 
 
 @dataclass(frozen=True, slots=True)
 class _Problem:
     """Votes as seen from the screen: which answer lay left, and whether the left one, the right one or none won."""
 
+    item: NDArray[np.int64]
+    side: Floats  # 1 where the pair's first answer lay left, else −1
     left: NDArray[np.int64]
     right: NDArray[np.int64]
     rater: NDArray[np.int64]
@@ -64,7 +71,18 @@ class _Problem:
     checks: NDArray[np.int64]  # (3, C) first answer, second answer, the right verdict
     answers: int
     raters: int
+    items: int
     ties: bool
+    own: float  # spread of the pairs' own gaps; 0: they have none
+
+    @property
+    def shared(self) -> int:
+        """How many parameters stand before the pairs' own gaps."""
+        return self.answers + 2 * self.raters + 1 + int(self.ties)
+
+    def gaps(self, x: Floats) -> Floats:
+        """u (I,)"""
+        return x[self.shared :] if self.own else np.zeros(self.items)
 
     def split(self, x: Floats) -> tuple[Floats, Floats, Floats, float, float]:
         """s (A,), a (R,), b (R,), μ, log ν"""
@@ -75,7 +93,8 @@ class _Problem:
     def responsibility(self, x: Floats) -> tuple[Floats, Floats, Floats, Floats, Floats]:
         """Of each vote: P, P that it was judged, γ, D under the gap and under the lean."""
         s, a, b, _, log_tie = self.split(x)
-        judged = davidson(np.where(np.isnan(self.known), s[self.left] - s[self.right], self.known), log_tie)
+        gap = s[self.left] - s[self.right] + self.side * self.gaps(x)[self.item]
+        judged = davidson(np.where(np.isnan(self.known), gap, self.known), log_tie)
         guessed = davidson(b[self.rater] * self.placed, log_tie)
         rows = np.arange(len(self.vote))
         gamma = expit(a[self.rater])
@@ -109,21 +128,26 @@ class _Problem:
         grad_a = (a - mean) / SKILL_SPREAD**2 - np.bincount(self.rater, w * (h - gamma), self.raters)
         grad_b = b / LEAN**2 - np.bincount(self.rater, lean, self.raters)
         grad_mean = mean - SKILL - float((a - mean).sum()) / SKILL_SPREAD**2
-        if not self.ties:
-            return value, np.concatenate([grad_s, grad_a, grad_b, [grad_mean]])
-        # log ν ~ N(0, 2²): a handful of ties can't drive it away
-        return value + log_tie**2 / 8, np.concatenate(
-            [grad_s, grad_a, grad_b, [grad_mean, log_tie / 4 - float(tie.sum()) - float((is_so - told)[:, 2].sum())]]
-        )
+        grads = [grad_s, grad_a, grad_b, [grad_mean]]
+        if self.ties:  # log ν ~ N(0, 2²): a handful of ties can't drive it away
+            value += log_tie**2 / 8
+            grads.append([log_tie / 4 - float(tie.sum()) - float((is_so - told)[:, 2].sum())])
+        if self.own:
+            u = self.gaps(x)
+            value += float(u @ u) / (2 * self.own**2)
+            grads.append(u / self.own**2 - np.bincount(self.item, self.side * gap, self.items))
+        return value, np.concatenate(grads)
 
 
-def _problem(votes: Votes, weight: ArrayLike | None) -> _Problem:
+def _problem(votes: Votes, weight: ArrayLike | None, own: float = 0.0) -> _Problem:
     flipped = votes.left == SECOND
     first, second = votes.first[votes.item], votes.second[votes.item]
     mirrored = np.array([SECOND, FIRST, TIE])
     gap = np.array([GOLD, -GOLD, 0.0, np.nan])[votes.gold][votes.item]  # seen from the first answer; -1 is the last
     checks = np.flatnonzero((votes.gold >= 0) & (np.bincount(votes.item, minlength=votes.items) > 0))
     return _Problem(
+        item=votes.item,
+        side=np.where(flipped, -1.0, 1.0),
         left=np.where(flipped, second, first),
         right=np.where(flipped, first, second),
         rater=votes.rater,
@@ -134,15 +158,18 @@ def _problem(votes: Votes, weight: ArrayLike | None) -> _Problem:
         checks=np.stack([votes.first[checks], votes.second[checks], votes.gold[checks]]),
         answers=votes.answers,
         raters=len(votes.raters),
+        items=votes.items,
         ties=bool((votes.choice == TIE).any() or (votes.gold[checks] == TIE).any()),
+        own=own,
     )
 
 
-def fit_crowd(votes: Votes, weight: ArrayLike | None = None) -> Crowd:
-    """Fit the model. weight: (V,) what each vote counts, 1 by default."""
-    problem = _problem(votes, weight)
+def fit_crowd(votes: Votes, weight: ArrayLike | None = None, own: float = 0.0) -> Crowd:
+    """Fit the model. weight: (V,) what each vote counts, 1 by default. own: spread of the pairs' own gaps; 0: none."""
+    problem = _problem(votes, weight, own)
     raters = [np.full(problem.raters, SKILL), np.zeros(problem.raters), np.array([SKILL])]
-    start = np.concatenate([np.zeros(problem.answers), *raters, np.full(int(problem.ties), -1.0)])
+    gaps = np.zeros(problem.items if own else 0)
+    start = np.concatenate([np.zeros(problem.answers), *raters, np.full(int(problem.ties), -1.0), gaps])
     options = {"maxiter": 5000, "maxfun": 10000, "gtol": 1e-6, "ftol": 1e-11, "maxcor": 30}
     found = minimize(problem.loss, start, jac=True, method="L-BFGS-B", options=options)
     s, a, b, _, log_tie = problem.split(found.x)
@@ -156,6 +183,7 @@ def fit_crowd(votes: Votes, weight: ArrayLike | None = None) -> Crowd:
         skill_low=expit(a - Z * se),
         skill_high=expit(a + Z * se),
         lean=expit(b),
+        own=problem.gaps(found.x),
         log_tie=log_tie,
         objective=-float(found.fun),
         converged=bool(found.success),
