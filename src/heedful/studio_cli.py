@@ -134,12 +134,15 @@ def link_command(
 def import_command(
     project: ProjectName,
     file: Annotated[
-        Path, typer.Argument(help="Rankings, preferences, completions, or prompt, response_a, response_b.")
+        Path, typer.Argument(help="Any format of docs/formats.md, completions, or prompt, response_a, response_b.")
     ],
     preset: Annotated[str, typer.Option(help="The sheet of a new project: pair, rank, …  [default: pair]")] = "",
     sheet_file: Annotated[
         Path | None, typer.Option("--sheet", metavar="FILE", help="A sheet of your own for it, as TOML.")
     ] = None,
+    rater: Annotated[
+        str, typer.Option(metavar="NAME", help="Keep the judgements of rows that name no rater, under this name.")
+    ] = "",
     database: Database = DATABASE,
 ) -> None:
     """Add a file's items to a project, which is made if there is none. Bad rows are named; run again to go on."""
@@ -163,7 +166,7 @@ def import_command(
             raise InputError(f"{given}: project '{project}' has another sheet; leave it out, or name a new project")
         project_id = found.id if found else create_project(connection, project, sheet, QueuePolicy())
     with closing(open_store(database)) as store:
-        done = import_file(store, project_id, file)
+        done = import_file(store, project_id, file, rater)
     labels = f", {done.labels:,} labels" if done.labels else ""
     console.print(f"{project}: {done.items:,} new items{labels}, {done.there_already:,} there already", markup=False)
     if done.leaks:

@@ -13,9 +13,10 @@ from typer.testing import CliRunner
 from heedful.cli import app
 from heedful.data.labels import label_examples, mismatched, pack_labels, split, wanted_share
 from heedful.data.packing import Example
-from heedful.data.rewrite import rankings_of, rewrite
+from heedful.data.rewrite import rewrite
 from heedful.data.sources import read_judgements, read_labels, read_rankings
 from heedful.data.validate import validate
+from heedful.data.wanted import rankings_of
 from heedful.errors import InputError
 from heedful.records import Comparison, Labelled, Message, Messages, Prompt, Ranking, to_row
 

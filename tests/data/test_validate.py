@@ -72,7 +72,11 @@ def test_conversations_without_an_answer_are_prompts(tmp_path: Path) -> None:
     ("row", "format_", "serves"),
     [
         ({"prompt": "p"}, "prompts", "sample, ppo, evaluate"),
-        ({"prompt": "p", "response_a": "x", "response_b": "y"}, "prompts", "studio import, as answers to be judged"),
+        (
+            {"prompt": "p", "response_a": "x", "response_b": "y"},
+            "answers to be compared",
+            "studio import, as answers to be judged",
+        ),
         ({"text": "page"}, "texts", "pretrain"),
         ({"prompt": "p", "completion": "c", "label": True}, "unpaired labels", "dpo with the losses kto and bco"),
         ({"prompt": "p", "completions": ["s"], "labels": [True]}, "stepwise labels", "reward with"),

@@ -69,13 +69,26 @@ def test_bad_rows_are_named_good_ones_go_in_and_again_adds_what_is_missing(
     assert count(store) == 6
 
 
+def test_a_stray_row_turns_no_other_away(store: Store, make: Make, tmp_path: Path) -> None:
+    """One pair among answers to be compared, at the beginning of a file or behind what tells its format."""
+    stray = {"prompt": "s", "chosen": "a", "rejected": "b"}
+    for name, before, after in (("first", 2, 4), ("last", 120, 0)):
+        project = make(0, name=name)
+        rows = [PAIR | {"prompt": f"q{i}"} for i in range(before + after)]
+        path = write(tmp_path / f"{name}.jsonl", [*rows[:before], stray, *rows[before:]])
+        report = import_file(store, project.id, path)
+        assert (report.items, report.fault_count) == (before + after, 1)
+        assert report.faults[0].startswith(f"{path}:{before + 1}: field 'response_a': found no such field")
+        assert "the file's rows are answers to be compared" in report.faults[0]
+
+
 def test_csv_names_its_lines(store: Store, make: Make, tmp_path: Path) -> None:
     project = make(0)
     path = tmp_path / "a.csv"
     path.write_text('prompt,response_a,response_b\n"q, 1",one,two\nq2,one\nq3,"a\nb",two\n')
     report = import_file(store, project.id, path)
     assert report.items == 2 and report.faults == [
-        f"{path}, line 3: found another number of fields than the heading has, expected one for each; mend the row"
+        f"{path}:3: found more or fewer values than columns, expected one value a column; quote commas"
     ]
 
 
@@ -190,6 +203,23 @@ def test_a_check_of_three_answers_is_three_checks_and_a_label_of_three_three_lab
     assert report.items == 0 and "compares answers" in report.faults[0]
 
 
+def test_all_that_raters_said_of_one_pair_is_kept(store: Store, make: Make, tmp_path: Path) -> None:
+    project = make(0)
+    pair = {"prompt": "q", "response_a": "one", "response_b": "two"}
+    rows = [pair | {"winner": "a", "rater": "x"}, pair | {"winner": "b", "rater": "y"}, pair | {"winner": "tie"}, pair]
+    path = write(tmp_path / "a.jsonl", [*rows, pair | {"winner": "b", "rater": "x"}])
+    report = import_file(store, project.id, path, "unnamed")
+    assert (report.items, report.labels, report.fault_count) == (1, 3, 1)
+    assert "a.jsonl:5" in report.faults[0] and "x has said 'prefer 0' of these answers before" in report.faults[0]
+    with store.read() as connection:
+        said = {(label.rater, label.value["verdict"]) for label in read_labels(connection, project)}
+    assert said == {("x", "prefer"), ("y", "prefer"), ("unnamed", "tie")}
+    check = write(tmp_path / "b.jsonl", [pair | {"prompt": "q2", "winner": "b", "part": "gold"}])
+    assert import_file(store, project.id, check).items == 1
+    with store.read() as connection:
+        assert connection.execute(select(item.c.expected).where(item.c.part == "gold")).scalar_one()["preferred"] == 1
+
+
 def test_equal_texts_of_two_models_keep_their_names(store: Store, make: Make, tmp_path: Path) -> None:
     project = make(0)
     swapped = PAIR | {"response_a": "two", "response_b": "one"}
@@ -234,9 +264,6 @@ def test_rows_without_answers_are_told_what_to_write(store: Store, make: Make, t
     assert report.items == 0 and "prompt, response_a, response_b" in report.faults[0]
     (tmp_path / "a.csv").write_text("prompt,one,two\nq,x,y\n")
     assert "prompt, response_a, response_b" in import_file(store, project.id, tmp_path / "a.csv").faults[0]
-    judged = {"prompt": "q", "completions": ["x", "y"], "value": {"verdict": "tie"}, "rater": "r"}
-    report = import_file(store, project.id, write(tmp_path / "c.jsonl", [judged]))
-    assert report.items == 0 and "raw log" in report.faults[0] and "--format rankings" in report.faults[0]
     listed = {"prompt": "q", "completions": ["x", "y"], "sources": ["m"]}
     assert "one for each of 2" in import_file(store, project.id, write(tmp_path / "b.jsonl", [listed])).faults[0]
 

@@ -43,7 +43,7 @@ def to_prompt(row: Row, kind: Format) -> Prompt:
     match kind:
         case Format.TEXT:
             messages: Messages = (Message("text", words(row["text"], "text")),)
-        case Format.PROMPT | Format.RANKING | Format.RATING | Format.STEPWISE:
+        case Format.PROMPT | Format.CANDIDATES | Format.RANKING | Format.RATING | Format.STEPWISE:
             messages = prompt_messages(row["prompt"], "prompt")
         case Format.MESSAGES | Format.SHAREGPT:
             field = "messages" if kind is Format.MESSAGES else "conversations"

@@ -29,6 +29,7 @@ class Format(StrEnum):
     SHAREGPT = "conversations in ShareGPT's format"
     ALPACA = "instructions in Alpaca's format"
     QUESTION = "questions with answers"
+    CANDIDATES = "answers to be compared"
     PROMPT = "prompts"
     TEXT = "texts"
 
@@ -62,6 +63,8 @@ SIGNS: tuple[tuple[Format, frozenset[str]], ...] = (
     (Format.SHAREGPT, frozenset({"conversations"})),
     (Format.ALPACA, frozenset({"instruction", "output"})),
     (Format.QUESTION, frozenset({"question", "answer"})),
+    (Format.CANDIDATES, frozenset({"prompt", "response_a"})),
+    (Format.CANDIDATES, frozenset({"prompt", "completions"})),
     (Format.RATING, frozenset({"prompt", "response"})),
     (Format.PROMPT, frozenset({"prompt"})),
     (Format.TEXT, frozenset({"text"})),
@@ -69,7 +72,7 @@ SIGNS: tuple[tuple[Format, frozenset[str]], ...] = (
 
 # What waits for an answer, and what it is where one of two answers is there: a pair that lacks the other.
 ANSWERS = frozenset({"chosen", "rejected"})
-HALVED: Mapping[Format, Format] = {
+HALVED: Mapping[StrEnum, Format] = {
     Format.PROMPT: Format.PREFERENCE,
     Format.SHAREGPT: Format.SHAREGPT_PREFERENCE,
 }
@@ -92,7 +95,8 @@ OPTIONAL: Mapping[Format, frozenset[str]] = {
 
 KNOWN = "text; messages; prompt; prompt+completion; prompt+chosen+rejected; chosen+rejected; prompt+completion+label; \
 prompt+completions+ranks; prompt+completion+ratings; prompt+response and a column for each rating; \
-prompt+completions+labels (steps); conversations (ShareGPT); instruction+output (Alpaca); question+answer"
+prompt+completions+labels (steps); prompt+response_a+response_b (to be compared); conversations (ShareGPT); \
+instruction+output (Alpaca); question+answer"
 
 
 def columns_of(row: Row) -> frozenset[str]:

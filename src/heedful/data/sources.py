@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from enum import StrEnum
 from itertools import chain, islice
 from pathlib import Path
 from typing import NoReturn, TypeVar
@@ -27,6 +28,7 @@ from heedful.errors import InputError
 from heedful.records import Completion, Demonstration, Labelled, Messages, Prompt, Ranking, Rating, Row, StepLabels
 
 T = TypeVar("T")
+K = TypeVar("K", bound=StrEnum)
 TELLING = 100  # first rows that tell a file's format
 
 CONVERSATIONS = (
@@ -39,7 +41,16 @@ CONVERSATIONS = (
 )
 DOCUMENTS = (Format.TEXT, *CONVERSATIONS)
 GRADES = (Format.RATING, Format.STEPWISE)
-PROMPTS = (Format.PROMPT, Format.TEXT, *CONVERSATIONS, Format.UNPAIRED, Format.RANKING, *PREFERENCES, *GRADES)
+PROMPTS = (
+    Format.PROMPT,
+    Format.CANDIDATES,
+    Format.TEXT,
+    *CONVERSATIONS,
+    Format.UNPAIRED,
+    Format.RANKING,
+    *PREFERENCES,
+    *GRADES,
+)
 COMPLETIONS = (*CONVERSATIONS, Format.UNPAIRED)
 RANKINGS = (Format.RANKING, *PREFERENCES)
 
@@ -103,42 +114,44 @@ def read_judgements(paths: Sequence[str | Path]) -> list[Labelled | Ranking]:
     return [item for path in paths for item in _read(path, accepted, to_judgement, "labels, rankings or preferences")]
 
 
-def located(path: Path) -> Iterator[tuple[str, Row, Format] | Fault]:
-    """Every row with its place and the file's format, which most of its first rows tell."""
-    items = read_rows(path)
+def located(items: Iterator[Located | Fault], tell: Callable[[Row], K]) -> Iterator[tuple[str, Row, K] | Fault]:
+    """Every row with its place and the file's format, which most of its first rows tell.
+
+    tell: a row's own format; RowFault where it is in none. A row that lacks what a Format needs is a fault.
+    """
     first = list(islice(items, TELLING))
-    kind = _most_common([item.row for item in first if isinstance(item, Located)])
+    kind = _most_common([item.row for item in first if isinstance(item, Located)], tell)
     for item in chain(first, items):
         if isinstance(item, Fault):
             yield item
             continue
         try:
-            kind = kind or recognise(item.row)
+            kind = kind or tell(item.row)
         except RowFault as fault:
             yield fault.at(item.where)
             return  # the file is in no known format: once is enough
         try:
-            require_columns(item.row, kind)
+            if isinstance(kind, Format):
+                require_columns(item.row, kind)
             yield item.where, item.row, kind
         except RowFault as fault:
             yield fault.at(item.where)
 
 
-def _most_common(rows: Sequence[Row]) -> Format | None:
+def _most_common(rows: Sequence[Row], tell: Callable[[Row], K]) -> K | None:
     """The format of most rows, so that one that lacks a column doesn't speak for its file; pairs outvote prompts."""
-    found: Counter[Format] = Counter()
+    found: Counter[K] = Counter()
     for row in rows:
         with suppress(RowFault):
-            found[recognise(row)] += 1
-    for waiting, pair in HALVED.items():
-        if pair in found:
-            del found[waiting]  # among pairs, a prompt alone is one that lost its answers
+            found[tell(row)] += 1
+    for kind in [kind for kind in found if HALVED.get(kind) in found]:
+        del found[kind]  # among pairs, a prompt alone is one that lost its answers
     return found.most_common(1)[0][0] if found else None
 
 
 def converted(path: Path, convert: Callable[[Row, Format], T]) -> Iterator[T | Fault]:
     """Every row as a record, with a fault in the place of each unsound one."""
-    for item in located(path):
+    for item in located(read_rows(path), recognise):
         if isinstance(item, Fault):
             yield item
             continue
@@ -188,6 +201,8 @@ def _refuse(path: Path, kind: Format, what: str, *, grades: bool) -> NoReturn:
             )
         case Format.PROMPT:
             mend = "these prompts wait for an answer; sample completions first, or name the file with the answers"
+        case Format.CANDIDATES:
+            mend = "nobody has compared these answers yet; `heedful studio import` shows them to people"
         case Format.TEXT:
             mend = "texts without a prompt serve pretraining alone; name a file with prompts and answers"
         case _ if kind in RANKINGS:

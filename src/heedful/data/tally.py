@@ -19,7 +19,6 @@ class Tally:
     sound: int = 0
     repeated: int = 0
     open_ended: int = 0
-    unjudged: int = 0  # prompts that come with answers which nobody has compared
     seen: set[bytes] = field(default_factory=set)
     prompts: set[bytes] = field(default_factory=set)
     orders: set[tuple[bytes, bytes]] = field(default_factory=set)  # (better, worse), prompt included

@@ -27,7 +27,6 @@ from heedful.records import Row
 from heedful.run.atomic import atomic_text
 
 LISTED = 100  # faults that a report spells out
-UNJUDGED = frozenset({"response_a", "completions"})  # columns of answers that nobody has compared yet
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +59,7 @@ def _check(row: Row, kind: Format) -> Checked:
             return to_rating(row)
         case Format.TEXT:
             return to_document(row, kind)
-        case Format.PROMPT:
+        case Format.PROMPT | Format.CANDIDATES:
             return to_prompt(row, kind)
         case Format.UNPAIRED:
             return to_labelled(row, kind)
@@ -91,9 +90,8 @@ def validate(path: str | Path) -> ValidationReport:
             count += 1
             faults += [str(item)] if count <= LISTED else []
         else:
-            row, found, record = item
+            _, found, record = item
             tally.formats.add(found)
-            tally.unjudged += found is Format.PROMPT and not UNJUDGED.isdisjoint(row)
             tally.add(record)
     rows = tally.sound + count
     if not rows:
@@ -136,7 +134,7 @@ def _serves(kind: Format, tally: Tally) -> str:
             return 'dpo with the losses kto and bco; reward with loss.type = "outcome"; prompts for sample and ppo'
         case Format.TEXT:
             return "pretrain; as beginnings to be continued, sample and ppo"
-        case Format.PROMPT if tally.unjudged:
+        case Format.CANDIDATES:
             return "studio import, as answers to be judged; its prompts serve sample, ppo and evaluate"
         case Format.PROMPT:
             return "sample, ppo, evaluate"

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 
 from heedful.data.faults import RowFault
-from heedful.feedback.sheet import FEWEST, MOST, Answered, Sheet
-from heedful.records import Prompt, Ranking
+from heedful.feedback.judgements import Judgement
+from heedful.feedback.sheet import FEWEST, MOST, Answered, Sheet, read_answered
+from heedful.records import Prompt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,20 +25,31 @@ class NewItem:
     priority: int = 0
     skill: str = ""  # that a rater needs
     scores: tuple[tuple[float, ...], ...] = ()
-    label: Ranking | None = None  # a judgement that came with the row; of a check, its right answer
+    label: Judgement | None = None  # a judgement that came with the row; of a check, its right answer
     where: str = ""  # the row's place in its file
     salt: str = ""  # tells apart turns of chats in which the very same was said
 
 
-def answered_of(ranking: Ranking, sheet: Sheet) -> Answered:
-    """A ranking as this sheet, filled in: in ranks, or as a preference of two answers."""
-    if sheet.compare == "rank":
-        levels = sorted(set(ranking.ranks))
-        return Answered(ranks=tuple(levels.index(rank) for rank in ranking.ranks))
-    if ranking.ranks[0] == ranking.ranks[1]:
-        return Answered(verdict="tie")
-    strength = int(min(4, max(1, round(ranking.margins[0])))) if ranking.margins else 1
-    return Answered(verdict="prefer", preferred=int(ranking.ranks[1] < ranking.ranks[0]), strength=strength)
+def answered_of(label: Judgement, sheet: Sheet) -> Answered:
+    """A judgement as this sheet, filled in: what was compared in ranks, or as a verdict on two answers.
+
+    InputError: it says what no sheet asks.
+    """
+    said, ranks = dict(label.value), label.ranks
+    if sheet.compare == "rank" and "ranks" not in said and ranks:
+        for name in ("verdict", "preferred", "strength"):
+            said.pop(name, None)
+        said["ranks"] = [ranks[place] for place in sorted(ranks)]
+    elif sheet.compare == "pair" and "ranks" in said and len(ranks) == 2:
+        del said["ranks"]
+        tie = ranks[0] == ranks[1]
+        said |= {"verdict": "tie"} if tie else {"verdict": "prefer", "preferred": int(ranks[1] < ranks[0])}
+    if said.get("verdict") == "prefer":
+        said["strength"] = int(min(4, max(1, round(label.strength))))
+    if given := [rank for rank in said.get("ranks", ()) if rank is not None]:
+        levels = sorted(set(given))
+        said["ranks"] = [None if rank is None else levels.index(rank) for rank in said["ranks"]]
+    return read_answered(said)
 
 
 def fitting(new: NewItem, sheet: Sheet) -> Iterator[NewItem]:
@@ -65,7 +77,7 @@ def fitting(new: NewItem, sheet: Sheet) -> Iterator[NewItem]:
 
 
 def _part_of(new: NewItem, places: Sequence[int], sheet: Sheet) -> NewItem:
-    label = _among(new.label, places) if new.label and len(places) > 1 else None
+    label = _among(new.label, places, len(new.answers)) if new.label else None
     check = label is not None and new.part != "main"
     return replace(
         new,
@@ -77,22 +89,29 @@ def _part_of(new: NewItem, places: Sequence[int], sheet: Sheet) -> NewItem:
     )
 
 
-def _among(ranking: Ranking, places: Sequence[int]) -> Ranking:
-    """What a ranking says of some of its answers."""
-    pairs = list(combinations(range(len(ranking.completions)), 2))
-    margins = dict(zip(pairs, ranking.margins, strict=True)) if ranking.margins else {}
+def _among(label: Judgement, places: Sequence[int], answers: int) -> Judgement | None:
+    """What a judgement says of some of its answers; None: it didn't compare them."""
+    if len(places) == answers:
+        return label
+    ranks = label.ranks
+    if len(places) < FEWEST or not ranks.keys() >= set(places):
+        return None
+    pairs = combinations(sorted(ranks), 2)
+    margins = dict(zip(pairs, label.margins, strict=True)) if label.margins else {}
     return replace(
-        ranking,
-        completions=tuple(ranking.completions[place] for place in places),
-        ranks=tuple(ranking.ranks[place] for place in places),
-        sources=tuple(ranking.sources[place] for place in places) if ranking.sources else (),
+        label,
+        completions=tuple(label.completions[place] for place in places),
+        value={"ranks": [ranks[place] for place in places]},
+        sources=tuple(label.sources[place] for place in places) if label.sources else (),
+        shown=tuple(places.index(place) for place in label.shown if place in places),
         margins=tuple(margins[pair] for pair in combinations(places, 2)) if margins else (),
+        draws=(),
     )
 
 
-def _expected(ranking: Ranking, sheet: Sheet) -> Answered:
+def _expected(label: Judgement, sheet: Sheet) -> Answered:
     """The right answer of a check. RowFault: no rater could give it on this sheet."""
-    found = answered_of(ranking, sheet)
+    found = answered_of(label, sheet)
     if found.verdict == "tie" and "tie" not in sheet.ties:
         raise RowFault("part", "a check whose answers are equal", "an order: the sheet has no ties", "drop the row")
     return found

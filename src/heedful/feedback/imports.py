@@ -8,23 +8,23 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from functools import partial
-from itertools import islice
 from pathlib import Path
 
-from heedful.data.convert import to_completion, to_ranking
-from heedful.data.dialogues import prompt_messages
+from heedful.data.convert import to_labelled, to_ranking
 from heedful.data.faults import Fault, RowFault, describe
-from heedful.data.fields import list_of
-from heedful.data.formats import PREFERENCES, Format
+from heedful.data.formats import PREFERENCES, Format, recognise
+from heedful.data.grades import to_steps
 from heedful.data.json_rows import Located
 from heedful.data.rows import read_rows
-from heedful.data.sources import TELLING, converted
+from heedful.data.sources import located
 from heedful.errors import InputError
 from heedful.feedback.exports.pairs import BESIDE
 from heedful.feedback.foreign import Foreign, convert_foreign, recognise_foreign
 from heedful.feedback.judgements import Judgement, from_ranking, raw_row
-from heedful.records import Prompt, Row, prompt_id
+from heedful.records import Row
+
+Kind = Format | Foreign
+JUDGED: tuple[Kind, ...] = (*Foreign, Format.RANKING, *PREFERENCES, Format.UNPAIRED, Format.STEPWISE)
 
 
 def read_judgements(path: str | Path) -> Iterator[Judgement | Fault]:
@@ -33,32 +33,31 @@ def read_judgements(path: str | Path) -> Iterator[Judgement | Fault]:
     InputError: there is no such file, or it holds no judgements at all.
     """
     path = Path(path)
-    kind = _foreign_format(path)
-    if kind is None:
-        yield from converted(path, partial(_judgement, path))  # formats that training reads too
-        return
-    for item in _rows(path):
+    for item in rows_of_any_kind(path):
         if isinstance(item, Fault):
             yield item
             continue
+        where, row, kind = item
+        if kind not in JUDGED:
+            raise InputError(
+                f"{path}: holds {kind.value}, expected judgements: rankings, preferences, labels, a raw log; or, as "
+                "CSV too, prompt, response_a, response_b and winner (a, b or tie)"
+            )
         try:
-            yield from list(convert_foreign(item.row, kind))  # a row is in whole, or not at all
+            yield from judgements_of(row, kind)
         except RowFault as fault:
-            yield fault.at(item.where)
+            yield fault.at(where)
 
 
-def _rows(path: Path) -> Iterator[Located | Fault]:
-    return _read_csv(path) if path.suffix.lower() == ".csv" else read_rows(path)
+def rows_of_any_kind(path: Path) -> Iterator[tuple[str, Row, Kind] | Fault]:
+    """Every row of a file with its place and the file's format, be it training's or a foreign one."""
+    rows = _read_csv(path) if path.suffix.lower() == ".csv" else read_rows(path)
+    return located(rows, lambda row: recognise_foreign(row) or recognise(row))
 
 
-def _foreign_format(path: Path) -> Foreign | None:
-    """What most of the first rows are, if it is one of the formats that only judgements come in."""
-    first = [item.row for item in islice(_rows(path), TELLING) if isinstance(item, Located)]
-    found = Counter(recognise_foreign(row) for row in first)
-    kind = found.most_common(1)[0][0] if found else None
-    if kind is None and path.suffix.lower() == ".csv":
-        raise InputError(f"{path}: expected the columns prompt, response_a, response_b and winner (a, b or tie)")
-    return kind
+def judgements_of(row: Row, kind: Kind) -> list[Judgement]:
+    """What a row of a format in JUDGED says: all of it or, as a RowFault, nothing."""
+    return list(convert_foreign(row, kind)) if isinstance(kind, Foreign) else [_judgement(row, kind)]
 
 
 def _read_csv(path: Path) -> Iterator[Located | Fault]:
@@ -66,7 +65,7 @@ def _read_csv(path: Path) -> Iterator[Located | Fault]:
         raise InputError(f"{path}: there is no such file or folder")
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.DictReader(stream)
+            reader = csv.DictReader(stream, strict=True)
             for row in reader:
                 where = f"{path}:{reader.line_num}"
                 if None in row or None in row.values():
@@ -77,44 +76,40 @@ def _read_csv(path: Path) -> Iterator[Located | Fault]:
         yield Fault(str(path), "", f"text that is no CSV ({error})", "CSV in UTF-8", "convert the file")
 
 
-def _judgement(path: Path, row: Row, kind: Format) -> Judgement:
+def _judgement(row: Row, kind: Format) -> Judgement:
     match kind:
         case Format.UNPAIRED:
             return _labelled(row, kind)
         case Format.STEPWISE:
             return _stepwise(row)
-        case _ if kind is Format.RANKING or kind in PREFERENCES:
-            judgement = from_ranking(to_ranking(row, kind))
-            meta = dict(judgement.prompt.meta)
-            beside = {name: meta.pop(name) for name in BESIDE if name in meta}  # what an earlier export wrote
-            if not beside:
-                return judgement
-            return replace(judgement, prompt=replace(judgement.prompt, meta=meta), origin=beside)
-    raise InputError(f"{path}: holds {kind.value}, expected judgements: rankings, preferences, labels or a raw log")
+    judgement = from_ranking(to_ranking(row, kind))
+    meta = dict(judgement.prompt.meta)
+    beside = {name: meta.pop(name) for name in BESIDE if name in meta}  # what an earlier export wrote
+    if not beside:
+        return judgement
+    return replace(judgement, prompt=replace(judgement.prompt, meta=meta), origin=beside)
 
 
 def _labelled(row: Row, kind: Format) -> Judgement:
     """One answer that is good or bad by itself, as KTO reads it."""
-    field = "label" if row.get("label") is not None else "kto_tag"
-    if not isinstance(row.get(field), bool):
-        raise RowFault(field, describe(row.get(field)), "true or false", "write one of them")
-    bare = {name: value for name, value in row.items() if name not in ("label", "kto_tag")}
-    completion = to_completion(bare, kind)
-    value = {"ratings": [{"label": int(row[field])}]}
-    return Judgement(prompt=completion.prompt, completions=(completion.text,), value=value)
+    one = to_labelled(row, kind)
+    return Judgement(
+        prompt=one.prompt,
+        completions=(one.completion,),
+        value={"ratings": [{"label": int(one.label)}]},
+        rater=one.rater,
+        rater_kind=one.rater_kind,
+        weight=one.weight,
+    )
 
 
 def _stepwise(row: Row) -> Judgement:
     """Steps with a label each, as process reward models read them."""
-    messages = prompt_messages(row["prompt"], "prompt")
-    steps, labels = list_of(row, "completions", str), row["labels"]
-    if not isinstance(labels, list) or not all(isinstance(label, bool) for label in labels):
-        raise RowFault("labels", describe(labels), "a list of true and false", "mend the list")
-    if len(steps) != len(labels) or not steps:
-        raise RowFault("labels", f"{len(labels)} labels", f"one for each of {len(steps)} steps", "mend the lists")
-    value = {"steps": ["right" if label else "wrong" for label in labels]}
-    prompt = Prompt(id=prompt_id(messages), messages=messages)
-    return Judgement(prompt=prompt, completions=tuple(steps), value=value)
+    one = to_steps(row)
+    if chances := [label for label in one.labels if label not in (0.0, 1.0)]:
+        raise RowFault("labels", describe(chances[0]), "true or false for every step", "say which steps are right")
+    value = {"steps": ["right" if label else "wrong" for label in one.labels]}
+    return Judgement(prompt=one.prompt, completions=one.steps, value=value, rater=one.rater, rater_kind=one.rater_kind)
 
 
 @dataclass(frozen=True, slots=True)

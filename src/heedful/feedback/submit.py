@@ -278,6 +278,8 @@ def add_machine_label(
     shown: Sequence[int] = (),
     weight: float = 1.0,
     draws: Sequence[Draw] = (),
+    seconds: float = 0.0,
+    late: bool = False,
 ) -> bool:
     """A label by an AI judge, a simulated rater or an earlier study, in stored order. It takes no person's place.
 
@@ -296,14 +298,14 @@ def add_machine_label(
         raise Reused("this label's client_uuid was used for another one; draw a new one for each label")
     held = insert_one(
         connection, assignment, project_id=of.id, item_id=item_id, rater_id=rater_id, slot=None, part=row.part,
-        shown=list(shown), state="done", late=False, leased_at=now, expires_at=now, closed_at=now, judgement_id=None,
+        shown=list(shown), state="done", late=late, leased_at=now, expires_at=now, closed_at=now, judgement_id=None,
         choice=_choice(in_shown_order(answered, tuple(shown))) if shown else -1, verdict=verdict_of(answered),
         agrees=-1,
     )  # fmt: skip
     digest = _digest(held, _compact(answered))
     key = insert_one(
         connection, judgement, assignment_id=held, revision=1, client_uuid=client_uuid, digest=digest,
-        value=_compact(answered), seconds=0.0, created_at=now, weight=weight,
+        value=_compact(answered), seconds=seconds, created_at=now, weight=weight,
         draws=[{"value": _compact(draw.value), "shown": list(draw.shown)} for draw in draws],
     )  # fmt: skip
     connection.execute(update(assignment).where(assignment.c.id == held).values(judgement_id=key))

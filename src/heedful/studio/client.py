@@ -72,11 +72,11 @@ class StudioClient:
     def projects(self) -> list[ProjectCard]:
         return [ProjectCard.model_validate(row) for row in self._ask("GET", "/projects").json()]
 
-    def import_file(self, project: int, path: str | Path) -> ImportReport:
-        """Send a file's items; bad rows are named in the report."""
+    def import_file(self, project: int, path: str | Path, rater: str = "") -> ImportReport:
+        """Send a file's items; bad rows are named in the report. rater: of judgements whose rows name nobody."""
         with Path(path).open("rb") as file:
-            name = Path(path).name
-            answer = self._ask("POST", f"/projects/{project}/import", params={"name": name}, content=file)
+            query = {"name": Path(path).name, "rater": rater}
+            answer = self._ask("POST", f"/projects/{project}/import", params=query, content=file)
         return ImportReport.model_validate(answer.json())
 
     def export(self, project: int, kind: str = "rankings", *, without_leaks: bool = False) -> Iterator[str]:

@@ -209,10 +209,17 @@ def order(project_id: int, body: Order, studio: House, who: Manager) -> dict[str
     openapi_extra={"requestBody": {"content": {"application/octet-stream": {"schema": {"type": "string"}}}}},
 )
 async def import_rows(
-    project_id: int, request: Request, studio: House, who: Manager, name: Annotated[str, Query(max_length=200)]
+    project_id: int,
+    request: Request,
+    studio: House,
+    who: Manager,
+    name: Annotated[str, Query(max_length=200)],
+    rater: Annotated[str, Query(max_length=120)] = "",
 ) -> ImportReport:
     """Add the items of a file, sent as the request's body; `name` tells its kind by its end.
 
+    Judgements that it holds are kept under their raters' names, those of nobody under the name `rater` or, without one,
+    not at all.
     A bad row is named and left out, the good ones go in, and sending the file again adds what is missing.
     """
     suffix = next((end for end in SUFFIXES if name.lower().endswith(end)), "")
@@ -225,7 +232,7 @@ async def import_rows(
         with path.open("wb") as file:
             async for block in request.stream():
                 file.write(block)
-        done = await to_thread.run_sync(import_file, studio.store, project_id, path)
+        done = await to_thread.run_sync(import_file, studio.store, project_id, path, rater)
         faults = [fault.replace(f"{folder}/", "") for fault in done.faults]
     with studio.store.write() as connection:
         counts = {"items": done.items, "faults": done.fault_count}

@@ -1,0 +1,223 @@
+"""Rows of a file as items to be: a prompt, its answers, and what the row says of them.
+
+Read is every format that heedful knows: judgements in training's formats and in other tools'; answers in rows of their
+own (`prompt`, `completion`), which are put together by prompt; and rows that hold all answers to a prompt, as `prompt`,
+`response_a`, `response_b`, … (with or without a `winner`) or `prompt`, `completions`. Beside its format's columns a row
+may hold:
+
+    part         `gold` (a hidden check), `training`, or `probe` (comes again and again); the row's own order is then
+                 the right answer, which a probe may do without
+    explanation  what a rater is told after a training item
+    priority     a whole number; higher comes sooner
+    skill        goes only to raters that carry it, as `python` or `french`
+    scores       of reward models: a list for each answer, one number for each model
+
+Every other column of training's formats and of plain answers is kept with the prompt; of these the studio's pages read
+`warning` and `lang`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from heedful.data.candidates import Candidates, gather
+from heedful.data.convert import to_completion, to_labelled
+from heedful.data.faults import Fault, RowFault, describe
+from heedful.data.fields import choice, list_of
+from heedful.data.formats import Format
+from heedful.data.sources import COMPLETIONS
+from heedful.data.wanted import rankings_of
+from heedful.errors import InputError
+from heedful.feedback.fitting import NewItem, fitting
+from heedful.feedback.foreign import Foreign
+from heedful.feedback.imports import JUDGED, Kind, judgements_of, rows_of_any_kind
+from heedful.feedback.judgements import DECISION, Judgement, from_ranking
+from heedful.feedback.projects import skill_named
+from heedful.feedback.sheet import Sheet
+from heedful.records import Completion, Labelled, Message, Prompt, Row, prompt_id
+
+OWN = ("part", "explanation", "priority", "skill", "scores")
+PLAIN: tuple[Kind, ...] = (Format.CANDIDATES, Foreign.SIDES)
+
+
+def read_items(path: Path, sheet: Sheet, rater: str = "") -> Iterator[NewItem | Fault]:
+    """A file's items in the shape that the sheet asks, with a fault in the place of each row that gives none.
+
+    rater: whose the judgements are of rows that name nobody; empty: such rows are answers to be judged, without labels.
+    """
+    answers: list[Completion] = []
+    labels: dict[str, list[Labelled]] = {}
+    for one in rows_of_any_kind(path):
+        if isinstance(one, Fault):
+            yield one
+            continue
+        where, row, kind = one
+        alone = kind is Format.UNPAIRED and sheet.compare == "none"  # its own label is what the sheet asks for
+        try:
+            if isinstance(kind, Format) and kind in COMPLETIONS and not alone:
+                answers.append(to_completion(row, kind))
+                if kind is Format.UNPAIRED:
+                    label = to_labelled(row, kind)
+                    labels.setdefault(label.rater or rater, []).append(label)
+                continue
+            found = [_named(new, rater) for new in _items_of(row, kind)]
+            shaped = [(new, list(fitting(new, sheet))) for new in found]  # a row is in whole, or not at all
+        except RowFault as fault:
+            yield fault.at(where)
+            continue
+        for new, fit in shaped:
+            if new.label and new.label.ranks and sheet.compare == "none" and new.part == "main":
+                mend = "its answers go in without it"
+                yield Fault(where, "", "a comparison", "none: the sheet compares nothing", mend)
+            yield from (replace(one, where=where) for one in fit)
+    yield from _put_together(path, answers, labels, sheet)
+
+
+def _put_together(
+    path: Path, answers: list[Completion], labels: dict[str, list[Labelled]], sheet: Sheet
+) -> Iterator[NewItem | Fault]:
+    """Answers in rows of their own, by prompt; then what each rater's labels say of them, wanted before unwanted."""
+    said = [(name, one) for name, given in labels.items() if name for one in rankings_of(given)[0]]
+    for new in (
+        *(_from_candidates(gathered) for gathered in gather(answers)),
+        *(_from_judgement(from_ranking(replace(ranking, rater=name))) for name, ranking in said),
+    ):
+        where = f"{path}, prompt {new.prompt.id}"
+        try:
+            yield from (replace(one, where=where) for one in fitting(_with_extras(new, new.prompt.meta), sheet))
+        except RowFault as fault:
+            yield fault.at(where)
+
+
+def _items_of(row: Row, kind: Kind) -> list[NewItem]:
+    """The items of one row; a judgement that it holds is their label."""
+    if kind in PLAIN:
+        return [_from_responses(row)]
+    if kind not in JUDGED:
+        mend = "write prompt, response_a, response_b; or prompt, completion, a row for each answer"
+        raise RowFault("", f"a row of {kind.value}", "answers to compare", mend)
+    found = [_from_judgement(judgement) for judgement in judgements_of(row, kind)]
+    if kind is Foreign.RAW:  # whose part says how a label came about, and is no wish
+        if any(new.label and new.label.part == DECISION for new in found):
+            raise RowFault("part", "a reviewer's decision", "a rater's label", "decide anew in this project")
+        return found
+    return [_with_extras(new, row if isinstance(kind, Foreign) else new.prompt.meta) for new in found]
+
+
+def _from_judgement(judgement: Judgement) -> NewItem:
+    """What was judged. The steps of a worked answer are its lines."""
+    answers = judgement.completions
+    if judgement.value.get("steps"):
+        answers = ("\n".join(answers),)
+    sources = judgement.sources if len(judgement.sources) == len(answers) else ()
+    beside = {**judgement.prompt.meta, **judgement.origin}
+    return NewItem(
+        prompt=replace(judgement.prompt, meta=beside),
+        answers=answers,
+        sources=tuple(source or "given" for source in sources) or ("given",) * len(answers),
+        label=judgement if any(said != "none" for said in judgement.value.values()) else None,
+    )
+
+
+def _from_candidates(gathered: Candidates) -> NewItem:
+    return NewItem(prompt=gathered.prompt, answers=gathered.texts, sources=gathered.sources)
+
+
+def _named(new: NewItem, rater: str) -> NewItem:
+    """The item with its label under a name; without it where there is none, unless it is the answer of a check."""
+    if new.label is None or new.label.rater or new.part != "main":
+        return new
+    return replace(new, label=replace(new.label, rater=rater) if rater else None)
+
+
+def _from_responses(given: Row) -> NewItem:
+    """`prompt`, `response_a`, `response_b`, … and, where it is known, `source_a`, …; or lists of them.
+
+    A `winner` of two answers is a label.
+    """
+    row = {key: value for key, value in given.items() if value is not None}  # Parquet fills what a row lacks
+    text = row.get("prompt")
+    if isinstance(text, str) and text.strip():
+        messages: tuple[Message, ...] = (Message("user", text),)
+    elif isinstance(text, list) and text and all(isinstance(m, dict) and {"role", "content"} <= set(m) for m in text):
+        messages = tuple(Message(str(m["role"]), str(m["content"])) for m in text)
+    else:
+        raise RowFault("prompt", describe(text), "a text, or messages", "write the prompt")
+    answers, sources, own = _lettered(row) if "response_a" in row or "completions" not in row else _listed(row)
+    label = None
+    if "winner" in row and "response_a" in row:
+        if len(answers) != 2:
+            raise RowFault("winner", f"one of {len(answers)} answers", "one of two", "write completions and ranks")
+        [label] = judgements_of(row, Foreign.SIDES)
+        own |= {"winner", "rater", "rater_kind"}
+    extra = {key: value for key, value in row.items() if key not in {"prompt", "id"} | own}
+    found = Prompt(id=str(row.get("id") or prompt_id(messages)), messages=messages, meta=extra)
+    return _with_extras(NewItem(prompt=found, answers=answers, sources=sources, label=label), extra)
+
+
+Answers = tuple[tuple[str, ...], tuple[str, ...], set[str]]  # texts, who wrote each, and the columns that hold them
+
+
+def _lettered(row: Row) -> Answers:
+    letters = [key.removeprefix("response_") for key in row if key.startswith("response_")]
+    if not letters:
+        raise RowFault("response_a", "no such field", "an answer", "name the columns prompt, response_a, response_b")
+    for letter in letters:
+        if not isinstance(row[f"response_{letter}"], str):
+            raise RowFault(f"response_{letter}", describe(row[f"response_{letter}"]), "a text", "write the answer")
+    own = {f"{name}_{letter}" for name in ("response", "source") for letter in letters}
+    answers = tuple(str(row[f"response_{letter}"]) for letter in letters)
+    return answers, tuple(str(row.get(f"source_{letter}") or "given") for letter in letters), own
+
+
+def _listed(row: Row) -> Answers:
+    answers, sources = list_of(row, "completions", str), list_of(row, "sources", str)
+    if len(sources) not in (0, len(answers)):
+        raise RowFault("sources", f"{len(sources)} of them", f"one for each of {len(answers)} answers", "mend the list")
+    return tuple(answers), tuple(sources) or ("given",) * len(answers), {"completions", "sources"}
+
+
+def _with_extras(new: NewItem, given: Mapping[str, Any]) -> NewItem:
+    """The columns of this module, taken out of the prompt's metadata where the readers put what they don't know."""
+    own = {name: given[name] for name in OWN if given.get(name) is not None}
+    part = choice(own, "part", ("main", "gold", "training", "probe"), "main")
+    if part in ("gold", "training") and new.label is None:
+        raise RowFault("part", f"'{part}'", "an order of the answers beside it", "give chosen and rejected, or ranks")
+    priority = own.get("priority", 0)
+    if isinstance(priority, bool) or not str(priority).lstrip("-").isdigit() or abs(int(priority)) > 1000:
+        raise RowFault("priority", describe(priority), "a whole number up to 1000", "write one or leave it out")
+    meta = {name: value for name, value in new.prompt.meta.items() if name not in OWN}
+    return replace(
+        new,
+        prompt=replace(new.prompt, meta=meta),
+        part=part,
+        explanation=str(own.get("explanation") or ""),
+        priority=int(priority),
+        skill=_skill(own.get("skill")),
+        scores=_scores(own.get("scores"), len(new.answers)),
+    )
+
+
+def _skill(value: Any) -> str:
+    try:
+        return skill_named(str(value)) if value else ""
+    except InputError:
+        raise RowFault(
+            "skill", describe(value), "up to 40 letters from a to z, digits, spaces and hyphens", "mend it"
+        ) from None
+
+
+def _scores(value: Any, answers: int) -> tuple[tuple[float, ...], ...]:
+    if value is None:
+        return ()
+    lists = value if isinstance(value, list) else []
+    try:
+        scores = tuple(tuple(float(score) for score in one) for one in lists)
+    except (TypeError, ValueError):
+        scores = ()
+    if len(scores) != answers or len({len(one) for one in scores}) != 1 or not scores[0]:
+        raise RowFault("scores", describe(value), f"{answers} lists of equally many numbers", "mend or leave it out")
+    return scores
