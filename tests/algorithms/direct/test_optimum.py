@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Sequence
 from itertools import permutations
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from accelerate import Accelerator
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 from torch import Tensor, nn
@@ -21,6 +23,7 @@ from heedful.algorithms.direct.unpaired import unpaired_objective
 from heedful.batches import LabelBatch, PackedBatch, PairBatch, PreferenceBatch
 from heedful.config.direct import CDPOLoss, DPOLoss, IPOLoss, KTOLoss, PairedLoss, RobustLoss
 from heedful.data.packing import Example, pack
+from heedful.train.baseline import drift
 
 REFERENCE = torch.tensor([0.30, 0.25, 0.20, 0.15, 0.07, 0.03]).log()
 REWARDS = torch.tensor([-0.5, 0.2, 0.0, 0.6, 1.0, -1.0])
@@ -70,15 +73,15 @@ def variation(p: Tensor, q: Tensor) -> float:
     return 0.5 * float((p - q).abs().sum())
 
 
-def solved(loss_of_ratios: object) -> Tensor:
+def solved(loss_of_ratios: Callable[[Array], float], reference: Tensor = REFERENCE) -> Tensor:
     """The policy that is least under a function of the six log-ratios, by another optimiser and in float64."""
-    reference = REFERENCE.double().numpy()
+    start = reference.double().numpy()
 
     def loss(logits: Array) -> float:
         logprobs = logits - np.logaddexp.reduce(logits)
-        return float(loss_of_ratios(logprobs - reference))  # type: ignore[operator]
+        return loss_of_ratios(logprobs - start)
 
-    found = minimize(loss, reference, method="BFGS", options={"gtol": 1e-9})
+    found = minimize(loss, start, method="BFGS", options={"gtol": 1e-9})
     return torch.tensor(found.x).softmax(-1)
 
 
@@ -118,22 +121,73 @@ def test_cdpo_ends_at_its_own_optimum() -> None:
     assert variation(found, TILTED) > 0.03
 
 
-def test_kto_ends_at_its_own_optimum() -> None:
-    """Not π*: its gain is bounded, so that answers which mostly lose are given up (z₀ held at 0 on both sides)."""
-    wins = torch.zeros(6).index_add(0, PAIRS[:, 0], PREFERRED)
-    batch = LabelBatch(packed(), REFERENCE, wins, 5 - wins, torch.zeros(()))
-    for_, against = wins.double().numpy(), (5 - wins).double().numpy()
+Z0 = Callable[[Array], float]  # what a reward is measured against, from the six log-ratios
+WINNERS = (3, 4)
+
+
+def own_of_kto(for_: Tensor, against: Tensor, baseline: Z0, rewards: Tensor, reference: Tensor) -> tuple[Tensor, float]:
+    """KTO's optimum, by another optimiser: least at its z₀, and z₀ what that policy's drift is. Also its distance
+    from π*."""
+    up, down, z0 = for_.double().numpy(), against.double().numpy(), 0.0
 
     def loss(ratios: Array) -> float:
-        gain = 1 / (1 + np.exp(-BETA * ratios))
-        return float((for_ * (1 - gain) + against * gain).sum())
+        gain = 1 / (1 + np.exp(-BETA * (ratios - z0)))
+        return float((up * (1 - gain) + down * gain).sum())
 
-    model, objective = Table(REFERENCE), unpaired_objective(KTOLoss(beta=BETA), 0.5)
-    optimizer = torch.optim.Adam(model.parameters(), lr=0.1)
-    for _ in range(600):
+    for _ in range(60):
+        own = solved(loss, reference)
+        found = baseline((own.log() - reference.double()).numpy())
+        if abs(found - z0) < 2e-3:
+            break
+        z0 = 0.5 * (z0 + found)
+    return own, variation(own, (reference + rewards / BETA).softmax(-1))
+
+
+def votes(rewards: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
+    """How often each answer wins and loses where pairs are drawn by these shares. (6,), (6,)"""
+    wins = torch.sigmoid(rewards[:, None] - rewards[None, :]) * share[:, None] * share[None, :]
+    wins = wins - wins.diag().diag()
+    return wins.sum(1), wins.sum(0)
+
+
+@pytest.mark.parametrize(
+    ("mismatched", "end", "far"),
+    [
+        (range(6), 0.0, 0.30),  # those given up pull the mean far below 0, where z₀ stops
+        (WINNERS, 1.49, 0.34),  # where another prompt's answers win here too, z₀ rises with them
+    ],
+)
+def test_kto_ends_at_its_own_optimum_with_the_z0_that_moves(mismatched: Sequence[int], end: float, far: float) -> None:
+    """Not π*: its gain is bounded, so that answers which mostly lose are given up."""
+    wins, losses = votes(REWARDS, torch.ones(6))
+    model, accelerator = Table(REFERENCE), Accelerator()
+    strange = [(Example((0, token)),) for token in mismatched]
+    before = [REFERENCE[token][None] for token in mismatched]
+    z0 = drift(model, strange, before, tokens=100, accelerator=accelerator)  # type: ignore[arg-type]
+    objective, members = unpaired_objective(KTOLoss(beta=BETA), 0.5), range(len(strange))
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.5)
+    rate = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 100)
+    for _ in range(100):
+        batch = LabelBatch(packed(), REFERENCE, wins, losses, torch.tensor(z0(members)))
         optimizer.zero_grad()
         objective(model, batch).loss.backward()
         optimizer.step()
-    found, own = model.logits.detach().softmax(-1), solved(loss)
+        rate.step()
+    own, distance = own_of_kto(wins, losses, lambda d: max(0.0, d[list(mismatched)].mean()), REWARDS, REFERENCE)
+    found = model.logits.detach().softmax(-1)
     assert variation(found, own) < 0.02
-    assert variation(found, TILTED) > 0.05
+    assert z0(members) == pytest.approx(end, abs=0.05)
+    assert variation(found, TILTED) == pytest.approx(distance, abs=0.02)
+    assert distance == pytest.approx(far, abs=0.01)
+
+
+def test_how_far_ktos_optimum_is_from_the_tilted_reference_hangs_on_what_was_compared() -> None:
+    """No constant of the loss: the page's three figures."""
+    even, steps = torch.full((6,), 1 / 6).log(), torch.linspace(-1, 1, 6)
+    for rewards, reference, share, far in (
+        (REWARDS, REFERENCE, torch.ones(6), 0.30),
+        (REWARDS, REFERENCE, REFERENCE.exp(), 0.18),
+        (steps, even, torch.ones(6), 0.11),
+    ):
+        _, distance = own_of_kto(*votes(rewards, share), lambda _: 0.0, rewards, reference)
+        assert distance == pytest.approx(far, abs=0.01)
