@@ -23,8 +23,6 @@ class DirectLoss(Section):
     """Reads the reference's log-probabilities, which are then computed once."""
     margins: ClassVar[bool] = False
     """Reads by how much the raters said that an answer must win."""
-    unpaired: ClassVar[bool] = False
-    """Reads answers labelled one by one; pairs are split."""
 
 
 class DPOLoss(DirectLoss):
@@ -190,10 +188,18 @@ class LDDPOLoss(DirectLoss):
     """What a token beyond the shorter answer's length counts; 1 is DPO."""
 
 
-class KTOLoss(DirectLoss):
+class LabelLoss(DirectLoss):
+    """A loss that reads answers labelled one by one; pairs are split."""
+
+    baseline: ClassVar[Literal["none", "drift", "halfway"]] = "none"
+    """What rewards are measured against, anew before each step. `drift`: the mean log-ratio of answers to other
+    prompts, in nats; `halfway`: the middle between wanted and unwanted answers, in units of the reward β d."""
+
+
+class KTOLoss(LabelLoss):
     """Answers labelled one by one, each against the policy's mean drift (Ethayarajh 2024)."""
 
-    unpaired: ClassVar[bool] = True
+    baseline: ClassVar[Literal["none", "drift", "halfway"]] = "drift"
     type: Literal["kto"] = "kto"
     beta: Beta = 0.1
     """How strongly the policy is held to the reference."""
@@ -203,10 +209,10 @@ class KTOLoss(DirectLoss):
     """λ_U: weight of unwanted answers."""
 
 
-class BCOLoss(DirectLoss):
+class BCOLoss(LabelLoss):
     """A binary classifier of wanted and unwanted answers, its threshold a running mean (Jung 2024)."""
 
-    unpaired: ClassVar[bool] = True
+    baseline: ClassVar[Literal["none", "drift", "halfway"]] = "halfway"
     type: Literal["bco"] = "bco"
     beta: Beta = 0.1
     """How strongly the policy is held to the reference."""

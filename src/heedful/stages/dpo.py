@@ -8,7 +8,7 @@ import torch
 from accelerate import Accelerator
 
 from heedful.config import DPOConfig
-from heedful.config.direct import BCOLoss, KTOLoss
+from heedful.config.direct import UnpairedLoss
 from heedful.models.loading import load_policy, save_policy
 from heedful.models.lora import add_lora
 from heedful.run import Run
@@ -28,11 +28,8 @@ def dpo(config: DPOConfig, run: Run) -> None:
     policy, chat = load_policy(config.model, device=accelerator.device)
     run.note(add_lora(policy.lm, config.lora, config.model, run.seed_for("lora")))
     setting = Setting(config, policy, chat, run, accelerator)
-    match config.loss:
-        case KTOLoss() | BCOLoss() as loss:
-            course = unpaired_course(loss, setting)
-        case loss:
-            course = paired_course(loss, setting)
+    loss = config.loss
+    course = unpaired_course(loss, setting) if isinstance(loss, UnpairedLoss) else paired_course(loss, setting)
     held_out = course.items > course.training
     shown = range(course.training, course.items) if held_out else range(min(course.training, SHOWN_TRAINING))
     if config.loss.reference:

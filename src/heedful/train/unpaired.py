@@ -93,13 +93,15 @@ def _say_what_is_lost(rankings: list[Ranking], setting: Setting) -> None:
 def _baseline(loss: UnpairedLoss, preferences: Preferences[LabelledExamples, LabelBatch], setting: Setting) -> Baseline:
     """What the loss measures rewards against."""
     tokens, items = setting.config.training.tokens_per_batch, preferences.items
-    match loss:
-        case KTOLoss():
+    match loss.baseline:
+        case "none":
+            return lambda _: 0.0
+        case "drift":
             order = [int(i) for i in setting.run.rng("mismatched").permutation(len(items))]
             pairs = mismatched(setting.chat, items, order, setting.policy.context)
             reference = setting.reference([example for examples in pairs for example in examples])
             return drift(setting.policy, pairs, reference, tokens=tokens, accelerator=setting.accelerator)
-        case BCOLoss():
+        case "halfway":
             return halfway(
                 setting.policy,
                 items,
