@@ -13,7 +13,8 @@ SOURCE = Path(__file__).parents[2] / "src" / "heedful"
 @pytest.mark.parametrize("path", sorted(SOURCE.rglob("*.py")), ids=lambda p: str(p.relative_to(SOURCE)))
 def test_size(path: Path) -> None:
     text = path.read_text()
-    assert text.count("\n") <= 400
+    algorithm = path.relative_to(SOURCE).parts[0] == "algorithms"
+    assert text.count("\n") <= (200 if algorithm else 400)  # one algorithm is read in one go
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             length = (node.end_lineno or 0) - node.lineno + 1

@@ -80,7 +80,8 @@ def test_cdpo_is_least_where_the_odds_are_those_of_a_right_label() -> None:
     assert losses[1] < losses[0] and losses[1] < losses[2]
 
 
-def test_robust_is_the_clean_loss_in_expectation_over_flips() -> None:
+def test_robust() -> None:
+    """The clean loss in expectation over flips."""
     batch = ratios(5, -2)
     there, back = (value(robust_loss(side, beta=0.1, epsilon=0.2)) for side in (batch, batch.swap()))
     assert there == pytest.approx((-0.8 * log(sigma(0.7)) + 0.2 * log(sigma(-0.7))) / 0.6)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
+import textwrap
 from collections import defaultdict
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,11 +13,19 @@ import pytest
 import torch
 from torch import Tensor
 
+from heedful.algorithms.on_policy.advantages import token_advantages
 from heedful.algorithms.on_policy.critic_free import critic_free_loss
-from heedful.batches import GroupBatch, TextBatch
+from heedful.algorithms.on_policy.duels import duel_loss, preference
+from heedful.batches import DuelBatch, GroupBatch, PairBatch, Rollout, TextBatch
+from heedful.config.rewards import Rewards
 from heedful.config.rl import CISPO, DAPO, GRPO, GSPO, RLOO, SAPO, DrGRPO, PolicyGradient
 from heedful.data.packing import Example, pack
 from heedful.ops.advantages import leave_one_out, standardised
+from heedful.ops.logprobs import sequence_sums
+from heedful.records import Message, Prompt
+from heedful.rewards import Score
+from heedful.rewards.build import paid
+from heedful.rewards.combined import CombinedReward, Part
 
 pytest.importorskip("trl")
 
@@ -137,3 +148,110 @@ def test_advantages_are_trls() -> None:
     assert torch.allclose(standardised(rewards.flatten(), groups), theirs.flatten(), atol=1e-5)
     others = (rewards.sum(1, keepdim=True) - rewards) / 3
     assert torch.allclose(leave_one_out(rewards.flatten(), groups), (rewards - others).flatten(), atol=1e-6)
+
+
+def run_lines(function: Callable[..., Any], after: str, before: str, given: dict[str, Any]) -> dict[str, Any]:
+    """What TRL's own lines between two others make of these names, where they stand in the midst of a long function."""
+    lines = inspect.getsource(function).splitlines()
+    start = next(i for i, line in enumerate(lines) if line.strip().startswith(after)) + 1
+    end = next(i for i in range(start, len(lines)) if lines[i].strip().startswith(before))
+    names = dict(given)
+    exec(textwrap.dedent("\n".join(lines[start:end])), names)
+    return names
+
+
+@pytest.mark.parametrize("beta", [0.03, 0.5])
+def test_rloos_advantages_with_the_kl_in_the_reward_are_trls(beta: float) -> None:
+    from trl import RLOOTrainer
+    from trl.trainer.utils import nanstd
+
+    made, scores = tensors(0.0), torch.tensor([1.0, 0.5, -2.0, 0.1])
+    who = SimpleNamespace(beta=beta, reward_clip_range=None)
+    given = {
+        "self": who, "rewards": scores, "num_generations": 2, "torch": torch, "nanstd": nanstd,
+        "gather": lambda value: value, "completion_mask": REAL.float(),
+        "old_per_token_logps": padded(made["old"]), "ref_per_token_logps": padded(made["reference"]),
+    }  # fmt: skip
+    trainers = RLOOTrainer._generate_and_score_completions
+    expected = run_lines(trainers, "# Include the KL penalty", "# Normalize advantages", given)["advantages"]
+    packed = pack([Example(tuple(range(n + 1))) for n in LENGTHS])
+    rollout = Rollout(packed, made["old"], made["reference"], scores, torch.tensor([0, 0, 1, 1]))
+    found = token_advantages(RLOO(), rollout, beta=beta)
+    lengths = torch.tensor(LENGTHS)
+    assert torch.allclose(found, torch.repeat_interleave(expected.detach(), lengths), atol=1e-5)
+    assert not torch.allclose(found, token_advantages(RLOO(), rollout, beta=0.0), atol=1e-2)
+
+
+class Given:
+    def __init__(self, values: Sequence[float]) -> None:
+        self.values = values
+
+    def score(self, prompts: Any, completions: Any) -> list[Score]:
+        return [Score(value) for value in self.values]
+
+
+def test_parts_standardised_within_a_prompt_are_those_of_trls_gdpo() -> None:
+    """Before its last step, which standardises over the batch what our algorithms standardise by themselves."""
+    from trl import GRPOTrainer
+    from trl.trainer.utils import nanstd
+
+    rewards, weights = 5 * torch.rand(6, 2, generator=torch.Generator().manual_seed(0)), torch.tensor([1.0, 0.3])
+    who = SimpleNamespace(reward_funcs=[0, 1], reward_weights=weights)
+    given = {
+        "self": who, "rewards_per_func": rewards, "num_generations": 3,
+        "torch": torch, "nanstd": nanstd, "device": "cpu",
+    }  # fmt: skip
+    way = 'elif self.multi_objective_aggregation == "normalize_then_sum"'
+    scored = GRPOTrainer._generate_and_score_completions
+    expected = run_lines(scored, way, "rewards[unscorable_mask]", given)["rewards"]
+    asked = [Prompt(id="p", messages=(Message("user", str(i // 3)),)) for i in range(6)]
+    parts = {
+        str(k): Part(Given(rewards[:, k].tolist()), weight=float(weights[k]), within_prompt=True) for k in range(2)
+    }
+    found = [score.value for score in CombinedReward(parts).score(asked, [""] * 6)]
+    assert found == pytest.approx(expected.tolist(), abs=1e-5)
+
+
+def test_the_price_of_an_overlong_answer_is_trls() -> None:
+    from trl.rewards import get_soft_overlong_punishment
+
+    lengths, rewards = [1, 80, 81, 90, 99, 100], Rewards(model="m", overlong=0.2, missing_eos_penalty=1.0)
+    scores = [Score(0.0)] * len(lengths)
+    expected = get_soft_overlong_punishment(100, 20)([[1] * n for n in lengths])
+    found = paid(scores, lengths, [False] * len(lengths), rewards, limit=100)
+    assert found.tolist() == pytest.approx(expected, abs=1e-6)
+    assert paid([Score(0.0)], [100], [True], rewards, limit=100).item() == -1.0
+
+
+def test_online_dpo_on_hard_labels_is_trls() -> None:
+    """Its whole training step: answers, log-probabilities and rewards are given; it finds the better ones itself."""
+    from trl.experimental.online_dpo import OnlineDPOTrainer
+
+    made, scores, losses = tensors(0.0), torch.tensor([0.3, 2.0, 1.0, -1.0]), []
+    model = SimpleNamespace(train=lambda: None)
+    who = SimpleNamespace(
+        beta=0.1, ref_model=object(), eos_token_ids=[9], reward_funcs=[0], state=SimpleNamespace(global_step=1),
+        args=SimpleNamespace(
+            use_vllm=False, missing_eos_penalty=None, loss_type="sigmoid", torch_empty_cache_steps=None, optim="adam",
+            n_gpu=1, gradient_accumulation_steps=1,
+        ),
+        stats=defaultdict(list), processing_class=SimpleNamespace(batch_decode=lambda ids, **_: [""] * len(ids)),
+        accelerator=SimpleNamespace(gather_for_metrics=lambda value: value, backward=losses.append),
+        _generate=lambda *_: (REAL, REAL, REAL.long(), REAL, None),
+        _forward=lambda which, *_: padded(made["new" if which is model else "reference"]),
+        _calculate_rewards_from_functions=lambda **_: scores.clone(),
+    )  # fmt: skip
+    OnlineDPOTrainer.training_step(who, model, {"prompt": ["p", "q"]})
+    packed = pack([Example(tuple(range(n + 1))) for n in LENGTHS])
+    one, two = torch.tensor([0, 1]), torch.tensor([2, 3])  # TRL lays second answers behind the first ones
+    target = preference(scores[one], scores[two], "hard")
+    assert target.tolist() == [0.0, 1.0]
+    pairs = PairBatch(packed, one, two, target, torch.zeros(2), torch.ones(2))
+    text, lengths = TextBatch(pack([]), torch.tensor(0.0)), torch.tensor(LENGTHS)
+    answers, reference = (sequence_sums(made[name], lengths) for name in ("new", "reference"))
+    batch = DuelBatch(pairs, reference, torch.zeros(4), torch.tensor(0.1), text)
+    output = duel_loss(answers, torch.zeros(0), batch, alpha=0.0)
+    mine = output.loss / output.count
+    assert mine.item() == pytest.approx(losses[0].item(), abs=1e-6)
+    gradients = [torch.autograd.grad(loss, made["new"], retain_graph=True)[0] for loss in (mine, losses[0])]
+    assert torch.allclose(*gradients, atol=1e-6)

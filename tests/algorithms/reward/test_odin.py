@@ -34,6 +34,25 @@ def test_the_penalty_frees_quality_and_binds_length() -> None:
         assert correlation(length - 0.1 * length.grad, tokens) > correlation(length, tokens)
 
 
+class Said(nn.Module):
+    """Two heads whose scores of two answers are given: the first is better by 2 in quality, and by 1 in length."""
+
+    def forward(self, batch: PackedBatch, at: Tensor) -> Tensor:
+        return torch.tensor([[2.0, 1.0], [0.0, 0.0]])
+
+
+def test_the_whole_loss_by_hand() -> None:
+    """Answers of 1 and 3 tokens, the shorter one chosen: −log σ(3) = .0486; both heads' ρ is −1, so that the penalty is
+    |−1| + 1 = 2, at .5; W_Q · W_L = .5, at .2; a ranking that weighs 3."""
+    ranked = RankedExamples((Example((0, 1), 1), Example((0, 1, 2, 3), 1)), (0,), (1,), (1.0,), (0.0,), (3.0,))
+    head = nn.Linear(2, 2, bias=False)
+    with torch.no_grad():
+        head.weight.copy_(torch.tensor([[1.0, 0.0], [0.5, 1.0]]))
+    output = odin_objective(head, decorrelation=0.5, orthogonality=0.2)(Said(), pack_pairs([ranked]))
+    assert output.count.item() == 3.0
+    assert output.loss.item() == pytest.approx(3 * (0.0486 + 0.5 * 2 + 0.2 * 0.5), abs=1e-3)
+
+
 class Linear(nn.Module):
     """Two heads on two features of an answer: its quality, the first token, and its length."""
 
