@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
-from itertools import combinations
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
-from scipy.special import gammaln
 
+from heedful.ops.best_of_n import best_of_n_mean
 from heedful.records import Message, Prompt
 from heedful.rewards import Score
 from heedful.rewards.ensemble import EnsembleReward, combined
@@ -42,26 +41,10 @@ def test_the_reward_tells_how_far_members_are_apart() -> None:
     assert one.parts == {"mean": 2.0, "spread": 1.0} and two.parts["spread"] == 0.0
 
 
-@cache
-def weights(count: int, n: int) -> Floats:
-    """The chance that each of `count` samples, from the worst, is the best of n of them: C(rank, n−1)/C(count, n)."""
-    rank = np.arange(count)
-    log = gammaln(rank + 1) - gammaln(n) - gammaln(np.maximum(rank - n + 2, 1))
-    log -= gammaln(count + 1) - gammaln(n + 1) - gammaln(count - n + 1)
-    return np.where(rank >= n - 1, np.exp(log), 0.0)
-
-
 def best_of_n(proxy: Floats, gold: Floats, n: int) -> float:
     """Mean gold of the best of n by proxy, over all subsets of n of each row's samples."""
-    order = np.argsort(proxy, axis=1)
-    return float((np.take_along_axis(gold, order, axis=1) * weights(proxy.shape[1], n)).sum(1).mean())
-
-
-def test_the_weights_are_those_of_every_subset() -> None:
-    by_hand = np.zeros(6)
-    for subset in combinations(range(6), 3):
-        by_hand[max(subset)] += 1 / 20
-    assert weights(6, 3) == pytest.approx(by_hand) and weights(SAMPLES, N).sum() == pytest.approx(1.0)
+    rows = zip(torch.from_numpy(proxy), torch.from_numpy(gold), strict=True)
+    return float(torch.stack([best_of_n_mean(*row, n) for row in rows]).mean())
 
 
 def curve(make: Callable[[np.random.Generator], tuple[Floats, Floats]], prompts: int = 24) -> dict[int, float]:

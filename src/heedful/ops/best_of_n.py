@@ -5,7 +5,7 @@ An answer y has probability p(y); F is the distribution of its score. Ties are b
 
 from __future__ import annotations
 
-from math import comb, log
+from math import log
 
 import torch
 from torch import Tensor
@@ -18,8 +18,9 @@ def best_of_n_weights(count: int, n: int) -> Tensor:
     """
     if not 1 <= n <= count:
         raise ValueError(f"the best of {n} can't be estimated from {count} answers")
-    whole = comb(count, n)
-    return torch.tensor([comb(i - 1, n - 1) / whole for i in range(1, count + 1)], dtype=torch.float64)
+    i = torch.arange(count - 1, 0, -1, dtype=torch.float64)
+    steps = (i - n + 1).clamp(min=0.0) / i  # C(i−1, n−1)/C(i, n−1), from the best answer's n/count downwards
+    return torch.cat([steps.new_tensor([n / count]), steps]).cumprod(0).flip(0)
 
 
 def best_of_n_mean(proxy: Tensor, gold: Tensor, n: int) -> Tensor:
