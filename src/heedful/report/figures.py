@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from markupsafe import Markup
 
+from heedful.config.direct import PairedLoss, UnpairedLoss
 from heedful.report.read import RunView, Stage
 from heedful.report.story import final_first
 from heedful.report.svg import Series, line_chart
@@ -25,13 +26,15 @@ class Chart:
     title: str
     unit: str
     lines: tuple[tuple[str, str], ...]
+    words: str = ""
+    """How to read it."""
 
     def draw(self, stage: Stage) -> Markup:
         tones = (MAIN, SECOND, THIRD, FOURTH)
         series = [Series(name, stage.series(key), tones[i], i > 0) for i, (key, name) in enumerate(self.lines)]
         if not any(changes(line.points) for line in series):
             return Markup()
-        return line_chart(series, title=self.title, x_label="step", y_label=self.unit)
+        return line_chart(series, title=self.title, x_label="step", y_label=self.unit, words=self.words)
 
 
 def changes(points: Sequence[tuple[float, float]]) -> bool:
@@ -60,11 +63,15 @@ PPO_CHARTS = (
         ),
     ),
 )
-DRIFT = Chart(
-    "Log-probability against the reference",
-    "nats an answer",
-    (("logps/chosen", "chosen answers"), ("logps/rejected", "rejected answers")),
+JUDGED = (("logps/chosen", "chosen answers"), ("logps/rejected", "rejected answers"))
+DISPLACED = (
+    "Chosen answers that fall too have lost probability to answers that nobody compared (displacement): usual where a "
+    "loss sees only the difference, and harmful where what is said instead is worse than both. Against it: a higher "
+    "β, a lower learning rate, rpo, dpop or nca, PPO."
 )
+DRIFT = Chart("Log-probability against the reference", "nats an answer", JUDGED, DISPLACED)
+LIKELIHOOD = Chart("Log-probability (the loss has no reference)", "nats an answer", JUDGED, DISPLACED)
+WITHOUT_REFERENCE = {loss().type for loss in get_args(PairedLoss | UnpairedLoss) if not loss.reference}
 PRACTISED = ("ppo", "rl")  # kinds of stage that sample what they learn from
 LOSS = ("loss", "loss/mean", "loss/text", "loss/policy")
 MOST_DOTS = 60  # of a path whose points are still told apart
@@ -91,7 +98,7 @@ def loss_charts(stages: Sequence[Stage]) -> list[Markup]:
     for stage in stages:
         if stage.kind in PRACTISED:
             continue
-        if stage.kind == "dpo" and (drift := DRIFT.draw(stage)):
+        if stage.kind == "dpo" and (drift := drift_chart(stage)):
             charts.append(drift)
         loss = next((key for key in LOSS if stage.series(key)), "")
         for key in (loss, *BESIDE_LOSS):
@@ -99,6 +106,12 @@ def loss_charts(stages: Sequence[Stage]) -> list[Markup]:
                 named = "loss" if key == loss else key
                 charts.append(line_chart([Series(named, points, MAIN)], title=f"{stage.name}: {named}", x_label="step"))
     return charts
+
+
+def drift_chart(stage: Stage) -> Markup:
+    """How far a direct loss moved the answers that it compared; without a reference, how likely they are."""
+    alone = stage.config.get("loss", {}).get("type") in WITHOUT_REFERENCE
+    return (LIKELIHOOD if alone else DRIFT).draw(stage)
 
 
 def frontier(evaluation: Mapping[str, Any]) -> Markup:

@@ -25,6 +25,7 @@ class Stage:
     metrics: Rows
     reward: Mapping[str, Any]  # reward.json of a reward stage, else empty
     samples: Rows  # what a policy wrote while it was trained
+    config: Mapping[str, Any]  # the stage's settings
 
     def series(self, key: str) -> list[tuple[float, float]]:
         """(step, value) of one metric wherever it was logged."""
@@ -79,14 +80,14 @@ def read_run(run: Path) -> RunView:
     stages = []
     for name, folder in folders.items():
         manifest = Manifest.read(folder)
-        begun = _json(folder / "begun.json").get("config", {})
-        kind = manifest.kind if manifest else str(begun.get("type", name))
+        config = manifest.config if manifest else _json(folder / "begun.json").get("config", {})
+        kind = manifest.kind if manifest else str(config.get("type", name))
         if kind == "report":
             continue
         metrics, samples = read_metrics(folder / "metrics.jsonl"), read_metrics(folder / "samples.jsonl")
         if any("iteration" not in row for row in samples):
             samples = []
-        stages.append(Stage(name, kind, manifest, metrics, _json(folder / "reward.json"), samples))
+        stages.append(Stage(name, kind, manifest, metrics, _json(folder / "reward.json"), samples, config))
     recipe = run / "recipe.toml"
     text = recipe.read_text(encoding="utf-8") if recipe.exists() else ""
     return RunView(run.name, stages, _evaluation(run, folders), text, _title(text))

@@ -81,9 +81,16 @@ def _range(values: Sequence[float], include: Sequence[float] = ()) -> tuple[floa
 
 
 def line_chart(
-    series: Sequence[Series], *, title: str, x_label: str, y_label: str = "", include: Sequence[float] = ()
+    series: Sequence[Series],
+    *,
+    title: str,
+    x_label: str,
+    y_label: str = "",
+    include: Sequence[float] = (),
+    words: str = "",
 ) -> Markup:
-    """A figure with its title, legend and chart; empty without a finite point. `include`: y values to show."""
+    """A figure with its title, legend and chart; empty without a finite point. `include`: y values to show; `words`:
+    how to read it, said below."""
     drawn = [
         Series(s.name, [p for p in thin(s.points) if all(map(isfinite, p))], s.tone, s.dashed, s.dots, s.labels)
         for s in series
@@ -105,8 +112,9 @@ def line_chart(
         WIDTH, HEIGHT, title, Markup("").join(parts)
     )
     caption = Markup("<figcaption><b>{}</b> <small>{}</small>{}</figcaption>").format(title, y_label, _legend(drawn))
-    return Markup('<figure class="chart" data-chart="{}" data-x="{}">{}{}<output></output></figure>').format(
-        json.dumps(readings), x_label, caption, svg
+    below = Markup('<p class="words">{}</p>').format(words) if words else ""
+    return Markup('<figure class="chart" data-chart="{}" data-x="{}">{}{}<output></output>{}</figure>').format(
+        json.dumps(readings), x_label, caption, svg, below
     )
 
 
