@@ -39,6 +39,10 @@ class ResumeError(HeedfulError):
     exit_code = 7
 
 
+class Killed(SystemExit):
+    """A second signal: the process ends at once, whatever it is in. A SystemExit of somebody's own code is no such."""
+
+
 class Stopped(HeedfulError):
     """A signal asked to stop; the state is saved. The exit code is 128 + the signal's number."""
 

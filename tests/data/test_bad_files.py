@@ -9,7 +9,14 @@ from pathlib import Path
 import pytest
 
 from heedful.data import json_rows
-from heedful.data.sources import read_completions, read_demonstrations, read_documents, read_prompts, read_rankings
+from heedful.data.sources import (
+    read_completions,
+    read_demonstrations,
+    read_documents,
+    read_judgements,
+    read_prompts,
+    read_rankings,
+)
 from heedful.errors import InputError
 
 GOOD = '{"prompt": "Hi", "chosen": "Hello", "rejected": "Go"}\n'
@@ -259,3 +266,12 @@ def test_text_files_are_checked_too(tmp_path: Path) -> None:
     path.write_bytes(b"one\xff")
     with pytest.raises(InputError, match="byte 0xff at byte 3"):
         read_prompts(path)
+
+
+def test_answers_that_nobody_judged_are_asked_for_a_label_where_labels_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "answers.jsonl"
+    path.write_text(json.dumps({"prompt": "p", "completion": "c"}) + "\n")
+    with pytest.raises(InputError, match="give each row a `label`"):
+        read_judgements([path])
+    with pytest.raises(InputError, match="one answer alone can't be ranked"):
+        read_rankings([path])

@@ -253,6 +253,15 @@ def test_a_model_that_mixes_tokens_otherwise_is_refused(chat: Chat, folder: Path
         load_policy(folder, device="cpu")
 
 
+def test_weights_that_hold_nan_are_named(chat: Chat, folder: Path, tmp_path: Path) -> None:
+    model, _ = reward_from_policy(folder, seed=3)
+    with torch.no_grad():
+        model.classifier.score.weight[0, 0] = torch.nan  # type: ignore[index,union-attr]
+    save_reward_model(model, chat, Affine(mean=0.0, std=1.0), tmp_path / "broken")
+    with pytest.raises(InputError, match=r"its weights hold NaN or infinity \(score\.weight\)"):
+        load_reward_model(tmp_path / "broken", device="cpu")
+
+
 def test_quiet_leaves_things_as_they_were() -> None:
     from transformers.utils import logging
 

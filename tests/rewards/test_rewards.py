@@ -10,7 +10,7 @@ import pytest
 
 from heedful.config import Rewards
 from heedful.config.paths import input_paths
-from heedful.errors import InputError
+from heedful.errors import InputError, Killed
 from heedful.records import Message, Prompt
 from heedful.rewards import Score
 from heedful.rewards.build import build_reward, paid
@@ -43,6 +43,31 @@ def test_a_function_in_a_file_sees_the_prompt_and_its_meta(tmp_path: Path) -> No
 def test_a_function_in_a_module() -> None:
     found = FunctionReward.load("operator:ne").score([prompt("a")], ["x"])
     assert found[0].value == 1.0
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("json.loads(completion)", r"rules\.py, line 5: JSONDecodeError: Expecting value"),  # where it was called from
+        ("raise SystemExit(3)", r"rules\.py, line 5: SystemExit: 3"),
+    ],
+)
+def test_a_function_that_fails_is_named_with_its_line(tmp_path: Path, line: str, sentence: str) -> None:
+    file = tmp_path / "rules.py"
+    file.write_text(f"import json\n\n\ndef f(prompt, completion):\n    {line}\n")
+    with pytest.raises(InputError, match=f"failed on the answer 'x' to prompt 'a': .*{sentence}"):
+        FunctionReward.load(f"{file}:f").score([prompt("a")], ["x"])
+    file.write_text("raise SystemExit(3)\n")
+    with pytest.raises(InputError, match=r"rules\.py can't be imported: SystemExit: 3"):
+        FunctionReward.load(f"{file}:f")
+
+
+def test_a_second_signal_ends_a_run_inside_a_function_too() -> None:
+    def stopped(prompt: Prompt, completion: str) -> float:
+        raise Killed(143)
+
+    with pytest.raises(Killed):
+        FunctionReward(stopped, "f").score([prompt("a")], ["x"])
 
 
 @pytest.mark.parametrize(

@@ -122,7 +122,7 @@ def test_a_stopped_run_on_labels_ends_like_one_never_stopped(kind: str, house: P
 
 def test_labels_are_refused_by_losses_on_pairs_and_the_mend_is_named(house: Path, tmp_path: Path) -> None:
     data = write(tmp_path / "labels.jsonl", labels())
-    with pytest.raises(InputError, match="losses kto and bco read labels, and `heedful convert"):
+    with pytest.raises(InputError, match='"kto" or "bco" and reward with loss.type = "outcome", and `heedful convert'):
         trained(house, tmp_path / "dpo", {"type": "ipo"}, data=[data])
 
 

@@ -167,7 +167,7 @@ def _read(path: str | Path, accepted: tuple[Format, ...], convert: Callable[[Row
 
     def accept(row: Row, kind: Format) -> T:
         if kind not in accepted:
-            _refuse(path, kind, what, grades=accepted in ((Format.RATING,), (Format.STEPWISE,), (Format.UNPAIRED,)))
+            _refuse(path, kind, accepted, what)
         return convert(row, kind)
 
     records: list[T] = []
@@ -185,10 +185,10 @@ def _read(path: str | Path, accepted: tuple[Format, ...], convert: Callable[[Row
     return records
 
 
-def _refuse(path: Path, kind: Format, what: str, *, grades: bool) -> NoReturn:
+def _refuse(path: Path, kind: Format, accepted: tuple[Format, ...], what: str) -> NoReturn:
     """The whole file is of another kind than the stage needs."""
     match kind:
-        case _ if grades and kind not in GRADES:
+        case _ if accepted in ((Format.RATING,), (Format.STEPWISE,), (Format.UNPAIRED,)) and kind not in GRADES:
             mend = _other_loss(kind)
         case Format.STEPWISE:
             mend = 'labels of single steps train a process reward model: heedful reward with loss.type = "process"'
@@ -196,8 +196,9 @@ def _refuse(path: Path, kind: Format, what: str, *, grades: bool) -> NoReturn:
             mend = 'ratings train a reward model by regression: heedful reward with loss.type = "regression"'
         case Format.UNPAIRED:
             mend = (
-                "a single labelled answer has no rival to be ranked against, and may be one to avoid; dpo's losses kto "
-                f"and bco read labels, and `heedful convert {path} NEW --to rankings` pairs the answers to one prompt"
+                "a single labelled answer has no rival to be ranked against, and may be one to avoid; labels serve dpo "
+                'with loss.type = "kto" or "bco" and reward with loss.type = "outcome", and '
+                f"`heedful convert {path} NEW --to rankings` pairs the answers to one prompt"
             )
         case Format.PROMPT:
             mend = "these prompts wait for an answer; sample completions first, or name the file with the answers"
@@ -207,6 +208,11 @@ def _refuse(path: Path, kind: Format, what: str, *, grades: bool) -> NoReturn:
             mend = "texts without a prompt serve pretraining alone; name a file with prompts and answers"
         case _ if kind in RANKINGS:
             mend = "judged answers serve reward, dpo and ppo's prompts; name a file with one good answer to each prompt"
+        case _ if Format.UNPAIRED in accepted:
+            mend = (
+                "nobody has judged these answers; give each row a `label` (true: wanted, false: not), or name a file "
+                "with chosen and rejected, or with rankings"
+            )
         case _:
             mend = "one answer alone can't be ranked; name a file with chosen and rejected, or with rankings"
     raise InputError(f"{path}: holds {kind.value}, expected {what}; {mend}")

@@ -56,6 +56,10 @@ def _sequences(vocabulary: int, pad_id: int) -> list[Example]:
 
 
 def _compare(model: torch.nn.Module, packed: Tensor, alone: Tensor) -> None:
+    if not alone.isfinite().all():
+        broken = [name for name, weight in model.named_parameters() if not weight.isfinite().all()]
+        why = f"its weights hold NaN or infinity ({', '.join(broken[:3])})" if broken else "its numbers overflow"
+        raise InputError(f"{type(model).__name__}: {why}; take an earlier checkpoint, or train it again")
     gap, scale = float((packed - alone).abs().max()), max(1.0, float(alone.abs().max()))
     if not gap <= TOLERANCE * scale:
         raise InputError(

@@ -9,10 +9,11 @@ import sys
 from collections.abc import Callable, Sequence
 from math import isfinite
 from pathlib import Path
+from traceback import extract_tb
 from types import ModuleType
 from typing import Any, Self
 
-from heedful.errors import InputError
+from heedful.errors import InputError, Killed
 from heedful.records import Prompt
 from heedful.rewards.protocol import Score
 
@@ -44,8 +45,11 @@ class FunctionReward:
         answer = f"the answer {text[:SHOWN]!r} to prompt {prompt.id!r}"
         try:
             found = self.function(prompt, text)
-        except Exception as error:
-            raise InputError(f"{self.name} failed on {answer}: {type(error).__name__}: {error}") from error
+        except Killed:
+            raise
+        except (Exception, SystemExit) as error:
+            where, said = self._line_of(error), f"{type(error).__name__}: {error}"
+            raise InputError(f"{self.name} failed on {answer}: {where}{said}") from error
         try:
             value = float(found)
         except (TypeError, ValueError):
@@ -53,6 +57,12 @@ class FunctionReward:
         if not isfinite(value):
             raise InputError(f"{self.name} gave {value} for {answer}: a reward must be finite")
         return value
+
+    def _line_of(self, error: BaseException) -> str:
+        """The deepest line of the function's own file that led to a failure, or nothing where it isn't Python's."""
+        own = getattr(getattr(self.function, "__code__", None), "co_filename", None)
+        lines = [frame.lineno for frame in extract_tb(error.__traceback__) if frame.filename == own]
+        return f"{own}, line {lines[-1]}: " if lines else ""
 
 
 def _from_file(path: Path) -> ModuleType:
@@ -65,7 +75,9 @@ def _from_file(path: Path) -> ModuleType:
     sys.modules[name] = module  # dataclasses and pickles of the file look for it there
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except Killed:
+        raise
+    except (Exception, SystemExit) as error:
         raise InputError(f"{path} can't be imported: {type(error).__name__}: {error}") from error
     return module
 
@@ -73,5 +85,7 @@ def _from_file(path: Path) -> ModuleType:
 def _by_name(name: str, place: str) -> ModuleType:
     try:
         return importlib.import_module(name)
-    except Exception as error:
+    except Killed:
+        raise
+    except (Exception, SystemExit) as error:
         raise InputError(f"{place}: module {name} can't be imported: {type(error).__name__}: {error}") from error

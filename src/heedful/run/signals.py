@@ -6,7 +6,7 @@ import signal
 from types import FrameType, TracebackType
 from typing import Self
 
-from heedful.errors import Stopped
+from heedful.errors import Killed, Stopped
 
 
 class Stopper:
@@ -27,7 +27,7 @@ class Stopper:
 
     def _ask(self, number: int, _: FrameType | None) -> None:
         if self.signal:
-            raise SystemExit(128 + number)
+            raise Killed(128 + number)
         self.signal = number
 
     def stop_if_asked(self, how_to_go_on: str) -> None:
