@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import typer.main
@@ -14,6 +16,8 @@ from heedful.cli import app
 from heedful.config import load_recipe
 from heedful.config.recipe import KINDS
 from heedful.config.reference import markdown, stage_models
+from heedful.config.reward import RewardLoss
+from heedful.config.rl import RLAlgorithm
 
 ROOT = Path(__file__).parents[2]
 RECIPES = sorted((ROOT / "recipes").glob("*.toml"))
@@ -59,3 +63,18 @@ def test_readme_names_only_commands_that_exist() -> None:
     for block in re.findall(r"```(?:sh|bash|console)\n(.*?)```", text, re.S):
         for name in re.findall(r"^(?:\$ )?heedful ([a-z]+)", block, re.M):
             assert name in commands, f"README.md shows `heedful {name}`, which is no command"
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs" / "algorithms").glob("*.md")), ids=lambda p: p.stem)
+def test_equations_stand_apart_from_the_paragraph(page: Path) -> None:
+    """A block of equations is indented from its first line on: else Markdown melts it into the text."""
+    lines = page.read_text().splitlines()
+    for before, line in pairwise(lines):
+        melted = line.startswith("    ") and before.strip() and not before.startswith(("    ", "-", "|"))
+        assert not melted, f"{page.name}: {before!r} and {line!r}"
+
+
+def test_every_algorithm_is_on_the_page_that_says_which_to_choose() -> None:
+    text = (ROOT / "docs" / "algorithms" / "README.md").read_text()
+    kinds = [k.model_fields["type"].default for k in [*get_args(RLAlgorithm), *get_args(get_args(RewardLoss)[0])]]
+    assert [kind for kind in ("ppo", *kinds) if f"`{kind}`" not in text] == []
