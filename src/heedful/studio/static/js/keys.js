@@ -13,6 +13,7 @@ export const ACTIONS = {
   report: ["r", "Report that something is wrong with it"],
   again: ["n", "Have both answers of a chat written anew"],
   reason: ["e", "Write a reason"],
+  flags: ["f", "To the remarks on an answer, then to the next; digits set them"],
   guidelines: ["i", "Read the guidelines"],
   raw: ["w", "Show texts as written, or as meant"],
   help: ["?", "These keys"],
@@ -28,7 +29,9 @@ const kept = () => {
 export const keyOf = (action) => kept()[action] || ACTIONS[action][0];
 export const hint = (action) => h("kbd", { "aria-hidden": "true" }, keyOf(action) === "Enter" ? "⏎" : keyOf(action).toUpperCase());
 
-const typing = (target) => target.matches?.("input, textarea, select, [contenteditable]");
+const typing = (target) => target.matches?.("input:not([type=checkbox]), textarea, select, [contenteditable]");
+// A button that sets a value says so with aria-pressed: Space presses it, and Enter means the sheet.
+const pressedByEnter = (target) => target.matches?.("a, summary, button:not([aria-pressed])");
 
 /** handlers: action -> function; other(event): keys of no action, true where it took them. */
 export function listen(handlers, other) {
@@ -41,10 +44,11 @@ export function listen(handlers, other) {
     }
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     if (other?.(event)) { event.preventDefault(); return; }
-    if (event.key === "Enter" && event.target.matches?.("button, a, summary") && !event.target.closest("[data-enter]")) return;
+    if (event.key === "Enter" && pressedByEnter(event.target)) return;
     const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
     const action = Object.keys(ACTIONS).find((name) => keyOf(name) === key && handlers[name]);
-    if (action) { event.preventDefault(); handlers[action](); }
+    if (action) event.preventDefault();
+    if (action && !event.repeat) handlers[action](); // a key held down does it once
   });
 }
 

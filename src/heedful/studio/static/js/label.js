@@ -1,10 +1,12 @@
 // The desk: one item after another. An answer goes to the outbox and the next item, held already, is there at once.
 import { get, post } from "./api.js";
 import { appeal, settledOnes } from "./appeals.js";
+import { restart, worked } from "./clock.js";
 import { coverOf } from "./cover.js";
 import { asked, by, fill, fromTree, h, tell } from "./dom.js";
 import { dialog, hint, listen, showHelp } from "./keys.js";
 import { draftOf, Outbox, saveDraft } from "./outbox.js";
+import { askWhatIsWrong } from "./report.js";
 import { remind } from "./rest.js";
 import { opinion } from "./said.js";
 import { LETTERS, SheetForm } from "./sheet.js";
@@ -20,11 +22,9 @@ let form = null;
 let back = null; // the item to return to while an earlier answer is changed
 let seen = []; // earlier answers looked at in this walk back
 let raw = false;
-let seconds = 0;
 const gone = new Set(); // dealt with here; an answer of the server that was under way may still name them
 let taught = 0; // the training item whose feedback is awaited or shown
 let filling = Promise.resolve();
-let touched = Date.now();
 
 const outbox = new Outbox({
   onState(state, sentence, entry) {
@@ -78,7 +78,7 @@ function finished() {
 
 function show(one) {
   task = one;
-  seconds = 0;
+  restart();
   form = null;
   place.dataset.assignment = one.assignment;
   const cover = coverOf(place.dataset, one.assignment, one.warning, () => show(one), back ? null : skip);
@@ -161,7 +161,7 @@ function send() {
   if (!form) return;
   const missing = form.missing();
   if (missing) { tell(missing); return; }
-  done("judgements", { value: form.result(), seconds: Math.round(10 * seconds) / 10 });
+  done("judgements", { value: form.result(), seconds: worked() });
 }
 
 function skip() { if (task && !back) done("skip", { text: "" }); }
@@ -169,10 +169,7 @@ function skip() { if (task && !back) done("skip", { text: "" }); }
 function report() {
   if (!task) return;
   if (back) { appeal(task.assignment, "What is wrong with this item?"); return; } // it has an answer already, which stays
-  const area = h("textarea", { rows: 3, maxlength: 2000, "aria-label": "What is wrong", required: true });
-  const box = dialog("What is wrong with this item?", h("p.dim", {}, "It goes to whoever manages the project, and to no other rater from you. It costs you nothing."), area,
-    h("p", {}, h("button.primary", { type: "button", onclick: () => { if (area.value.trim()) { box.close(); done("report", { text: area.value }); } else area.focus(); } }, "Report it")));
-  area.focus();
+  askWhatIsWrong((text) => done("report", { text }));
 }
 
 async function previous() {
@@ -222,10 +219,9 @@ const verdict = (name) => () => { if (form?.allows(name)) form.verdict(name); };
 listen({
   send, skip, report, previous, guidelines, help, raw: toggleRaw, reason: () => form?.reason?.focus(),
   tie: verdict("tie"), both_good: verdict("both_good"), both_bad: verdict("both_bad"), cant_judge: verdict("cant_judge"),
+  flags: () => form?.toFlags(),
 }, (event) => form?.key(event));
 
-for (const kind of ["keydown", "pointerdown", "pointermove", "scroll"]) addEventListener(kind, () => { touched = Date.now(); }, { passive: true });
-setInterval(() => { if (!document.hidden && Date.now() - touched < 60000) seconds += 1; }, 1000);
 setInterval(() => { if (task && !document.hidden && task.state === "leased") post(`/assignments/${task.assignment}/heartbeat`).catch(() => {}); }, 120000);
 start();
 settledOnes(project).then((note) => { if (note) place.before(note); }).catch(() => {});

@@ -9,6 +9,7 @@ import { RankBoard } from "./rank.js";
 export const LETTERS = "ABCDEFGHI";
 const DEGREES = { 1: ["better"], 2: ["slightly better", "much better"], 3: ["slightly better", "better", "much better"], 4: ["slightly better", "better", "much better", "far better"] };
 const TIES = { tie: "Equally good", both_good: "Both are good", both_bad: "Both are bad" };
+const DIGITS = 10;
 const STEP_LABELS = ["right", "neutral", "wrong"];
 
 /** The points of a criterion as buttons; `of` says of what, `chosen()` which point, and `choose(point)` sets it. */
@@ -46,6 +47,7 @@ export class SheetForm {
     this.panel = h("section.panel", { "aria-label": "Your answer" }, ...this.comparing());
     this.last = h("div.line.last", {}, this.reasoning());
     this.panel.append(this.last);
+    this.here = Math.max(0, this.fields.findIndex((field) => !field.aside));
     this.draw();
   }
 
@@ -58,7 +60,7 @@ export class SheetForm {
       h("div.as-meant", {}, body), rawOf(answer, this.task.language),
       this.criteria(place, name), this.flags(place, name));
     if (this.sheet.compare === "pair") {
-      article.addEventListener("dblclick", () => { if (!String(getSelection()).trim() || this.sheet.strength === 1) this.prefer(place, 1); });
+      article.addEventListener("dblclick", (event) => { if (!event.target.closest("button, a")) this.like(place); });
     }
     return article;
   }
@@ -75,17 +77,25 @@ export class SheetForm {
   }
 
   flags(place, name) {
-    if (!this.sheet.flags.length) return null;
-    this.flagButtons = this.flagButtons || [];
-    return h("div.flags", { role: "group", "aria-label": `Remarks on ${name}` }, this.sheet.flags.map((flag) => {
-      const button = h("button", { type: "button", onclick: () => {
-        const flags = this.value.flags[place];
-        this.value.flags[place] = flags.includes(flag.key) ? flags.filter((key) => key !== flag.key) : [...flags, flag.key];
-        this.changed();
-      } }, flag.label);
-      this.flagButtons.push(() => button.setAttribute("aria-pressed", this.value.flags[place].includes(flag.key)));
-      return button;
-    }));
+    const rows = Array.from({ length: Math.ceil(this.sheet.flags.length / DIGITS) }, (_, i) => this.sheet.flags.slice(DIGITS * i, DIGITS * (i + 1)));
+    return rows.map((row) => this.flagRow(place, name, row));
+  }
+
+  /** As many flags as there are digits: a field aside of the way, to which the key for flags leads. */
+  flagRow(place, name, row) {
+    const has = (flag) => this.value.flags[place].includes(flag.key);
+    const turn = (flag) => {
+      const flags = this.value.flags[place];
+      this.value.flags[place] = has(flag) ? flags.filter((key) => key !== flag.key) : [...flags, flag.key];
+      announce(`${flag.label}: ${has(flag) ? "yes" : "no"}`);
+      this.changed();
+    };
+    const buttons = row.map((flag, i) => h("button", { type: "button", onclick: () => turn(flag) }, flag.label, h("kbd", { "aria-hidden": "true" }, (i + 1) % DIGITS)));
+    const label = `Remarks on ${name}`;
+    const element = h("div.flags", { role: "group", "aria-label": label }, buttons);
+    const draw = () => buttons.forEach((button, i) => button.setAttribute("aria-pressed", has(row[i])));
+    this.fields.push({ element, label, aside: true, count: row.length, set: (n) => turn(row[n - 1]), has: () => true, draw });
+    return element;
   }
 
   steps(answer) {
@@ -222,6 +232,12 @@ export class SheetForm {
   }
 
   // ── acts ──
+  /** A double click on an answer: it is better, by as much as was said already. */
+  like(place) {
+    getSelection().removeAllRanges(); // the word that the browser selects at a double click
+    if (this.value.verdict !== "prefer" || this.value.preferred !== place) this.prefer(place, 1);
+  }
+
   prefer(place, strength) {
     Object.assign(this.value, { verdict: "prefer", preferred: place, strength });
     announce(`Answer ${LETTERS[place]} is ${this.degrees[strength - 1]}`);
@@ -255,6 +271,12 @@ export class SheetForm {
     (field.element || this.answers[field.place]).scrollIntoView({ block: "nearest" });
   }
 
+  /** On to the next flags, round and round. */
+  toFlags() {
+    const rows = this.fields.flatMap((field, i) => (field.aside ? [i] : []));
+    if (rows.length) this.move((rows.find((i) => i > this.here) ?? rows[0]) - this.here);
+  }
+
   /** A key that is a field's: true where it was taken. */
   key(event) {
     const field = this.fields[this.here];
@@ -264,7 +286,8 @@ export class SheetForm {
       if (field.clear && event.key === "0") { field.clear(); return true; }
       if (n > field.count) return false;
       field.set(n);
-      if (this.here < this.fields.length - 1) this.move(1);
+      const next = this.fields.findIndex((one, i) => i > this.here && !one.aside);
+      if (!field.aside && next >= 0) this.move(next - this.here);
       return true;
     }
     if (event.key === "Backspace" && field.clear) { field.clear(); return true; }
@@ -283,7 +306,7 @@ export class SheetForm {
 
   draw() {
     for (const field of this.fields) field.draw();
-    for (const draw of [...(this.verdictButtons || []), ...(this.flagButtons || [])]) draw();
+    for (const draw of this.verdictButtons || []) draw();
     const many = this.fields.length > 1;
     this.fields.forEach((field, i) => (field.element || this.answers?.[field.place])?.classList.toggle("here", many && i === this.here));
     if (this.ranker) this.answers?.forEach((answer, place) => {
