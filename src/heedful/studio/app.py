@@ -30,6 +30,7 @@ from heedful.studio.routes import (
     labelling,
     machines,
     notices,
+    own,
     projects,
     runs,
     sessions,
@@ -60,7 +61,7 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
         description="Everything that the studio's pages do. Send a token as `Authorization: Bearer heedful_…`.",
     )
     app.state.studio = Studio(settings, store)
-    about_items = (labelling, notices, appeals, disputes, machines, chat)
+    about_items = (labelling, own, notices, appeals, disputes, machines, chat)
     for part in (system, sessions, accounts, projects, *about_items, runs, webhooks):
         app.include_router(part.router, prefix="/api")
     app.include_router(pages, include_in_schema=False)

@@ -85,6 +85,11 @@ def team(request: Request, who: Manager) -> Response:
     return page("team.html", request, who, "Team")
 
 
+@router.get("/work")
+def work(request: Request, who: Labeller) -> Response:
+    return page("work.html", request, who, "Your work")
+
+
 @router.get("/account")
 def account(request: Request, who: Known) -> Response:
     return page("account.html", request, who, "Your account")
