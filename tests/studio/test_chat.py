@@ -10,10 +10,12 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import select
 from tests.studio.conftest import Place
 
 from heedful.errors import ResourceError
 from heedful.feedback.presets import PRESETS
+from heedful.feedback.tables import item
 from heedful.studio import speak
 from heedful.studio.routes import chat
 from heedful.studio.settings import Model
@@ -275,3 +277,26 @@ def test_a_key_is_sent_and_an_answer_read(monkeypatch: pytest.MonkeyPatch) -> No
     assert speak.ask(Model("m", "http://h/v1", "org/m", "THE_KEY"), [{"role": "user", "content": "x"}]) == long
     assert sent["url"] == "http://h/v1/chat/completions" and sent["headers"] == {"Authorization": "Bearer k"}
     assert sent["json"]["model"] == "org/m"
+
+
+@pytest.mark.parametrize("kind", ["skip", "report"])
+def test_a_turn_put_aside_was_never_said(place: Place, heard: list[Any], kind: str) -> None:
+    """It costs nothing, is nobody else's, and the conversation goes on from before it."""
+    project = place.add_project("talk", PRESETS["chat"].sheet, items=0)
+    client = place.client("rater")
+    talk = client.post(f"/api/projects/{project.id}/conversations", json={}).json()["id"]
+    first = say(client, talk, "hello").json()["turns"][0]
+    prefer(client, first)
+    second = say(client, talk, "and then?").json()["turns"][1]
+    path = f"/api/assignments/{second['assignment']}/{kind}"
+    assert client.post(path, json={"text": "it is rude"}).status_code == 200
+    assert client.get(f"/api/conversations/{talk}").json()["said"] == ["hello"]
+    third = say(client, talk, "something else").json()
+    assert third["said"] == ["hello", "something else"]
+    assert [message["content"] for message in heard[-1][1]] == ["hello", first["answers"][0]["text"], "something else"]
+    prefer(client, third["turns"][1])
+    with place.store.read() as connection:
+        query = select(item.c.open, item.c.taken).where(item.c.project_id == project.id).order_by(item.c.id)
+        assert [tuple(row) for row in connection.execute(query)] == [(False, 1), (False, 0), (False, 1)]
+    [mine] = place.client("owner").get(f"/api/projects/{project.id}/figures").json()["raters"]
+    assert (mine["done"], mine["skipped"] + mine["reported"]) == (2, 1)

@@ -290,12 +290,13 @@ def end(conversation_id: int, body: End, studio: House, who: Labeller) -> Done:
 
 
 def _rows(connection: Connection, conversation_id: int) -> Sequence[AnyRow]:
+    """The turns that the conversation goes on from: one that its rater skipped or reported was never said."""
     query = (
         select(turn.c.id, turn.c.text, turn.c.assignment_id, assignment.c.shown, item.c.completions, judgement.c.value)
         .join(assignment, assignment.c.id == turn.c.assignment_id)
         .join(item, item.c.id == assignment.c.item_id)
         .outerjoin(judgement, judgement.c.id == assignment.c.judgement_id)
-        .where(turn.c.conversation_id == conversation_id)
+        .where(turn.c.conversation_id == conversation_id, assignment.c.state.not_in(("skipped", "reported")))
         .order_by(turn.c.number)
     )
     return connection.execute(query).all()

@@ -1,38 +1,55 @@
 // A live chat: every turn has two answers, and the one preferred goes on.
 import { get, post } from "./api.js";
+import { appeal } from "./appeals.js";
+import { restart, worked } from "./clock.js";
 import { by, fill, h, tell, text } from "./dom.js";
 import { dialog, hint, listen, showHelp } from "./keys.js";
-import { Outbox, saveDraft, uuid } from "./outbox.js";
+import { draftOf, dropDraft, keepDraft, Outbox, saveDraft, uuid } from "./outbox.js";
+import { askWhatIsWrong } from "./report.js";
 import { remind } from "./rest.js";
 import { LETTERS, scaleOf, SheetForm } from "./sheet.js";
 
 const place = by("talk");
 const { project, mode, warning } = place.dataset;
+const GOAL = `goal ${project}`;
 let talk = null;
 let form = null;
-let seconds = 0;
-setInterval(() => { if (!document.hidden) seconds += 1; }, 1000);
+let changing = 0; // the assignment of the last choice, while it is changed
 
 const outbox = new Outbox({
   onState(state, sentence) {
     by("saved").textContent = sentence;
     by("saved").dataset.state = state;
     if (state === "refused") tell(sentence);
+    if (state === "refused" && talk) draw(); // what was chosen stands there again
   },
-  onSaved: () => refresh(),
+  onSaved: (entry) => { if (talk?.turns.some((task) => task.assignment === entry.assignment)) enter(talk.id); },
 });
 
-async function refresh() {
-  talk = await get(`/conversations/${talk.id}`);
-  draw();
+/** Go on with a conversation; a reload comes back to it. */
+async function enter(id) {
+  try {
+    const found = await get(`/conversations/${id}`);
+    if (!found.open) { await start(); return; }
+    talk = found;
+    changing = 0;
+    draw();
+  } catch (error) {
+    tell(error.message);
+    if (!talk) await start();
+  }
 }
 
 async function start() {
   const past = (await get(`/projects/${project}/conversations`)).filter((one) => one.open);
+  talk = form = null;
+  history.replaceState(null, "", location.pathname);
   const goal = h("textarea", { rows: 2, maxlength: 2000, "aria-label": "Goal", placeholder: mode === "red_team" ? "What will you try to make them do?" : "What will you talk about? (if you like)" });
-  const begin = () => post(`/projects/${project}/conversations`, { goal: goal.value }).then((made) => { talk = made; draw(); }).catch((error) => tell(error.message));
+  goal.value = draftOf(GOAL) || "";
+  goal.addEventListener("input", () => keepDraft(GOAL, goal.value));
+  const begin = () => post(`/projects/${project}/conversations`, { goal: goal.value }).then((made) => { dropDraft(GOAL); talk = made; draw(); }).catch((error) => tell(error.message));
   fill(place, h("section.card.narrow.form", {}, h("h2", {}, "A new conversation"), warning && h("p.note", {}, warning), h("p.dim", {}, "Two models answer each turn. Say which answer is better; that one goes on."), goal, h("button.primary", { type: "button", onclick: begin }, "Begin"),
-    past.length > 0 && h("div", {}, h("p.dim", {}, "Or go on with:"), past.map((one) => h("p", {}, h("button", { type: "button", onclick: () => get(`/conversations/${one.id}`).then((found) => { talk = found; draw(); }) }, one.goal || `conversation ${one.id}`))))));
+    past.length > 0 && h("div", {}, h("p.dim", {}, "Or go on with:"), past.map((one) => h("p", {}, h("button", { type: "button", onclick: () => enter(one.id) }, one.goal || `conversation ${one.id}`))))));
 }
 
 function preferred(task) {
@@ -43,28 +60,55 @@ function preferred(task) {
 
 function draw() {
   const judged = talk.turns.filter((task) => task.state === "done");
-  const open = talk.turns.find((task) => task.state !== "done" && !outbox.holds(task.assignment));
+  const open = talk.turns.find((task) => task.assignment === changing || (task.state !== "done" && !outbox.holds(task.assignment)));
   form = null;
-  const said = talk.turns.map((task, i) => [h("div.turn.user", { dir: "auto" }, talk.said[i]), task.state === "done" ? preferred(task) : null]);
-  fill(place, h("div.desk-bar", {}, h("span", {}, talk.goal || "Conversation"), h("span.space"), h("button.quiet", { type: "button", onclick: start }, "All conversations")),
+  history.replaceState(null, "", `#${talk.id}`);
+  const said = talk.turns.map((task, i) => [h("div.turn.user", { dir: "auto" }, talk.said[i]), task.state === "done" && task !== open ? preferred(task) : null]);
+  fill(place, h("div.desk-bar", {}, h("span", {}, talk.goal || "Conversation"), changing > 0 && h("span.badge", {}, "changing an earlier answer"), h("span.space"),
+    changeable() && h("button.quiet", { type: "button", onclick: previous }, changing ? "Leave it as it was" : "Back", hint("previous")), h("button.quiet", { type: "button", onclick: help }, "Keys", hint("help")),
+    h("button.quiet", { type: "button", onclick: start }, "All conversations")),
     h("div.sheet.talk", {}, said, open ? judging(open) : null), open ? form.panel : saying(judged.length));
   scrollTo(0, document.body.scrollHeight);
 }
 
 function judging(task) {
-  seconds = 0;
-  form = new SheetForm(talk.sheet, task, (value) => saveDraft(task.assignment, value));
-  form.last.prepend(h("button.again", { type: "button", onclick: again }, "Both anew", hint("again")));
-  form.last.append(h("button.primary.send", { type: "button", onclick: send }, "Go on"));
+  restart();
+  const keep = changing ? keepDraft : saveDraft; // what is half changed is no answer yet, on the server neither
+  form = new SheetForm(talk.sheet, { ...task, filled_in: draftOf(task.assignment) || task.filled_in }, (value) => keep(task.assignment, value));
+  if (!changing) form.last.prepend(h("button.again", { type: "button", onclick: again }, "Both anew", hint("again")));
+  form.last.prepend(h("button", { type: "button", onclick: report }, "Report", hint("report")));
+  if (!changing) form.last.prepend(h("button", { type: "button", onclick: skip }, "Skip", hint("skip")));
+  form.last.append(h("button.primary.send", { type: "button", onclick: send }, changing ? "Change it" : "Go on", hint("send")));
   form.assignment = task.assignment;
   return form.body;
 }
 
 function send() {
-  if (!form) return;
+  if (!form || outbox.holds(form.assignment)) return;
   const missing = form.missing();
   if (missing) { tell(missing); return; }
-  outbox.add(form.assignment, "judgements", { value: form.result(), seconds });
+  outbox.add(form.assignment, "judgements", { value: form.result(), seconds: worked() });
+}
+
+/** The turn is taken out of the conversation, which goes on from before it. */
+function skip() { if (form && !changing && !outbox.holds(form.assignment)) outbox.add(form.assignment, "skip", { text: "" }); }
+
+function report() {
+  const { assignment } = form || changeable() || {};
+  if (!assignment || outbox.holds(assignment)) return;
+  if (form && !changing) askWhatIsWrong((said) => outbox.add(assignment, "report", { text: said }));
+  else appeal(assignment, "What is wrong with this item?");
+}
+
+/** The last choice, while nothing was said after it; undefined where there is none. */
+const changeable = () => (talk?.turns.at(-1)?.state === "done" ? talk.turns.at(-1) : undefined);
+
+function previous() {
+  const last = changeable();
+  if (!last) { tell("A choice can be changed until you say something after it."); return; }
+  if (changing) dropDraft(last.assignment);
+  changing = changing ? 0 : last.assignment;
+  draw();
 }
 
 let wanted = ""; // the client's number for the answers wanted anew, the same for every retry
@@ -91,13 +135,17 @@ async function again() {
 function saying(turns) {
   const area = h("textarea.reason", { rows: 2, dir: "auto", maxlength: 8000, "aria-label": "What you say", placeholder: "Say something (Enter sends, Shift+Enter begins a line)" });
   const go = h("button.primary", { type: "button" }, "Say it");
-  let id = uuid();
+  const name = `say ${talk.id}`;
+  const kept = draftOf(name);
+  let id = kept?.id || uuid();
+  area.value = kept && kept.text !== talk.said.at(-1) ? kept.text : ""; // what was said, though the page never learnt it
   const say = async () => {
     if (!area.value.trim() || go.disabled) return;
     go.disabled = area.disabled = true;
     go.textContent = "They answer …";
     try {
       talk = await post(`/conversations/${talk.id}/turns`, { client_uuid: id, text: area.value });
+      dropDraft(name);
       draw();
     } catch (error) {
       tell(error.message);
@@ -106,7 +154,7 @@ function saying(turns) {
     }
   };
   area.addEventListener("keydown", (event) => { if (event.key === "Enter" && !event.shiftKey) { event.preventDefault(); say(); } });
-  area.addEventListener("input", () => { id = uuid(); });
+  area.addEventListener("input", () => { id = uuid(); keepDraft(name, { id, text: area.value }); });
   go.addEventListener("click", say);
   setTimeout(() => area.focus(), 0);
   return h("section.panel", { "aria-label": "Your turn" }, h("div.line", {}, area, go), turns > 0 && ending());
@@ -117,10 +165,16 @@ const ending = () => h("div.line", {}, h("button", { type: "button", onclick: en
 
 /** What is asked of the conversation as a whole, and a remark; then it is ended. */
 function end() {
-  const given = {};
+  const name = `end ${talk.id}`;
+  const kept = draftOf(name) || {};
+  const given = { ...kept.given };
+  const keep = () => keepDraft(name, { given, comment: comment.value });
   const asked = [...(mode === "red_team" ? [FAR] : []), ...talk.sheet.conversation];
-  const scales = asked.map((one) => scaleOf(one, "the conversation", () => given[one.key], (point) => { given[one.key] = point; scales.forEach((scale) => scale.draw()); }));
+  const scales = asked.map((one) => scaleOf(one, "the conversation", () => given[one.key], (point) => { given[one.key] = point; scales.forEach((scale) => scale.draw()); keep(); }));
   const comment = h("textarea", { rows: 2, maxlength: 4000, "aria-label": "A remark", placeholder: "A remark (if you like)" });
+  comment.value = kept.comment || "";
+  comment.addEventListener("input", keep);
+  scales.forEach((scale) => scale.draw());
   const fault = h("p.fault", { role: "alert" });
   const send = async () => {
     const open = asked.find((one) => !(one.key in given));
@@ -128,6 +182,7 @@ function end() {
     const { success = 0, ...ratings } = given;
     try {
       await post(`/conversations/${talk.id}/end`, { success, ratings, comment: comment.value });
+      dropDraft(name);
       box.close();
       await start();
     } catch (error) {
@@ -138,6 +193,7 @@ function end() {
 }
 
 const verdict = (name) => () => { if (form?.allows(name)) form.verdict(name); };
-listen({ send, again, help: () => showHelp([["1 2 …", "how much better, from left to right"], ["← →", "move"]]), reason: () => form?.reason?.focus(), tie: verdict("tie"), both_good: verdict("both_good"), both_bad: verdict("both_bad"), cant_judge: verdict("cant_judge") }, (event) => form?.key(event));
-start().catch((error) => fill(place, h("p.fault", {}, error.message)));
+const help = () => showHelp([["1 2 …", "how much better, from left to right"], ["← →", "move"]]);
+listen({ send, again, skip, report, previous, help, flags: () => form?.toFlags(), reason: () => form?.reason?.focus(), tie: verdict("tie"), both_good: verdict("both_good"), both_bad: verdict("both_bad"), cant_judge: verdict("cant_judge") }, (event) => form?.key(event));
+outbox.flush().then(() => (location.hash ? enter(Number(location.hash.slice(1))) : start())).catch((error) => fill(place, h("p.fault", {}, error.message)));
 remind(place);

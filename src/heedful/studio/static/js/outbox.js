@@ -44,9 +44,9 @@ export class Outbox {
   get entries() { return read(BOX, []); }
   holds(assignment) { return this.entries.some((entry) => entry.assignment === assignment); }
 
-  /** kind: judgements, skip, report. */
-  add(assignment, kind, body) {
-    const entry = { assignment, kind, body: kind === "judgements" ? { client_uuid: uuid(), ...body } : body };
+  /** kind: judgements, skip, report, decision; path: of what is no assignment, and its name in place of one's number. */
+  add(assignment, kind, body, path = `/assignments/${assignment}/${kind}`) {
+    const entry = { assignment, kind, path, body: body.value ? { client_uuid: uuid(), ...body } : body };
     write(BOX, [...this.entries, entry]);
     dropDraft(assignment);
     this.flush();
@@ -65,7 +65,7 @@ export class Outbox {
       while (this.entries.length) {
         const [first] = this.entries;
         this.onState("saving", "Saving …");
-        const answer = await post(`/assignments/${first.assignment}/${first.kind}`, first.body);
+        const answer = await post(first.path, first.body);
         this.drop(first);
         this.wait = 1000;
         this.onSaved(first, answer);
@@ -90,7 +90,7 @@ export class Outbox {
       this.timer = setTimeout(() => this.flush(), 5000);
     } else {
       this.drop(first);
-      if (first.kind === "judgements") keepDraft(first.assignment, first.body.value);
+      if (first.body.value) keepDraft(first.assignment, first.body.value);
       this.onState("refused", error.message, first);
       this.timer = setTimeout(() => this.flush(), 0);
     }
@@ -114,11 +114,12 @@ export function saveDraft(assignment, value) {
   timers.set(assignment, setTimeout(() => put(`/assignments/${assignment}/draft`, { value }).catch(() => {}), 1200));
 }
 export const draftOf = (assignment) => read(DRAFTS, {})[assignment];
-function keepDraft(assignment, value) {
+/** In this browser alone: what is no assignment's goes by a name. */
+export function keepDraft(assignment, value) {
   const drafts = Object.entries({ ...read(DRAFTS, {}), [assignment]: value }).slice(-50);
   write(DRAFTS, Object.fromEntries(drafts));
 }
-function dropDraft(assignment) {
+export function dropDraft(assignment) {
   clearTimeout(timers.get(assignment));
   const drafts = read(DRAFTS, {});
   delete drafts[assignment];
