@@ -1,10 +1,10 @@
 // Second looks: an item on which raters disagree, first as any rater sees it, then what they said, then the decision.
-import { get, post } from "./api.js";
+import { get } from "./api.js";
 import { coverOf } from "./cover.js";
 import { changes } from "./diff.js";
 import { asked, by, fill, h, tell } from "./dom.js";
 import { hint, listen, showHelp } from "./keys.js";
-import { uuid } from "./outbox.js";
+import { draftOf, keepDraft, Outbox } from "./outbox.js";
 import { opinion } from "./said.js";
 import { LETTERS, SheetForm } from "./sheet.js";
 
@@ -12,8 +12,24 @@ const place = by("disputes");
 const { project, name } = place.dataset;
 let form = null;
 let found = null;
-let sending = ""; // the client's number for the decision under way, the same for every retry
 let looked = 0;
+let refused = false; // the decision just sent
+
+const keyOf = (one) => `decision ${project}.${one.item}`;
+const outbox = new Outbox({
+  onState(state, sentence) {
+    by("saved").textContent = sentence;
+    by("saved").dataset.state = state;
+    if (state !== "refused") return;
+    refused = true;
+    tell(`${sentence} What you filled in is kept.`);
+  },
+  onSaved: (entry) => {
+    if (entry.kind !== "decision") return;
+    tell("Decided. The raters' own labels are kept beside it.");
+    if (!form) load();
+  },
+});
 
 async function load(after = 0) {
   try {
@@ -22,6 +38,7 @@ async function load(after = 0) {
     looked = 0;
     show();
   } catch (error) {
+    form = null;
     fill(place, h("section.card.narrow", {}, h("p", {}, error.message), h("button", { type: "button", onclick: () => load(after) }, "Try again")));
   }
 }
@@ -29,11 +46,11 @@ async function load(after = 0) {
 function show() {
   const one = found.task;
   if (!one) { nothing(); return; }
-  sending = uuid();
   form = null;
+  if (outbox.holds(keyOf(one))) { waits(); return; }
   const cover = coverOf(place.dataset, `item ${one.item}`, one.warning, show, later);
   if (cover) { fill(place, cover); return; }
-  form = new SheetForm(found.sheet, { ...one, filled_in: {} }, () => {});
+  form = new SheetForm(found.sheet, { ...one, filled_in: draftOf(keyOf(one)) || {} }, (value) => keepDraft(keyOf(one), value));
   form.last.prepend(h("button", { type: "button", onclick: later }, "Later", hint("skip")));
   form.last.append(h("button.primary.send", { type: "button", onclick: send }, "Decide", hint("send")));
   const count = `${found.waiting.toLocaleString()} to decide${found.decided ? ` · ${found.decided.toLocaleString()} decided` : ""}`;
@@ -71,13 +88,14 @@ async function send() {
   const missing = form.missing();
   if (missing) { tell(missing); return; }
   const one = found.task;
-  try {
-    await post(`/projects/${project}/items/${one.item}/decision`, { client_uuid: sending, value: form.result() });
-    tell("Decided. The raters' own labels are kept beside it.");
-    await load(one.item);
-  } catch (error) {
-    tell(`${error.message} What you filled in is kept.`);
-  }
+  refused = false;
+  outbox.add(keyOf(one), "decision", { value: form.result() }, `/projects/${project}/items/${one.item}/decision`);
+  await outbox.flush();
+  await load(refused ? one.item - 1 : one.item); // the same one again, or the next
+}
+
+function waits() {
+  fill(place, h("section.card.narrow", {}, h("h2", {}, "Your decision is on its way"), h("p", {}, "It waits in this browser until the studio has it."), h("button", { type: "button", onclick: () => load() }, "Look again")));
 }
 
 function later() { if (found?.task) load(found.task.item); }
@@ -86,5 +104,6 @@ const verdict = (kind) => () => { if (form?.allows(kind)) form.verdict(kind); };
 listen({
   send, skip: later, help, reason: () => form?.reason?.focus(),
   tie: verdict("tie"), both_good: verdict("both_good"), both_bad: verdict("both_bad"), cant_judge: verdict("cant_judge"),
+  flags: () => form?.toFlags(),
 }, (event) => form?.key(event));
-load();
+outbox.flush().then(() => load());
