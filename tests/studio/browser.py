@@ -23,11 +23,19 @@ from heedful.studio.settings import Model, Settings
 
 CHROMIUM = Path("/usr/bin/chromium")
 PHONE = {"width": 390, "height": 844}
+CHECK = (Path(__file__).parent / "readable.js").read_text()
 needs_chromium = [
     pytest.mark.slow,
     pytest.mark.skipif(not CHROMIUM.exists(), reason="the browser tests need Debian's package chromium"),
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
 ]
+
+
+def readable(page: Any) -> None:
+    """What an automatic check can tell of a page: contrast, names, sizes, headings, nothing sideways."""
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        assert page.evaluate(CHECK) == [], scheme
 
 
 @dataclass

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from starlette.testclient import TestClient
 from tests.feedback.conftest import new_item, plain
 from tests.postgres import MISSING, postgres_server
 from tests.studio.browser import CHROMIUM, Seen, looking_at
+from tests.studio.endpoint import SAYS, Endpoint
 
 from heedful.feedback.accounts import ROLES, begin_session, create_account
 from heedful.feedback.intake import Imported, import_items
@@ -98,4 +101,19 @@ def chromium() -> Iterator[Any]:
 @pytest.fixture
 def seen(place: Place, chromium: Any) -> Iterator[Seen]:
     with looking_at(place, chromium) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def models() -> Iterator[tuple[Model, ...]]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Endpoint)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield tuple(Model(name, f"http://127.0.0.1:{server.server_port}/{name}/v1") for name in SAYS)
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def talking(place: Place, chromium: Any, models: tuple[Model, ...]) -> Iterator[Seen]:
+    with looking_at(place, chromium, models) as found:
         yield found

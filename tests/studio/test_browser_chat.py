@@ -2,61 +2,25 @@
 
 from __future__ import annotations
 
-import json
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select
-from tests.studio.browser import PHONE, Seen, looking_at, needs_chromium
+from sqlalchemy import select, update
+from tests.studio.browser import PHONE, Seen, looking_at, needs_chromium, readable
 from tests.studio.conftest import Place
+from tests.studio.endpoint import SAYS
 from tests.studio.test_disputes import disagree
 
 from heedful.feedback.judgements import DECISION
 from heedful.feedback.presets import PRESETS
-from heedful.feedback.tables import conversation
+from heedful.feedback.projects import Project
+from heedful.feedback.tables import conversation, notice
+from heedful.feedback.tables import project as projects
 from heedful.studio.settings import Model
 
 pytestmark = needs_chromium
-SAYS = {"tidy": "It is **four**: two and two.", "vague": "Hmm, who can know?"}
-CHECK = (Path(__file__).parent / "readable.js").read_text()
 NAME = "(e => e && (e.getAttribute('aria-label') || e.textContent.trim()))(document.activeElement)"
 TOPIC, SPEECH = "[aria-label='Goal']", "[aria-label='What you say']"
-
-
-class Endpoint(BaseHTTPRequestHandler):
-    """Two OpenAI-compatible models; each answers in its own words, with how many messages it was given."""
-
-    def do_POST(self) -> None:
-        asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        text = f"{SAYS[self.path.split('/')[1]]} ({len(asked['messages'])}) {asked['seed']}"
-        body = json.dumps({"choices": [{"message": {"role": "assistant", "content": text}}]}).encode()
-        self.send_response(200)
-        self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: Any) -> None:
-        pass
-
-
-@pytest.fixture(scope="module")
-def models() -> Iterator[tuple[Model, ...]]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Endpoint)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield tuple(Model(name, f"http://127.0.0.1:{server.server_port}/{name}/v1") for name in SAYS)
-    server.shutdown()
-    server.server_close()
-
-
-@pytest.fixture
-def talking(place: Place, chromium: Any, models: tuple[Model, ...]) -> Iterator[Seen]:
-    with looking_at(place, chromium, models) as found:
-        yield found
 
 
 def side_of(page: Any, word: str) -> int:
@@ -87,9 +51,7 @@ def test_a_chat_by_mouse(talking: Seen, size: str) -> None:
         page.fill(SPEECH, said)
         page.click("text=Say it")
         side = side_of(page, "four")
-        for scheme in ("light", "dark"):
-            page.emulate_media(color_scheme=scheme)
-            assert page.evaluate(CHECK) == [], scheme
+        readable(page)
         assert f"({count})" in page.locator(".answer").nth(side).inner_text()  # what was preferred went on
         assert not any(name in page.content() for name in SAYS), "a rater must not learn the models' names"
         page.click(f".scale button >> nth={8 * side}")
@@ -99,9 +61,7 @@ def test_a_chat_by_mouse(talking: Seen, size: str) -> None:
     page.click("text=End the conversation")
     page.click("text=End it")
     assert page.locator("dialog .fault").inner_text() == "Still open: The conversation as a whole"
-    for scheme in ("light", "dark"):
-        page.emulate_media(color_scheme=scheme)
-        assert page.evaluate(CHECK) == [], scheme
+    readable(page)
     page.click("dialog .points button >> nth=4")
     page.click("text=End it")
     page.wait_for_selector(TOPIC)
@@ -181,9 +141,7 @@ def test_a_second_look(seen: Seen, size: str) -> None:
     page.click(".opinions summary")
     said = " ".join(page.locator(".opinions li").all_inner_texts())
     assert "A person:" in said and "A machine:" in said and "because" in said
-    for scheme in ("light", "dark"):
-        page.emulate_media(color_scheme=scheme)
-        assert page.evaluate(CHECK) == [], scheme
+    readable(page)
     side = side_of(page, liked)
     if size == "phone":
         page.click(f".scale button >> nth={6 * side}")
@@ -212,4 +170,158 @@ def test_a_reviewer_sees_what_a_rater_changed(seen: Seen) -> None:
     assert page.locator(".diff ins").all_inner_texts() == ["nine"]
     assert page.locator(".diff").inner_text().startswith("answer ")
     assert f"and edited {'AB'[side_of(page, liked)]}:" in page.locator(".opinions").inner_text()
-    assert page.evaluate(CHECK) == []
+    readable(page)
+
+
+def begun(seen: Seen, said: str = "") -> tuple[Any, Project]:
+    """A conversation of this rater's, in which this was said."""
+    page, project = seen.page, seen.place.add_project("talk", PRESETS["chat"].sheet, items=0)
+    page.goto(f"{seen.url}/projects/{project.id}/chat")
+    page.click("text=Begin")
+    page.wait_for_selector(SPEECH)
+    if said:
+        page.fill(SPEECH, said)
+        page.keyboard.press("Enter")
+        page.wait_for_selector(".answer")
+    return page, project
+
+
+def test_what_is_typed_in_a_chat_outlives_a_reload(talking: Seen) -> None:
+    page, project = begun(talking)
+    page.fill(SPEECH, "What is 2 + ")
+    page.reload()
+    page.wait_for_selector(SPEECH)
+    assert page.input_value(SPEECH) == "What is 2 + "
+    page.fill(SPEECH, "What is 2 + 2?")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".answer")
+    page.keyboard.press("1")
+    page.reload()
+    page.wait_for_selector(".answer")
+    assert page.locator(".scale [aria-pressed=true]").inner_text().startswith("A is far better")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(SPEECH)
+    assert page.input_value(SPEECH) == ""  # it was said
+    page.click("text=End the conversation")
+    page.click("dialog .points button >> nth=1")
+    page.fill("[aria-label='A remark']", "it knew the su")
+    page.reload()
+    page.click("text=End the conversation")
+    assert page.input_value("[aria-label='A remark']") == "it knew the su"
+    page.click("text=End it")
+    page.wait_for_selector(TOPIC)
+    assert labels_of(talking) == [{"overall": 2}] and len(talking.judgements(project, 1)) == 1
+    page.reload()
+    page.wait_for_selector(TOPIC)  # a conversation that ended is not gone on with
+
+
+def out_of_the_box(page: Any) -> None:
+    """Leave the box to type in, which takes the focus a moment after it comes."""
+    page.wait_for_function(f'() => document.activeElement?.matches("{SPEECH}")')
+    page.keyboard.press("Escape")
+
+
+def test_a_turn_is_skipped_chosen_anew_and_reported(talking: Seen) -> None:
+    """By keys alone."""
+    page, project = begun(talking, "Say something rude.")
+    readable(page)
+    page.keyboard.press("s")
+    page.wait_for_selector(SPEECH)
+    assert page.locator(".turn").count() == 0  # it was never said
+    out_of_the_box(page)
+    page.keyboard.press("u")
+    assert "until you say something after it" in page.locator("#toast").inner_text()
+    page.fill(SPEECH, "What is 2 + 2?")
+    page.keyboard.press("Enter")
+    side = side_of(page, "who")
+    page.keyboard.press("19"[side])
+    page.keyboard.press("Enter")
+    page.wait_for_selector(SPEECH)
+    assert "who" in page.locator(".turn.assistant").inner_text()
+    out_of_the_box(page)
+    page.keyboard.press("u")
+    page.wait_for_selector(".answer.chosen")
+    readable(page)
+    page.keyboard.press("91"[side])
+    page.keyboard.press("u")  # left as it was
+    page.wait_for_selector(SPEECH)
+    assert "who" in page.locator(".turn.assistant").inner_text()
+    out_of_the_box(page)
+    page.keyboard.press("u")
+    page.wait_for_selector(".answer.chosen:has-text('who')")
+    page.keyboard.press("91"[side])
+    page.keyboard.press("Enter")
+    page.wait_for_selector(SPEECH)
+    assert "four" in page.locator(".turn.assistant").inner_text()
+    [label] = talking.judgements(project, 1)
+    assert (label.revision, label.sources[label.value["preferred"]]) == (2, "tidy")
+    page.fill(SPEECH, "Are you sure?")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".answer")
+    assert "(3)" in page.locator(".answer").nth(side_of(page, "four")).inner_text()
+    page.keyboard.press("r")
+    page.keyboard.type("one of them is rude")
+    tab_to(page, "Report it")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(SPEECH)
+    assert page.locator(".turn.user").count() == 1 and len(talking.judgements(project, 1)) == 1
+    with talking.place.store.read() as connection:
+        assert connection.execute(select(notice.c.text)).scalars().all() == ["one of them is rude"]
+
+
+@pytest.mark.parametrize("what", ["label", "chat"])
+def test_time_is_counted_while_the_page_is_used(talking: Seen, what: str) -> None:
+    """A minute after the last sign of life the clock stands still."""
+    page, project = talking.page, talking.place.project
+    page.clock.install()
+    if what == "chat":
+        page, project = begun(talking, "hello")
+    else:
+        talking.open(project)
+    page.keyboard.press("1")
+    page.clock.run_for(600_000)
+    page.keyboard.press("Enter")
+    [label] = talking.judgements(project, 1)
+    assert 55 <= label.seconds <= 75
+
+
+def test_a_decision_outlives_a_reload_and_a_lost_connection(seen: Seen) -> None:
+    place, page = seen.place, seen.page
+    project = place.add_project("odd", PRESETS["pair"].sheet, items=1, members=("rater", "reviewer"))
+    liked = disagree(place, project)
+    seen.sign_in("reviewer")
+    seen.open(project, "disputes")
+    side = side_of(page, liked)
+    page.keyboard.press("17"[side])
+    page.keyboard.press("e")
+    page.keyboard.type("it is true")
+    page.reload()
+    page.wait_for_selector(".answer.chosen")
+    assert page.input_value(".reason") == "it is true"
+    page.context.set_offline(True)
+    page.click(".send")
+    page.wait_for_selector("#saved[data-state=waiting]")
+    assert seen.judgements(project, 0, parts=(DECISION,)) == []
+    page.context.set_offline(False)
+    page.wait_for_selector("[data-finished]")
+    [decision] = seen.judgements(project, 1, parts=(DECISION,))
+    assert decision.completions[decision.value["preferred"]] == liked and decision.value["reason"] == "it is true"
+    seen.wrong[:] = [text for text in seen.wrong if "ERR_INTERNET_DISCONNECTED" not in text]
+
+
+def test_a_decision_that_is_refused_is_kept(seen: Seen) -> None:
+    place, page = seen.place, seen.page
+    project = place.add_project("odd", PRESETS["pair"].sheet, items=1, members=("rater", "reviewer"))
+    disagree(place, project)
+    seen.sign_in("reviewer")
+    seen.open(project, "disputes")
+    with place.store.write() as connection:  # the project asks otherwise meanwhile
+        sheet = project.sheet.model_copy(update={"strength": 1}).model_dump(mode="json")
+        connection.execute(update(projects).where(projects.c.id == project.id).values(sheet=sheet))
+    page.keyboard.press("1")
+    page.fill(".reason", "it is true")
+    page.click(".send")
+    page.wait_for_selector("#toast:text('What you filled in is kept.')")
+    page.wait_for_function("() => document.querySelectorAll('.scale button').length === 3")
+    assert page.input_value(".reason") == "it is true"
+    seen.wrong[:] = [text for text in seen.wrong if "status of 400" not in text]
