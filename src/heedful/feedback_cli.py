@@ -155,7 +155,7 @@ def _show_compared(report: Any, console: Any) -> None:
         table if table.row_count else "No pair has two votes: give some pairs to two raters to see agreement."
     )
     if report.overlapping:
-        from heedful.feedback.report import PUBLISHED
+        from heedful.evaluate.rater_figures import PUBLISHED
 
         people = " · ".join(f"{value:.1%} {name}" for name, value in PUBLISHED)
         console.print(f"People among themselves elsewhere, of decided pairs: {people}", style="dim")

@@ -23,7 +23,7 @@ MAY_IMPORT = {
     "train": {"algorithms", "rewards", "judges", "sampling", "data", "models", "ops", "batches"},
     "evaluate": {"algorithms", "rewards", "judges", "sampling", "data", "models", "ops", "batches"},
     "feedback": {"evaluate", "data"},
-    "feedback_cli": {"feedback", "data"},
+    "feedback_cli": {"feedback", "evaluate", "data"},
     "report": set(),
     "world": set(),
     "serve": {"sampling", "data", "models", "ops", "batches"},

@@ -128,7 +128,7 @@ class _Problem:
         grad_a = (a - mean) / SKILL_SPREAD**2 - np.bincount(self.rater, w * (h - gamma), self.raters)
         grad_b = b / LEAN**2 - np.bincount(self.rater, lean, self.raters)
         grad_mean = mean - SKILL - float((a - mean).sum()) / SKILL_SPREAD**2
-        grads = [grad_s, grad_a, grad_b, [grad_mean]]
+        grads: list[ArrayLike] = [grad_s, grad_a, grad_b, [grad_mean]]
         if self.ties:  # log ν ~ N(0, 2²): a handful of ties can't drive it away
             value += log_tie**2 / 8
             grads.append([log_tie / 4 - float(tie.sum()) - float((is_so - told)[:, 2].sum())])
@@ -136,7 +136,7 @@ class _Problem:
             u = self.gaps(x)
             value += float(u @ u) / (2 * self.own**2)
             grads.append(u / self.own**2 - np.bincount(self.item, self.side * gap, self.items))
-        return value, np.concatenate(grads)
+        return value, np.concatenate([np.asarray(grad) for grad in grads])
 
 
 def _problem(votes: Votes, weight: ArrayLike | None, own: float = 0.0) -> _Problem:

@@ -80,8 +80,10 @@ def expire(connection: Connection, now: float) -> None:
 
 
 def free_place(connection: Connection, item_id: int) -> None:
-    """One place of an item is free again: it goes to the line's end, unless a reviewer has closed it. A turn of a chat is
-    nobody else's."""
+    """One place of an item is free again: it goes to the line's end, unless a reviewer has closed it.
+
+    Nor does a turn of a chat, which is nobody else's.
+    """
     freed = update(item).where(item.c.id == item_id).values(taken=item.c.taken - 1)
     row = connection.execute(freed.returning(item.c.dispute, item.c.part)).one()
     if row.dispute not in OVER and row.part != "chat":

@@ -15,6 +15,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select, update
 
+from heedful.evaluate.rates import wilson
 from heedful.feedback.projects import BY_AGREEMENT, Project
 from heedful.feedback.queue import share_of
 from heedful.feedback.sheet import read_answered
@@ -55,8 +56,6 @@ def share_for(low: float, items: int) -> float:
 
 def routes(connection: Connection, of: Project) -> list[Route]:
     """Every judge on every kind of prompt that it has labelled."""
-    from heedful.evaluate.statistics import wilson  # numpy and scipy, which labelling does without
-
     agreed: dict[tuple[str, str], list[float]] = defaultdict(list)
     for labelled in _labelled(connection, of).values():
         for judge, said in labelled.machines.items():
