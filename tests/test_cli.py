@@ -6,6 +6,8 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -41,6 +43,17 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(words: list[str], sentence: s
     assert sentence in result.stderr.replace("\n", " ")
     assert "Traceback" not in result.stderr
     assert not list(tmp_path.iterdir()), "nothing may be half-written"
+
+
+def test_labels_by_people_in_a_word(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--by people` is `--set by.type=people`, and a --set after it may say more."""
+    ran: list[Any] = []
+    pipeline = SimpleNamespace(run_single=lambda stage, out, seed: ran.append(stage))
+    monkeypatch.setitem(sys.modules, "heedful.pipeline", pipeline)
+    given = ["label", "--by", "people", "--set", "by.project=mine", "--set", 'completions=["a.jsonl"]', "--out", "x"]
+    assert runner.invoke(app, given, catch_exceptions=False).exit_code == 0
+    assert (ran[0].by.type, ran[0].by.project) == ("people", "mine")
+    assert "people" in runner.invoke(app, ["label", "--help"]).output
 
 
 def test_dry_run_tells_stages_and_writes_nothing(tmp_path: Path) -> None:

@@ -147,7 +147,6 @@ for _kind, _about in {
     "pretrain": "Train a tokenizer and a base model from text, or continue a causal model.",
     "sft": "Fine-tune a model on demonstrations.",
     "sample": "Let a policy write several candidates for each prompt.",
-    "label": "Rank candidates with simulated raters.",
     "reward": "Train a reward model on rankings or comparisons.",
     "dpo": "Optimise a policy directly on comparisons.",
     "ppo": "Optimise a policy against a reward model under a KL leash.",
@@ -159,6 +158,24 @@ for _kind, _about in {
     "evaluate": "Compare models on held-out prompts.",
 }.items():
     _stage_command(_kind, _about)
+
+
+@app.command("label")
+def label_command(
+    config: ConfigFile = "",
+    *,
+    out: Out,
+    by: Annotated[
+        str, typer.Option("--by", help="people, judge, simulated or flipped: short for --set by.type=…")
+    ] = "",
+    overrides: Overrides = [],  # noqa: B006
+    seed: Seed = 0,
+) -> None:
+    """Rank candidates: by people in the studio, by a model that judges, or by simulated raters."""
+    from heedful.config import load_stage
+    from heedful.pipeline import run_single
+
+    run_single(load_stage("label", config, [*([f"by.type={by}"] if by else []), *overrides]), out, seed)
 
 
 @app.command("report")

@@ -7,11 +7,14 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from heedful.errors import InputError
+
+if TYPE_CHECKING:
+    from heedful.feedback.exports.write import Exported, Query
 
 SHOWN = 5  # faults, pairs of raters, cases
 ROWS = 20  # raters
@@ -29,6 +32,19 @@ class Labels(StrEnum):
     SOFT = "soft"
     DAWID_SKENE = "dawid-skene"
     CROWD = "crowd"
+
+
+FormatName = Annotated[str, typer.Option("--format", help="trl, openrlhf, nemo-rl, … or raw; see docs/formats.md.")]
+FOLDER = "The folder to write; an earlier export there is replaced."
+OneLabel = Annotated[Labels, typer.Option("--labels", help="Each label as given, or one label a pair.")]
+RaterKinds = Annotated[list[str], typer.Option("--kind", help="Only labels by human, ai or simulated raters.")]
+WithoutRaters = Annotated[list[str], typer.Option("--without", help="Leave this rater out; repeatable.")]
+WithoutLeaks = Annotated[
+    bool, typer.Option("--without-leaks", help="Leave out labels of answers that name who wrote them.")
+]
+Fewest = Annotated[int, typer.Option("--fewest", min=1, help="Votes that a pair needs for a label.")]
+Heldout = Annotated[float, typer.Option("--heldout", min=0, max=0.9, help="Share of prompts to hold out.")]
+Draws = Annotated[int, typer.Option("--seed", min=0, help="Draws the prompts that are held out.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -64,39 +80,57 @@ def raters_command(
 
 def export_command(
     files: Files,
-    format: Annotated[str, typer.Option("--format", help="trl, openrlhf, nemo-rl, … or raw; see docs/formats.md.")],
-    out: Annotated[Path, typer.Option("--out", help="The folder to write; an earlier export there is replaced.")],
-    labels: Annotated[Labels, typer.Option("--labels", help="Each label as given, or one label a pair.")] = Labels.EACH,
-    kind: Annotated[list[str], typer.Option("--kind", help="Only labels by human, ai or simulated raters.")] = [],  # noqa: B006
-    without: Annotated[list[str], typer.Option("--without", help="Leave this rater out; repeatable.")] = [],  # noqa: B006
-    without_leaks: Annotated[
-        bool, typer.Option("--without-leaks", help="Leave out labels of answers that name who wrote them.")
-    ] = False,
-    fewest: Annotated[int, typer.Option("--fewest", min=1, help="Votes that a pair needs for a label.")] = 1,
-    heldout: Annotated[float, typer.Option("--heldout", min=0, max=0.9, help="Share of prompts to hold out.")] = 0.0,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Draws the prompts that are held out.")] = 0,
+    format: FormatName,
+    out: Annotated[Path, typer.Option("--out", help=FOLDER)],
+    labels: OneLabel = Labels.EACH,
+    kind: RaterKinds = [],  # noqa: B006
+    without: WithoutRaters = [],  # noqa: B006
+    without_leaks: WithoutLeaks = False,
+    fewest: Fewest = 1,
+    heldout: Heldout = 0.0,
+    seed: Draws = 0,
 ) -> None:
     """Write judgements in the format of another tool, split by prompt, with a manifest."""
+    from heedful.feedback.exports.write import export
+
+    query = query_of(format, labels, kind, without, without_leaks, fewest, heldout, seed)
+    tell_export(export(files, query, out), out)
+
+
+def query_of(
+    format: str,
+    labels: Labels,
+    kinds: Sequence[str],
+    without: Sequence[str],
+    without_leaks: bool,
+    fewest: int,
+    heldout: float,
+    seed: int,
+) -> Query:
+    """What an export's options ask for. InputError: one says nothing."""
     from heedful.feedback.exports.rows import ExportFormat
-    from heedful.feedback.exports.write import Query, export
+    from heedful.feedback.exports.write import Query
 
     if format not in list(ExportFormat):
         raise InputError(f"--format {format}: expected one of {', '.join(ExportFormat)}")
-    if unknown := set(kind) - {"human", "ai", "simulated"}:
+    if unknown := set(kinds) - {"human", "ai", "simulated"}:
         raise InputError(f"--kind {unknown.pop()}: expected human, ai or simulated")
     if fewest > 1 and labels is Labels.EACH:
         raise InputError("--fewest counts the votes of a pair: give --labels majority, soft, dawid-skene or crowd too")
-    query = Query(
+    return Query(
         format=ExportFormat(format),
         rule=labels.value,
-        kinds=tuple(kind),
+        kinds=tuple(kinds),
         without=tuple(without),
         fewest=fewest,
         without_leaks=without_leaks,
         heldout=heldout,
         seed=seed,
     )
-    done = export(files, query, out)
+
+
+def tell_export(done: Exported, out: Path) -> None:
+    """What an export wrote and left out; exit code 2 where rows were unsound."""
     for name, rows in done.rows.items():
         typer.echo(f"{out / name}: {rows:,} rows on {done.prompts[name]:,} prompts")
     for reason, number in done.left_out.items():

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import gc
-import json
 import time
-from collections import Counter
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,6 +11,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from heedful.errors import InputError, ResourceError
+from heedful.feedback_cli import (
+    FOLDER,
+    Draws,
+    Fewest,
+    FormatName,
+    Heldout,
+    Labels,
+    OneLabel,
+    RaterKinds,
+    WithoutLeaks,
+    WithoutRaters,
+    query_of,
+    tell_export,
+)
 from heedful.run.progress import console
 
 if TYPE_CHECKING:
@@ -27,10 +39,6 @@ Database = Annotated[
     str, typer.Option("--database", envvar="HEEDFUL_DATABASE", help="A SQLite file, or postgresql://user@host/name.")
 ]
 ProjectName = Annotated[str, typer.Argument(help="The project's name.")]
-
-WithoutLeaks = Annotated[
-    bool, typer.Option("--without-leaks", help="Leave out labels of items in which an answer names who wrote it.")
-]
 
 
 @studio_app.callback()
@@ -181,31 +189,36 @@ def import_command(
 @studio_app.command("export")
 def export_command(
     project: ProjectName,
-    to: Annotated[Path, typer.Argument(help="The file to write: JSON lines.")],
-    kind: Annotated[str, typer.Option(help="rankings, demonstrations, raw, trl, hh, …")] = "rankings",
+    out: Annotated[Path, typer.Argument(help=FOLDER)],
+    format: FormatName = "rankings",
+    labels: OneLabel = Labels.EACH,
+    kind: RaterKinds = [],  # noqa: B006
+    without: WithoutRaters = [],  # noqa: B006
     without_leaks: WithoutLeaks = False,
     checks: Annotated[
         bool, typer.Option("--checks", help="Hidden checks, training items and probes too, with their right answers.")
     ] = False,
+    fewest: Fewest = 1,
+    heldout: Heldout = 0.0,
+    seed: Draws = 0,
     database: Database = DATABASE,
 ) -> None:
-    """Write a project's judgements: rankings to train on, demonstrations, or the raw log."""
-    from heedful.feedback.exports.pairs import LeftOut
-    from heedful.feedback.labels import CHECKS, LABELS, rows_of
+    """Write a project's judgements in any format, split by prompt, with a manifest: what training reads."""
+    from heedful.feedback.exports.write import export_judgements
+    from heedful.feedback.labels import CHECKS, LABELS, labels_for, newest_number
     from heedful.feedback.projects import find_project
-    from heedful.run.atomic import atomic_text
 
-    parts = LABELS + CHECKS if checks else LABELS
+    query = query_of(format, labels, kind, without, without_leaks, fewest, heldout, seed)
     with closing(there(database)) as store, store.read() as connection:
         found = find_project(connection, project)
         if found is None:
             raise InputError(f"{database}: holds no project '{project}'")
-        rows = list(rows_of(connection, found, kind, parts=parts, without_leaks=without_leaks))
-    lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows if not isinstance(row, LeftOut)]
-    atomic_text(to, "".join(lines))
-    console.print(f"{to}: {len(lines):,} rows", markup=False)
-    for reason, number in Counter(str(row) for row in rows if isinstance(row, LeftOut)).items():
-        console.print(f"  {number:,} left out: {reason}", markup=False)
+        inputs = {f"project '{project}'": f"judgements up to number {newest_number(connection, found)}"}
+        given = labels_for(
+            connection, found, query.format, query.rule, query.kinds, LABELS + CHECKS if checks else LABELS
+        )
+        done = export_judgements(given, lambda: inputs, query, out)
+    tell_export(done, out)
 
 
 def there(database: str) -> Store:

@@ -13,6 +13,7 @@ from heedful.errors import InputError
 from heedful.feedback.accounts import create_account
 from heedful.feedback.awaited import awaited
 from heedful.feedback.disputes import Disputes, decide, look_through, next_dispute, order_for, said_of
+from heedful.feedback.exports.rows import ExportFormat
 from heedful.feedback.exports.write import consensus_judgements
 from heedful.feedback.figures import figures
 from heedful.feedback.judgements import DECISION
@@ -131,9 +132,9 @@ def test_a_decision_stands_and_the_labels_stay(store: Store, split: Project, peo
     decided(store, split, 2, people[5], preferred=1)
     with store.read() as connection:
         labels = list(read_labels(connection, split))
-        raw = list(rows_of(connection, split, "raw"))
+        raw = list(rows_of(connection, split, ExportFormat.RAW))
         standing = list(standing_labels(connection, split))
-        rows = [row for row in rows_of(connection, split, "rankings") if isinstance(row, dict)]
+        rows = [row for row in rows_of(connection, split, ExportFormat.RANKINGS) if isinstance(row, dict)]
         counted = figures(connection, split.id, names=False)
         assert mine(connection, split.id, people[5]) == []
     assert len(labels) == 6 and len(raw) == 7  # both labels of each item, and the decision beside them

@@ -19,6 +19,7 @@ from heedful.feedback.imports import gather, read_judgements
 from heedful.feedback.judgements import Judgement, raw_row
 from heedful.records import Message, Prompt
 
+NO_PAIRS = (ExportFormat.TRL_STEPWISE, ExportFormat.DEMONSTRATIONS)
 TURNS = (
     Message("system", "Be brief."),
     Message("user", "Name a fruit — any."),
@@ -67,6 +68,8 @@ def write_log(path: Path) -> Path:
 @pytest.mark.parametrize("rule", ["each", "soft", "crowd"])
 @pytest.mark.parametrize("format", list(ExportFormat), ids=str)
 def test_out_in_and_out_again(format: ExportFormat, rule: str, tmp_path: Path) -> None:
+    if format is ExportFormat.DEMONSTRATIONS:
+        pytest.skip("answers that raters wrote are no judgements, and come in as answers")
     if format is ExportFormat.TRL_STEPWISE and rule != "each":
         pytest.skip("labels of steps are no pairs to agree on")
     query = Query(format=format, rule=rule, heldout=0.25, seed=3)
@@ -217,7 +220,7 @@ def test_a_chosen_answer_stands_where_it_should() -> None:
         Judgement(prompt=prompt(1), completions=("bad", "good"), value={"verdict": "prefer", "preferred": 1})
     )[0]
     assert pair.decided == ("good", "bad")
-    by_format = {f: next(export_rows(pair.judgement, f)) for f in ExportFormat if f is not ExportFormat.TRL_STEPWISE}
+    by_format = {f: next(export_rows(pair.judgement, f)) for f in ExportFormat if f not in NO_PAIRS}
     text = {f: json.dumps(row) for f, row in by_format.items()}  # type: ignore[arg-type]
     assert by_format[ExportFormat.ARENA]["winner"] == "model_b"  # type: ignore[index]
     assert by_format[ExportFormat.HELPSTEER]["overall_preference"] == 1  # type: ignore[index]

@@ -15,6 +15,7 @@ from tests.feedback.conftest import plain, say
 from heedful.data.sources import read_demonstrations, read_rankings
 from heedful.errors import InputError
 from heedful.feedback.exports.pairs import LeftOut
+from heedful.feedback.exports.rows import ExportFormat
 from heedful.feedback.figures import figures
 from heedful.feedback.intake import import_file
 from heedful.feedback.judgements import raw_row
@@ -44,7 +45,11 @@ def test_a_labels_weight_comes_in_and_goes_out(store: Store, make: Make, tmp_pat
     assert import_file(store, project.id, write(tmp_path / "a.jsonl", rows)).labels == 2
     with store.read() as connection:
         assert [label.weight for label in read_labels(connection, project)] == [0.25, 1.0]
-        weights = [row.get("weight", 1.0) for row in rows_of(connection, project, "rankings") if isinstance(row, dict)]
+        weights = [
+            row.get("weight", 1.0)
+            for row in rows_of(connection, project, ExportFormat.RANKINGS)
+            if isinstance(row, dict)
+        ]
     assert weights == [0.25, 1.0]
 
 
@@ -220,6 +225,15 @@ def test_all_that_raters_said_of_one_pair_is_kept(store: Store, make: Make, tmp_
         assert connection.execute(select(item.c.expected).where(item.c.part == "gold")).scalar_one()["preferred"] == 1
 
 
+def test_messages_beside_a_prompt_are_no_prompt(store: Store, make: Make, tmp_path: Path) -> None:
+    """UltraFeedback's rows: the conversation stands in them once more."""
+    asked = {"role": "user", "content": "q"}
+    chosen, rejected = ([asked, {"role": "assistant", "content": text}] for text in ("good", "bad"))
+    row = {"prompt": "q", "chosen": chosen, "rejected": rejected, "messages": chosen}
+    report = import_file(store, make(0).id, write(tmp_path / "a.jsonl", [row]), "x")
+    assert (report.items, report.labels, report.faults) == (1, 1, [])
+
+
 def test_equal_texts_of_two_models_keep_their_names(store: Store, make: Make, tmp_path: Path) -> None:
     project = make(0)
     swapped = PAIR | {"response_a": "two", "response_b": "one"}
@@ -279,7 +293,7 @@ def test_a_file_of_another_kind_is_refused(store: Store, make: Make, tmp_path: P
 
 def _rows(store: Store, project: Project, kind: str) -> list[Any]:
     with store.read() as connection:
-        return [row for row in rows_of(connection, project, kind) if not isinstance(row, LeftOut)]
+        return [row for row in rows_of(connection, project, ExportFormat(kind)) if not isinstance(row, LeftOut)]
 
 
 def _answer_all(store: Store, project: Project, rater: int, value: Any) -> None:

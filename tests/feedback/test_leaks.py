@@ -77,10 +77,10 @@ def test_leaks_are_counted_listed_and_left_out_only_where_asked(
         assert [(leak.prompt, leak.source, leak.said, len(leak.items)) for leak in found.first] == [
             ("q7", "model-0", "I am Claude", 1)
         ]
-        every = list(rows_of(connection, project, "rankings"))
-        kept = list(rows_of(connection, project, "rankings", without_leaks=True))
+        every = list(rows_of(connection, project, ExportFormat.RANKINGS))
+        kept = list(rows_of(connection, project, ExportFormat.RANKINGS, without_leaks=True))
         assert connection.execute(select(completion.c.text).where(completion.c.leak != "")).scalar() == "I am Claude."
-        raw = list(rows_of(connection, project, "raw"))
+        raw = list(rows_of(connection, project, ExportFormat.RAW))
     assert len(every) == 3 and sum(isinstance(row, LeftOut) for row in kept) == 1
     path = tmp_path / "raw.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in raw))

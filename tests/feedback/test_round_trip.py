@@ -20,6 +20,7 @@ from heedful.feedback.store import Store
 from heedful.records import Message, Prompt
 
 Make = Callable[..., Project]
+OTHERWISE = (ExportFormat.TRL_STEPWISE, ExportFormat.DEMONSTRATIONS)  # of steps; and no judgements at all
 NUMBERS = ("judgement", "item")  # a database's own
 
 
@@ -54,7 +55,7 @@ STEPS = [
     judged(1, {"steps": ["neutral", "right"]}, "So.\n2+2=4"),
 ]
 CASES = [
-    *(("pair", PAIRS, format) for format in ExportFormat if format is not ExportFormat.TRL_STEPWISE),
+    *(("pair", PAIRS, format) for format in ExportFormat if format not in OTHERWISE),
     *(("rank", RANKED, format) for format in ("raw", "rankings", "nemo-rl", "oasst")),
     *(("steps", STEPS, format) for format in ("raw", "trl-stepwise")),
 ]
@@ -72,7 +73,7 @@ def test_out_of_one_project_into_another(
         report = import_file(store, project.id, path, "ann")
         assert report.faults == [] and report.labels == report.items > 0
         with store.read() as connection:
-            rows = [row for row in rows_of(connection, project, format) if not isinstance(row, LeftOut)]
+            rows = [row for row in rows_of(connection, project, ExportFormat(format)) if not isinstance(row, LeftOut)]
         path = tmp_path / f"{name}.jsonl"
         path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
         numbered = NUMBERS if format == "raw" else ()

@@ -28,7 +28,7 @@ MAY_IMPORT = {
     "world": set(),
     "serve": {"sampling", "data", "models", "ops", "batches"},
     "studio": {"feedback"},
-    "studio_cli": {"studio", "studio_demo", "feedback"},
+    "studio_cli": {"studio", "studio_demo", "feedback", "feedback_cli"},
     "studio_demo": {"feedback", "world"},
     "next_items": {"studio_cli", "feedback", "rewards"},
     "doctor": {"ops", "feedback"},

@@ -25,11 +25,30 @@ USES = {
 }  # fmt: skip
 
 
-def run(*arguments: str) -> None:
+def run(*arguments: str) -> str:
     result = CliRunner().invoke(app, ["studio", *arguments])
     if isinstance(result.exception, HeedfulError):
         raise result.exception
     assert result.exit_code in (0, 2), result.output
+    return result.output
+
+
+def test_one_command_makes_training_data(tmp_path: Path) -> None:
+    """All labels of a prompt stand on one side, by votes or each, and what is left out is told."""
+    row = {"chosen": "a", "rejected": "b", "rater_kind": "human"}
+    rows = [row | {"prompt": f"q{number}", "rater": f"r{k}"} for number in range(12) for k in range(3)]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    database = ("--database", str(tmp_path / "studio.db"))
+    run("import", "mine", str(tmp_path / "rows.jsonl"), *database)
+    split = ("--heldout", "0.4", "--seed", "1", *database)
+    for more, each in (((), 3), (("--labels", "majority", "--fewest", "3"), 1)):
+        told = run("export", "mine", str(tmp_path / "out"), "--format", "trl", *more, *split)
+        sides = [
+            [json.loads(line)["prompt"][0]["content"] for line in (tmp_path / "out" / name).read_text().splitlines()]
+            for name in ("train.jsonl", "heldout.jsonl")
+        ]
+        assert len(sides[0]) + len(sides[1]) == 12 * each and "heldout.jsonl" in told
+        assert set(sides[0]) and set(sides[1]) and not set(sides[0]) & set(sides[1])
 
 
 def test_rows_in_and_labels_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,16 +64,19 @@ def test_rows_in_and_labels_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     said = screen.getvalue()
     assert "1 new items, 1 labels" in said and "rows.jsonl:2" in said
     for kind, word in (("rankings", "ranks"), ("trl", "chosen"), ("raw", "shown")):
-        out = tmp_path / f"{kind}.jsonl"
-        run("export", "mine", str(out), "--kind", kind, "--database", database)
-        assert word in json.loads(out.read_text())
+        out = tmp_path / kind
+        assert "1 rows on 1 prompts" in run("export", "mine", str(out), "--format", kind, "--database", database)
+        assert word in json.loads((out / "train.jsonl").read_text())
+        manifest = json.loads((out / "manifest.json").read_text())
+        assert manifest["inputs"] == {"project 'mine'": "judgements up to number 1"}
+        assert manifest["query"]["format"] == kind and manifest["counts"]["judgements"] == 1
     tie = {"prompt": "q2", "chosen": "a", "rejected": "b", "tie": True, "rater": "x", "rater_kind": "ai"}
     (tmp_path / "tie.jsonl").write_text(json.dumps(tie) + "\n")
     run("import", "mine", str(tmp_path / "tie.jsonl"), "--database", database)
-    run("export", "mine", str(tmp_path / "left.jsonl"), "--kind", "trl", "--database", database)
-    assert "1 rows" in screen.getvalue() and "1 left out: a tie has no better answer" in screen.getvalue()
-    with pytest.raises(InputError, match="can't be exported"):
-        run("export", "mine", str(tmp_path / "x"), "--kind", "xml", "--database", database)
+    told = run("export", "mine", str(tmp_path / "trl"), "--format", "trl", "--database", database)
+    assert "1 rows" in told and "left out 1: a tie has no better answer" in told
+    with pytest.raises(InputError, match="--format xml: expected one of raw"):
+        run("export", "mine", str(tmp_path / "x"), "--format", "xml", "--database", database)
     with pytest.raises(InputError, match="no project"):
         run("export", "other", str(tmp_path / "x"), "--database", database)
     with pytest.raises(InputError, match="is none of pair"):

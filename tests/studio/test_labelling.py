@@ -14,6 +14,7 @@ from tests.feedback.conftest import new_item, plain
 from tests.studio.conftest import Place
 
 from heedful.data.sources import read_rankings
+from heedful.feedback.exports.rows import ExportFormat
 from heedful.feedback.intake import Imported, import_items
 from heedful.feedback.presets import PRESETS
 from heedful.feedback.projects import change_project, rater_for
@@ -153,6 +154,11 @@ def test_a_whole_way_through_the_api(place: Place, tmp_path: Path) -> None:
     for ranking in read_rankings([path]):
         assert ranking.completions[ranking.ranks.index(0)] == chosen[ranking.prompt.messages[0].content]
         assert ranking.margins == (3.0,)
+    page = place.client("reviewer").get(f"/projects/{place.project.id}").text
+    for format in ExportFormat:
+        assert format.value in page.split('data-formats="')[1].split('"')[0].split()
+        kind = {"kind": format.value}
+        assert place.client("reviewer").get(f"/api/projects/{place.project.id}/export", params=kind).status_code == 200
     figures = place.client("reviewer").get(f"/api/projects/{place.project.id}/figures").json()
     assert figures["side"] == {"n": 6, "first": 6, "share": 1.0, "p": pytest.approx(0.0412, abs=1e-3)}
     assert figures["raters"][0]["name"] == "" and figures["verdicts"] == {"prefer": 6}

@@ -13,7 +13,7 @@ from typing import Any, cast, get_args
 from heedful.data.dialogues import answer_to, messages_of, open_ended, prompt_messages, split_answer, words
 from heedful.data.faults import RowFault, describe
 from heedful.data.fields import choice, list_of, number, weight
-from heedful.feedback.judgements import TIES, VERDICTS, Judgement
+from heedful.feedback.judgements import STATES, TIES, VERDICTS, Judgement
 from heedful.records import Message, Messages, Prompt, RaterKind, Row, prompt_id
 
 
@@ -47,7 +47,10 @@ SIGNS: tuple[tuple[Foreign, frozenset[str]], ...] = (
 def recognise_foreign(row: Row) -> Foreign | None:
     """The row's format; None: it is none of these."""
     columns = {name for name, value in row.items() if value is not None}
-    return next((known for known, sign in SIGNS if sign <= columns), None)
+    found = next((known for known, sign in SIGNS if sign <= columns), None)
+    if found is Foreign.AXOLOTL and "prompt" in columns:  # UltraFeedback has all three of TRL's beside its messages
+        return None
+    return found
 
 
 def convert_foreign(row: Row, kind: Foreign) -> Iterator[Judgement]:
@@ -116,6 +119,7 @@ def _raw(row: Row) -> Judgement:
         weight=weight(row),
         judgement=_whole(row, "judgement", 0),
         revision=_whole(row, "revision", 1),
+        state=choice(row, "state", STATES, ""),
         item=_whole(row, "item", 0),
         part=str(row.get("part") or "main"),
         chosen_by=str(row.get("chosen_by") or "given"),

@@ -27,9 +27,10 @@ Kind = Format | Foreign
 JUDGED: tuple[Kind, ...] = (*Foreign, Format.RANKING, *PREFERENCES, Format.UNPAIRED, Format.STEPWISE)
 
 
-def read_judgements(path: str | Path) -> Iterator[Judgement | Fault]:
-    """Every judgement of a file in its order, with a fault in the place of each row that is unsound.
+def read_judgements(path: str | Path, *, every: bool = False) -> Iterator[Judgement | Fault]:
+    """The judgements of a file in its order, with a fault in the place of each row that is unsound.
 
+    every: of a raw log also what stands no more, and what was skipped or reported.
     InputError: there is no such file, or it holds no judgements at all.
     """
     path = Path(path)
@@ -44,7 +45,7 @@ def read_judgements(path: str | Path) -> Iterator[Judgement | Fault]:
                 "CSV too, prompt, response_a, response_b and winner (a, b or tie)"
             )
         try:
-            yield from judgements_of(row, kind)
+            yield from (one for one in judgements_of(row, kind) if every or not one.state)
         except RowFault as fault:
             yield fault.at(where)
 
@@ -139,7 +140,7 @@ def gather(paths: Iterable[str | Path], log: str | Path, listed: int = 100) -> G
     with log.open("a", encoding="utf-8") as out:
         for path in paths:
             here: Counter[str] = Counter()  # two people whom a file doesn't name may well say the same
-            for item in read_judgements(path):
+            for item in read_judgements(path, every=True):
                 if isinstance(item, Fault):
                     count += 1
                     faults += [str(item)] if count <= listed else []
@@ -171,7 +172,7 @@ def _drop_half_line(log: Path) -> None:
 def _log_lines(log: Path) -> Iterator[Judgement]:
     if not log.stat().st_size:
         return
-    for item in read_judgements(log):
+    for item in read_judgements(log, every=True):
         if isinstance(item, Fault):
             raise InputError(f"{item}; it is a raw log to be added to, so nothing was changed")
         yield item

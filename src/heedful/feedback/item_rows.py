@@ -99,7 +99,7 @@ def _items_of(row: Row, kind: Kind) -> list[NewItem]:
     if kind not in JUDGED:
         mend = "write prompt, response_a, response_b; or prompt, completion, a row for each answer"
         raise RowFault("", f"a row of {kind.value}", "answers to compare", mend)
-    found = [_from_judgement(judgement) for judgement in judgements_of(row, kind)]
+    found = [_from_judgement(judgement) for judgement in judgements_of(row, kind) if not judgement.state]
     if kind is Foreign.RAW:  # whose part says how a label came about, and is no wish
         if any(new.label and new.label.part == DECISION for new in found):
             raise RowFault("part", "a reviewer's decision", "a rater's label", "decide anew in this project")

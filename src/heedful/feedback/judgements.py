@@ -19,6 +19,7 @@ SCHEMA = 1  # of the raw log
 TIES = ("tie", "both_good", "both_bad")
 DECISION = "decision"  # the part of a reviewer's decision: it stands for labels, and is no vote
 FIRST, SECOND, TIE = 0, 1, 2  # which of two answers is better
+STATES = ("", "superseded", "skipped", "reported")
 VERDICTS = ("none", "prefer", *TIES, "cant_judge")
 
 
@@ -49,7 +50,8 @@ class Judgement:
     `flags` for each answer; `steps` (right, neutral, wrong); `presorted`, `edited`, `edited_from`,
     `reason`.
     `shown` lists stored places in the order of the screen, empty where that isn't known; `at` is seconds since 1970, 0
-    where it isn't known.
+    where it isn't known. `state` is empty for what stands; else a later revision `superseded` it, or the rater said
+    nothing and `skipped` or `reported` the item.
     """
 
     prompt: Prompt
@@ -63,6 +65,7 @@ class Judgement:
     weight: float = 1.0  # how much it counts in training; from files that hold weights
     judgement: int = 0
     revision: int = 1
+    state: str = ""
     item: int = 0
     part: str = "main"
     chosen_by: str = "given"
@@ -172,6 +175,7 @@ def raw_row(judgement: Judgement) -> Row:
         "late": judgement.late,
         "at": judgement.at,
     }
+    row |= {"state": judgement.state} if judgement.state else {}
     row |= {"margins": list(judgement.margins)} if judgement.margins else {}
     row |= {"expected": dict(judgement.expected)} if judgement.expected else {}
     row |= {"draws": [dict(draw) for draw in judgement.draws]} if judgement.draws else {}

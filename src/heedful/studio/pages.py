@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from heedful import __version__
 from heedful.feedback.accounts import owners
+from heedful.feedback.exports.rows import ExportFormat
 from heedful.studio.access import House, Known, Labeller, Manager, Need, Owner, Reviewer, Who, caller, project_for
 
 router = APIRouter()
@@ -56,7 +57,9 @@ def new_project(request: Request, who: Manager) -> Response:
 
 @router.get("/projects/{project_id}")
 def dashboard(project_id: int, request: Request, studio: House, who: Reviewer) -> Response:
-    return _of_project("project.html", project_id, request, studio, who)
+    with studio.store.read() as connection:
+        of = project_for(connection, who, project_id)
+    return page("project.html", request, who, of.name, project=of, formats=" ".join(ExportFormat))
 
 
 @router.get("/projects/{project_id}/disputes")

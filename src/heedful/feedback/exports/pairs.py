@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 from heedful.feedback.judgements import TIE, Judgement, better_of
@@ -72,3 +72,25 @@ def pairs_of(judgement: Judgement) -> list[Pair]:
         )
         for (a, b), margin in zip(places, margins, strict=True)
     ]
+
+
+def with_edit(judgement: Judgement) -> Judgement:
+    """The judgement with the answer that its rater wrote, if one did, ranked above all others.
+
+    edited > chosen > rejected (Llama 3, 2407.21783, section 4.2.1).
+    """
+    edited = str(judgement.value.get("edited", ""))
+    if not edited.strip() or edited in judgement.completions:
+        return judgement
+    ranks: list[int | None] = [None] * len(judgement.completions)
+    if not judgement.ranks:  # nothing was compared: it beats the answer that it was made from
+        ranks[max(0, int(judgement.value.get("edited_from", 0)))] = 1
+    for place, rank in judgement.ranks.items():
+        ranks[place] = rank + 1
+    return replace(
+        judgement,
+        completions=(edited, *judgement.completions),
+        sources=("edited", *judgement.sources),
+        shown=(),
+        value={"ranks": [0, *ranks]} | judgement.presorted,
+    )

@@ -7,9 +7,9 @@ from enum import StrEnum
 from typing import Any
 
 from heedful.data.dialogues import HH_TURN
-from heedful.feedback.exports.pairs import LeftOut, Pair, pairs_of
+from heedful.feedback.exports.pairs import LeftOut, Pair, pairs_of, with_edit
 from heedful.feedback.judgements import FIRST, SECOND, TIE, Judgement, raw_row
-from heedful.records import Message, Messages, Prompt, Row, messages_to_rows, prompt_id, to_row
+from heedful.records import Demonstration, Message, Messages, Prompt, Row, messages_to_rows, prompt_id, to_row
 
 
 class ExportFormat(StrEnum):
@@ -17,6 +17,7 @@ class ExportFormat(StrEnum):
 
     RAW = "raw"
     RANKINGS = "rankings"
+    DEMONSTRATIONS = "demonstrations"
     TRL = "trl"
     TRL_IMPLICIT = "trl-implicit"
     TRL_UNPAIRED = "trl-unpaired"
@@ -36,8 +37,12 @@ class ExportFormat(StrEnum):
 
 
 def export_rows(judgement: Judgement, format: ExportFormat) -> Iterator[Row | LeftOut]:
-    """The rows that stand for a judgement, with a LeftOut in the place of each pair that has none."""
+    """The rows that stand for a judgement, with a LeftOut in the place of each pair that has none.
+
+    An answer that its rater wrote is above all others, but where the format holds what was said as it was said.
+    """
     whole = WHOLE.get(format)
+    judgement = judgement if format in AS_SAID else with_edit(judgement)
     try:
         if whole is not None:
             yield from whole(judgement)
@@ -82,6 +87,14 @@ def _single(prompt: Prompt) -> tuple[str, str]:
 # ── whole judgements ────────────────────────────────────────────────────────────────────────────────────────────────
 def _raw(judgement: Judgement) -> list[Row]:
     return [raw_row(judgement)]
+
+
+def _demonstrations(judgement: Judgement) -> list[Row]:
+    """The answer that a rater wrote."""
+    text = str(judgement.value.get("edited", "")).strip()
+    if not text:
+        raise LeftOut("nobody wrote the answer anew")
+    return [to_row(Demonstration(prompt=judgement.prompt, completion=text))]
 
 
 def _rankings(judgement: Judgement) -> list[Row]:
@@ -279,9 +292,11 @@ def _arena(pair: Pair) -> Row:
     }
 
 
+AS_SAID = (ExportFormat.RAW, ExportFormat.DEMONSTRATIONS, ExportFormat.TRL_STEPWISE)
 WHOLE: dict[ExportFormat, Callable[[Judgement], list[Row]]] = {
     ExportFormat.RAW: _raw,
     ExportFormat.RANKINGS: _rankings,
+    ExportFormat.DEMONSTRATIONS: _demonstrations,
     ExportFormat.TRL_UNPAIRED: _unpaired,
     ExportFormat.TRL_STEPWISE: _stepwise,
     ExportFormat.LLAMA_FACTORY_KTO: _kto,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from itertools import combinations
@@ -134,28 +134,39 @@ def is_heldout(prompt: Prompt, share: float, seed: int) -> bool:
     return int.from_bytes(hashlib.sha256(key).digest()[:8], "big") < share * 2**64
 
 
-def _read(paths: Iterable[Path], query: Query, faults: list[Fault], dropped: Counter[str]) -> Iterator[Judgement]:
-    for path in paths:
-        for item in read_judgements(path):
-            if isinstance(item, Fault):
-                faults.append(item)
-            elif query.kinds and item.rater_kind not in query.kinds:
-                dropped[f"labelled by {item.rater_kind} raters"] += 1
-            elif item.rater in query.without:
-                dropped[f"labelled by {item.rater}"] += 1
-            elif query.without_leaks and leaking(item):
-                dropped[NAMED] += 1
-            else:
-                yield item
+def _chosen(
+    items: Iterable[Judgement | Fault], query: Query, faults: list[Fault], dropped: Counter[str]
+) -> Iterator[Judgement]:
+    for item in items:
+        if isinstance(item, Fault):
+            faults.append(item)
+        elif query.kinds and item.rater_kind not in query.kinds:
+            dropped[f"labelled by {item.rater_kind} raters"] += 1
+        elif item.rater in query.without:
+            dropped[f"labelled by {item.rater}"] += 1
+        elif query.without_leaks and leaking(item):
+            dropped[NAMED] += 1
+        else:
+            yield item
 
 
 def export(paths: Sequence[str | Path], query: Query, out: str | Path) -> Exported:
+    """Write what files hold as `export_judgements` does."""
+    every = query.format is ExportFormat.RAW and query.rule == "each"
+    items = (item for path in paths for item in read_judgements(path, every=every))
+    return export_judgements(items, lambda: {str(path): digest(Path(path)) for path in paths}, query, out)
+
+
+def export_judgements(
+    items: Iterable[Judgement | Fault], inputs: Callable[[], Mapping[str, str]], query: Query, out: str | Path
+) -> Exported:
     """Write the folder `out`: train.jsonl, heldout.jsonl, manifest.json, and dataset_info.json for LLaMA-Factory.
 
-    The folder is there whole or not at all. With `rule` each, judgements stream from file to file; a consensus holds
-    them in memory. InputError: no judgements, or `out` is there and holds something that no export wrote.
+    The folder is there whole or not at all. With `rule` each, judgements stream from their source to the files; a
+    consensus holds them in memory. inputs: what the manifest says of the source, name and state.
+    InputError: no judgements, or `out` is there and holds something that no export wrote.
     """
-    sources, out = [Path(path) for path in paths], Path(out)
+    out = Path(out)
     if out.exists() and not (out / "manifest.json").exists():
         raise InputError(f"{out}: is there already and is no export; name a new folder")
     faults: list[Fault] = []
@@ -164,7 +175,7 @@ def export(paths: Sequence[str | Path], query: Query, out: str | Path) -> Export
 
     def counted() -> Iterator[Judgement]:
         nonlocal judged
-        for judgement in _read(sources, query, faults, left_out):
+        for judgement in _chosen(items, query, faults, left_out):
             judged += 1
             yield judgement
 
@@ -179,7 +190,7 @@ def export(paths: Sequence[str | Path], query: Query, out: str | Path) -> Export
         if not sum(rows.values()):
             why = "".join(f"\n  {number} × {reason}" for reason, number in left_out.items())
             why += "".join(f"\n  {fault}" for fault in faults[:5])
-            raise InputError(f"nothing to export as {query.format.value} from {', '.join(map(str, sources))}{why}")
+            raise InputError(f"nothing to export as {query.format.value} from {', '.join(inputs())}{why}")
         names = [name for name in PARTS if rows[name]]
         if info := dataset_info(query.format, names):
             (scratch / "dataset_info.json").write_text(json.dumps(info, indent=1) + "\n", encoding="utf-8")
@@ -192,7 +203,7 @@ def export(paths: Sequence[str | Path], query: Query, out: str | Path) -> Export
             rows={name: rows[name] for name in names},
             prompts={name: prompts[name] for name in names},
         )
-        _manifest(scratch, sources, query, done)
+        _manifest(scratch, inputs(), query, done)
     return done
 
 
@@ -218,12 +229,12 @@ def _write(
     return rows, Counter({name: len(ids) for name, ids in prompts.items()})
 
 
-def _manifest(folder: Path, sources: Sequence[Path], query: Query, done: Exported) -> None:
+def _manifest(folder: Path, inputs: Mapping[str, str], query: Query, done: Exported) -> None:
     """What was asked, what came of it, and hashes of both ends."""
     text = {
         "tool": f"heedful {__version__}",
         "query": asdict(query) | {"format": query.format.value},
-        "inputs": {str(path): digest(path) for path in sources},
+        "inputs": dict(inputs),
         "counts": asdict(done),
         "outputs": {path.name: digest(path) for path in sorted(folder.iterdir())},
     }

@@ -47,7 +47,6 @@ from heedful.studio.routes.shapes import Body, Done, ProjectCard, ProjectFull
 
 router = APIRouter(tags=["projects"])
 SUFFIXES = (".jsonl", ".json", ".parquet", ".csv", ".jsonl.gz", ".json.gz")
-Wanted = Literal["demonstrations"] | ExportFormat
 REPORTED = 20_000  # judgements, the newest, that agreement is counted over
 
 
@@ -252,14 +251,15 @@ def export(
     project_id: int,
     studio: House,
     who: Exporter,
-    kind: Wanted = ExportFormat.RANKINGS,
+    kind: ExportFormat = ExportFormat.RANKINGS,
     raters: Literal["all", "human", "ai", "simulated"] = "all",
     checks: bool = False,
     without_leaks: bool = False,
 ) -> StreamingResponse:
     """Judgements as JSON lines: `rankings` to train on, `demonstrations`, the `raw` log, or a tool's own format.
 
-    What a format can't say, as a tie where it knows none, has no row; the raw log holds everything.
+    What a format can't say, as a tie where it knows none, has no row. The raw log holds everything: every revision of
+    every judgement, and what was skipped or reported, each marked by its `state`.
     checks: gold, training and probe items too. without_leaks: none of items in which an answer names who wrote it.
     """
     with studio.store.write() as connection:
@@ -276,7 +276,7 @@ def export(
 
 
 def _lines(
-    store: Store, of: Project, kind: Wanted, raters: str, parts: tuple[str, ...], without_leaks: bool
+    store: Store, of: Project, kind: ExportFormat, raters: str, parts: tuple[str, ...], without_leaks: bool
 ) -> Iterator[str]:
     with store.read() as connection:
         for row in rows_of(connection, of, kind, raters=raters, parts=parts, without_leaks=without_leaks):

@@ -131,6 +131,8 @@ function verdicts(counts) {
 
 function inAndOut(one) {
   const link = (kind, label) => h("a.button", { href: `/api/projects/${id}/export?kind=${kind}`, download: true }, label);
+  const take = link("trl", "Download");
+  const format = h("select", { "aria-label": "Another format", onchange: () => { take.href = `/api/projects/${id}/export?kind=${format.value}`; } }, place.dataset.formats.split(" ").map((name) => h("option", { value: name, selected: name === "trl" }, name)));
   const input = h("input", { type: "file", name: "file", accept: ".jsonl,.json,.csv,.parquet,.gz", required: true, "aria-label": "A file of items" });
   const form = h("form.form.row", {}, h("label", {}, "Add items", input), h("button", { type: "submit" }, "Import"), h("p.fault", { role: "alert" }));
   onSubmit(form, async (data) => {
@@ -140,6 +142,7 @@ function inAndOut(one) {
   const rule = h("select", { "aria-label": "Which items come first" }, [["random", "at random"], ["interval", "where an interval narrows most"], ["ensemble", "where reward models differ"], ["disagreement", "where raters or machines differ"]].map(([value, label]) => h("option", { value }, label)));
   const order = h("button", { type: "button", onclick: () => post(`/projects/${id}/order`, { rule: rule.value }).then((placed) => tell(`Placed: ${Object.entries(placed).map(([why, n]) => `${n} ${why}`).join(", ") || "nothing waits"}`)).catch((error) => tell(error.message)) }, "Order the queue");
   return h("div.form", {}, h("div.row", {}, link("rankings", "Rankings"), link("demonstrations", "Demonstrations"), link("raw", "Raw log")),
+    h("div.row", {}, h("label", {}, "Another format", format), take),
     manages && one.sheet.chat === "off" && form, manages && one.sheet.chat === "off" && h("div.row", {}, h("label", {}, "Which items come first", rule), order));
 }
 
