@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 # Independent implementations that tests compare ours with.
 ORACLES := choix crowd-kit krippendorff statsmodels trl==1.16.0
 
-.PHONY: demo evidence frontier test soak mutants lint types format bench bench-studio lock clean setup docs
+.PHONY: demo evidence frontier test soak mutants lint types format bench bench-studio loaders lock clean setup docs
 
 demo: $(READY) ## the whole loop on the built-in world, about ten minutes on two cores
 	$(BIN)/heedful run demo
@@ -75,6 +75,12 @@ format: $(READY)
 docs: $(READY) ## make the generated pages anew
 	$(BIN)/python -m heedful.config.reference > docs/config.md
 
+# Code alone, without what it depends on: reading a file needs none of that.
+loaders: $(READY) ## what other libraries' own loaders make of exports (tests/feedback/test_loaders.py)
+	rm -rf .loaders
+	$(BIN)/pip install --quiet --no-deps --no-compile --target .loaders openrlhf==0.11.2 llamafactory==0.9.5 axolotl==0.19.0
+	$(BIN)/pytest -n 0 tests/feedback/test_loaders.py
+
 bench: $(READY) .bench-venv/.ready .vllm-venv/.ready ## speed beside the peers; ONLY="sft sample/1m" MINUTES=5
 	$(BIN)/python -m benchmarks $(ONLY) $(if $(MINUTES),--minutes $(MINUTES))
 
@@ -118,4 +124,4 @@ lock: ## pin what a fresh install of pyproject.toml and the tools below resolves
 	rm -rf .venv-lock
 
 clean:
-	rm -rf $(VENV) .venv-lock .bench-venv .vllm-venv .label-studio-venv build dist .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) .venv-lock .bench-venv .vllm-venv .label-studio-venv .loaders build dist .mypy_cache .ruff_cache .pytest_cache

@@ -19,6 +19,11 @@ from heedful.feedback.store import Store, open_store
 from heedful.feedback.submit import Submitted, submit
 from heedful.records import Message, Prompt
 
+TEMPLATE = (
+    "{% for m in messages %}<{{ m['role'] }}>{{ m['content'] }}</s>{% endfor %}"
+    "{% if add_generation_prompt %}<assistant>{% endif %}"
+)
+
 
 def plain(**changes: Any) -> QueuePolicy:
     """One rater an item, no checks, no shared items; more raters on disagreement only where asked for."""
@@ -75,3 +80,20 @@ def say(
     """Submit a judgement with a UUID of its own."""
     given = {"client_uuid": str(uuid.uuid4()), "seconds": 1.0, "now": 100.0} | more
     return submit(connection, project, assignment, rater, value=PREFER_FIRST if value is None else value, **given)
+
+
+@pytest.fixture(scope="session")
+def tokenizer() -> Any:
+    """Every byte, and a template of which each turn tells its role."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    core = Tokenizer(models.BPE(unk_token="<unk>"))
+    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    core.decoder = decoders.ByteLevel()
+    special = ["<unk>", "<pad>", "</s>", "<user>", "<assistant>"]
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    core.train_from_iterator(["why so"], trainers.BpeTrainer(special_tokens=special, initial_alphabet=alphabet))
+    made = PreTrainedTokenizerFast(tokenizer_object=core, unk_token="<unk>", pad_token="<pad>", eos_token="</s>")
+    made.chat_template = TEMPLATE
+    return made

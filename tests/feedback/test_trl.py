@@ -18,26 +18,6 @@ from heedful.records import Message, Prompt
 
 trl = pytest.importorskip("trl")
 pytestmark = pytest.mark.slow  # its imports alone take half a minute on a busy machine
-TEMPLATE = (
-    "{% for m in messages %}<{{ m['role'] }}>{{ m['content'] }}</s>{% endfor %}"
-    "{% if add_generation_prompt %}<assistant>{% endif %}"
-)
-
-
-@pytest.fixture(scope="module")
-def tokenizer() -> Any:
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import PreTrainedTokenizerFast
-
-    core = Tokenizer(models.BPE(unk_token="<unk>"))
-    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    core.decoder = decoders.ByteLevel()
-    special = ["<unk>", "<pad>", "</s>", "<user>", "<assistant>"]
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    core.train_from_iterator(["why so"], trainers.BpeTrainer(special_tokens=special, initial_alphabet=alphabet))
-    made = PreTrainedTokenizerFast(tokenizer_object=core, unk_token="<unk>", pad_token="<pad>", eos_token="</s>")
-    made.chat_template = TEMPLATE
-    return made
 
 
 def model(tokenizer: Any, folder: Path, *, scores: bool = False) -> Any:
