@@ -47,7 +47,7 @@ def rater_figures(
     lead, prompt = 2 * said[keep] - 1, prompt[keep]
     several = np.bincount(pair)[pair] > 1 if len(pair) else np.zeros(0, dtype=bool)
     prompts = len(np.unique(prompt[several]))
-    found: dict[str, float] = {"overlapping": len(np.unique(pair[several])), "overlapping_prompts": prompts}
+    found: dict[str, Any] = {"overlapping": len(np.unique(pair[several])), "overlapping_prompts": prompts}
     if prompts < FEWEST:
         return found
     others = np.bincount(pair, lead)[pair] - lead
