@@ -25,7 +25,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize
 from scipy.special import expit
 
-from heedful.evaluate.rates import Z
+from heedful.evaluate.statistics import Z
 from heedful.feedback.judgements import FIRST, SECOND, TIE
 from heedful.feedback.orders import NO_TIES, davidson
 from heedful.feedback.votes import Votes
@@ -136,7 +136,7 @@ class _Problem:
             u = self.gaps(x)
             value += float(u @ u) / (2 * self.own**2)
             grads.append(u / self.own**2 - np.bincount(self.item, self.side * gap, self.items))
-        return value, np.concatenate([np.asarray(grad) for grad in grads])
+        return value, np.concatenate([np.asarray(part, dtype=np.float64) for part in grads])
 
 
 def _problem(votes: Votes, weight: ArrayLike | None, own: float = 0.0) -> _Problem:
