@@ -25,7 +25,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize
 from scipy.special import expit
 
-from heedful.evaluate.statistics import Z
+from heedful.evaluate.rates import Z
 from heedful.feedback.judgements import FIRST, SECOND, TIE
 from heedful.feedback.orders import NO_TIES, davidson
 from heedful.feedback.votes import Votes
