@@ -70,7 +70,7 @@ def test_equations_stand_apart_from_the_paragraph(page: Path) -> None:
     """A block of equations is indented from its first line on: else Markdown melts it into the text."""
     lines = page.read_text().splitlines()
     for before, line in pairwise(lines):
-        melted = line.startswith("    ") and before.strip() and not before.startswith(("    ", "-", "|"))
+        melted = line.startswith("    ") and before.strip() and not before.startswith(("    ", "#", "-", "|"))
         assert not melted, f"{page.name}: {before!r} and {line!r}"
 
 
