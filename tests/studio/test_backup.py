@@ -28,7 +28,7 @@ def rows_of(database: str) -> Rows:
     with store.read() as connection:
         for table in metadata.sorted_tables:
             for row in connection.execute(select(table)):
-                found[table.name, *(row._mapping[column] for column in table.primary_key)] = row._tuple()
+                found[table.name, *(row._mapping[column] for column in table.primary_key)] = tuple(row)
     store.close()
     return found
 
@@ -49,16 +49,17 @@ def test_a_backup_under_load_holds_row_by_row_what_was_there_before_it(database:
         with ThreadPoolExecutor(WRITERS) as pool:
             base = f"http://127.0.0.1:{port}"
             running = [pool.submit(work_until, stop, base, project, token) for token in tokens]
-            live = Store(database)
-            wait_for(live, 4 * WRITERS)
-            before = rows_of(database)
-            heedful("backup", str(copy), "--database", database)
-            after = rows_of(database)
-            live.close()
-            stop.set()
+            try:
+                live = Store(database)
+                wait_for(live, 4 * WRITERS)
+                live.close()
+                before = rows_of(database)
+                heedful("backup", str(copy), "--database", database)
+                after = rows_of(database)
+            finally:
+                stop.set()
             results = [one.result() for one in running]
     finally:
-        stop.set()
         server.terminate()
         server.wait(20)
     assert not [error for one in results for error in one.errors if BUSY not in error]
