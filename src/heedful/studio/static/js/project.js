@@ -64,9 +64,11 @@ function drifted(rows) {
 async function agree(card, names) {
   fill(card, h("h2", {}, "Do raters agree?"), h("p.dim", {}, "Counting …"));
   const found = await get(`/projects/${id}/agreement`).catch((error) => ({ fault: error.message }));
+  const shares = await get(`/projects/${id}/routes`).catch(() => []);
   if (!found.agreement?.length || found.overlapping < TOO_FEW) {
-    fill(card, h("h2", {}, "Do raters agree?"), h("p.dim", {}, found.fault || `Not enough data: ${found.overlapping || 0} pairs of answers were judged by two raters or more, and a statement needs ${TOO_FEW}.`), consistency(found.consistency || []),
-      graded(found));
+    const few = `Not enough data: ${found.overlapping || 0} pairs of answers were judged by two raters or more, and a statement needs ${TOO_FEW}.`;
+    const alone = found.grades?.length > 0 && !found.overlapping; // raters of single answers compare nothing
+    fill(card, h("h2", {}, "Do raters agree?"), !alone && h("p.dim", {}, found.fault || few), consistency(found.consistency || []), seen(shares), graded(found));
     return;
   }
   const number = (value) => (value === null ? "–" : value.toFixed(2));
@@ -75,8 +77,17 @@ async function agree(card, names) {
     h("p.dim", {}, `Published, for comparison: ${found.published.map((one) => `${one.name} ${percent(one.agreement)}`).join(" · ")}`),
     found.findings.length > 0 && h("ul", {}, found.findings.map((one) => h("li", {}, one.sentence))),
     trusted(found, names),
-    machines(found.machines), consistency(found.consistency),
+    machines(found.machines), consistency(found.consistency), seen(shares),
     graded(found));
+}
+
+/** Where machines label too: the share of their items that people see where the queue audits by agreement. */
+function seen(shares) {
+  if (!shares.length) return null;
+  const said = (one) => (one.items < TOO_FEW ? `not enough data (${one.items})` : `${percent(one.agreement)} [${percent(one.low)}, ${percent(one.high)}] of ${one.items.toLocaleString()}`);
+  return [h("h3", {}, "How much of a machine's work do people see?"), h("p.dim", {}, "Where audit is by agreement: all of it until a machine agrees with people often enough on that kind of prompt, and never less than one in ten."),
+    h("div.scroll", {}, h("table", {}, h("thead", {}, h("tr", {}, ["prompts", "judge", "agrees with people", "people see"].map((name) => h("th", { scope: "col" }, name)))),
+      h("tbody", {}, shares.map((one) => h("tr", {}, h("td", {}, one.stratum || "–"), h("td", {}, one.judge), h("td", {}, said(one)), h("td", {}, percent(one.share)))))))];
 }
 
 /** Each judge's agreement with people beside people's own, one kind of prompt after another. */
