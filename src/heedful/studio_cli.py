@@ -65,16 +65,21 @@ def serve_command(
         list[str],
         typer.Option("--webhook-host", metavar="HOST[:PORT]", help="A private host that webhooks may lead to."),
     ] = [],  # noqa: B006
+    words: Annotated[
+        Path | None, typer.Option("--words", metavar="FOLDER", help="Languages of your own for raters, as da.json.")
+    ] = None,
     demo: Annotated[bool, typer.Option("--demo", help="Begin with projects of the built-in world.")] = False,
 ) -> None:
     """Serve the studio (without a subcommand)."""
     if context.invoked_subcommand:
         return
     gc.disable()  # until it serves: whatever a start makes stays, and looking through it was a fifth of the start
+    from heedful.studio.languages import read_languages
     from heedful.studio.server import serve_studio
     from heedful.studio.serving import models_of_runs, served
     from heedful.studio.settings import Settings, read_models
 
+    languages = read_languages(words)
     if demo:
         from heedful.studio_demo import add_demo
 
@@ -85,9 +90,8 @@ def serve_command(
         raise InputError(f"--model and --serve both bring a model '{twice.pop()}'; give the --model another name")
     with served(folders) as own:
         models_of_all = (*named, *own)
-        serve_studio(
-            Settings(database, host, port, public_url, runs, models_of_all, tuple(proxies), tuple(webhook_hosts))
-        )
+        hosts = tuple(webhook_hosts)
+        serve_studio(Settings(database, host, port, public_url, runs, models_of_all, tuple(proxies), hosts, languages))
 
 
 @studio_app.command("backup")

@@ -19,6 +19,7 @@ from heedful.feedback.judgements import Judgement
 from heedful.feedback.labels import read_labels
 from heedful.feedback.projects import Project
 from heedful.studio.app import create_app
+from heedful.studio.languages import read_languages
 from heedful.studio.settings import Model, Settings
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -80,16 +81,23 @@ class Seen:
 
 
 @contextmanager
-def looking_at(place: Any, chromium: Any, models: tuple[Model, ...] = ()) -> Iterator[Seen]:
-    """A rater's browser at a studio that talks to these models. At the end nothing may have gone wrong."""
+def looking_at(
+    place: Any, chromium: Any, models: tuple[Model, ...] = (), locale: str = "en-US", words: Path | None = None
+) -> Iterator[Seen]:
+    """A rater's browser that asks for a language, at a studio that talks to these models and has an owner's words.
+
+    At the end nothing may have gone wrong."""
     port = free_port()
-    settings = Settings(database=place.settings.database, port=port, runs=place.settings.runs, models=models)
+    settings = Settings(
+        database=place.settings.database, port=port, runs=place.settings.runs, models=models,
+        languages=read_languages(words),
+    )  # fmt: skip
     server = uvicorn.Server(uvicorn.Config(create_app(settings, place.store), port=port, log_level="error"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:
         time.sleep(0.02)
-    context = chromium.new_context(viewport={"width": 1280, "height": 800}, reduced_motion="reduce")
+    context = chromium.new_context(viewport={"width": 1280, "height": 800}, reduced_motion="reduce", locale=locale)
     context.set_default_timeout(60_000)
     page = context.new_page()
     found = Seen(page, place, settings.url)

@@ -68,6 +68,12 @@ def _listen(host: str, port: int) -> socket.socket:
 def _greet(settings: Settings, store: Store) -> None:
     where = store.url.render_as_string()
     console.print(f"      studio {settings.url} · labels in {where} (Ctrl-C stops)", soft_wrap=True, markup=False)
+    for one in settings.languages.values():
+        if one.missing:
+            said = (
+                f"      studio {one.tag}.json lacks {one.missing} of {len(one.words)} sentences; English stands there"
+            )
+            console.print(said, soft_wrap=True, markup=False)
     if link := first_owner_link(settings, store):
         said = f"      studio open this link once to become its owner:\n\n  {link}\n"
         console.print(said, soft_wrap=True, markup=False)

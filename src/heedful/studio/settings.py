@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from heedful.errors import InputError
+from heedful.studio.languages import Languages, shipped
 
 LOCAL = ("127.0.0.1", "localhost", "[::1]")
 
@@ -39,6 +40,7 @@ class Settings:
     models: tuple[Model, ...] = ()
     proxies: tuple[str, ...] = ()  # addresses whose X-Forwarded headers are believed
     webhook_hosts: tuple[str, ...] = ()  # that webhooks may lead to although they are private
+    languages: Languages = field(default_factory=shipped)  # that raters may read the pages in
 
     def __post_init__(self) -> None:
         if self.public_url:

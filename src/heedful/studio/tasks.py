@@ -62,11 +62,11 @@ def _task(row: AnyRow, texts: dict[int, str], of: Project, suggestions: list[dic
 
 
 def warning_of(meta: Mapping[str, Any]) -> str:
-    """What the column `warning` says of a prompt and its answers; a bare yes is put into words."""
-    said = meta.get("warning")
-    if not said or str(said).strip().lower() in ("", "false", "no", "0"):
+    """What the column `warning` says of a prompt and its answers; `yes`: a bare yes, which the page puts into words."""
+    said = str(meta.get("warning") or "").strip()
+    if said.lower() in ("", "false", "no", "0"):
         return ""
-    return "It may be hard to look at." if str(said).strip().lower() in ("true", "yes", "1") else str(said).strip()
+    return "yes" if said.lower() in ("true", "yes", "1") else said
 
 
 def shown_turns(messages: Sequence[dict[str, str]], language: str) -> list[Turn]:

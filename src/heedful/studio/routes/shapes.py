@@ -57,7 +57,7 @@ class Task(BaseModel):
     state: str
     seconds_left: float
     training: bool
-    warning: str  # of what it holds; a page shows nothing of it before the rater has opened it
+    warning: str  # of what it holds (`yes`: no more is known); a page shows nothing of it before the rater opens it
     language: str  # of prompt and answers, as a tag of BCP 47; empty where it isn't known
     prompt: list[Turn]
     answers: list[Answer]

@@ -1,4 +1,5 @@
 // Talking to the studio's API. What goes wrong is an Error with the server's own sentence.
+import { t } from "./words.js";
 
 export class Refusal extends Error {
   constructor(status, sentence) {
@@ -18,10 +19,10 @@ async function call(method, path, body, raw) {
   try {
     answer = await fetch(`/api${path}`, options);
   } catch {
-    throw new Refusal(0, "the studio can't be reached");
+    throw new Refusal(0, t("frame.away"));
   }
   const said = await answer.json().catch(() => ({}));
-  if (!answer.ok) throw new Refusal(answer.status, said.error || `the studio answered ${answer.status}`);
+  if (!answer.ok) throw new Refusal(answer.status, said.error || t("frame.status", { status: String(answer.status) }));
   return said;
 }
 

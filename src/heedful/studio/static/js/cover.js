@@ -1,6 +1,7 @@
 // A warning of what an item holds: nothing of the item is on the page until the rater has opened it.
 import { h } from "./dom.js";
 import { hint } from "./keys.js";
+import { t } from "./words.js";
 
 const opened = new Set();
 
@@ -8,12 +9,12 @@ const opened = new Set();
 export function coverOf({ project, warning }, key, own, open, skip) {
   const visit = `heedful.warned.${project}`;
   const whole = warning && sessionStorage.getItem(visit) !== warning ? warning : "";
-  const words = [whole, own].filter(Boolean);
+  const words = [whole, own === "yes" ? t("cover.hard") : own].filter(Boolean);
   if (!words.length || opened.has(key)) return null;
   const show = () => { opened.add(key); if (whole) sessionStorage.setItem(visit, whole); open(); };
-  const button = h("button.primary", { type: "button", onclick: show }, "Open it");
+  const button = h("button.primary", { type: "button", onclick: show }, t("cover.open"));
   setTimeout(() => button.focus(), 0);
-  return h("section.card.narrow.cover", { "aria-label": "A warning" }, h("h2", {}, "Before you look"), words.map((one) => h("p", { dir: "auto" }, one)),
-    h("p.dim", {}, skip ? "You may skip it: that costs you nothing, and nobody asks why." : "You may leave it to somebody else."),
-    h("div.line", {}, button, skip && h("button", { type: "button", onclick: skip }, "Skip", hint("skip"))));
+  return h("section.card.narrow.cover", { "aria-label": t("cover.name") }, h("h2", {}, t("cover.title")), words.map((one) => h("p", { dir: "auto" }, one)),
+    h("p.dim", {}, skip ? t("cover.may_skip") : t("cover.may_leave")),
+    h("div.line", {}, button, skip && h("button", { type: "button", onclick: skip }, t("label.skip"), hint("skip"))));
 }

@@ -1,6 +1,7 @@
 // What a rater changed in an answer, word by word. Texts go into text nodes, never into HTML.
 import { h } from "./dom.js";
 import { marked } from "./hidden.js";
+import { t } from "./words.js";
 
 const MOST = 600; // changed words for which the shortest way is looked for; beyond it all between is one change
 
@@ -72,13 +73,11 @@ function joined(steps) {
   return found;
 }
 
-const counted = (n, word) => `${n.toLocaleString()} ${n === 1 ? "word" : "words"} ${word}`;
-
 /** An answer and its edited form as one text: what went is struck out, what came is underlined. */
 export function changes(before, after, { language = "", answers: [first] }) {
   const parts = diff(before, after);
   const count = (kind) => parts.filter(([one]) => one === kind).reduce((sum, [, text]) => sum + words(text).filter((word) => /[\p{L}\p{N}]/u.test(word)).length, 0);
-  const said = before === after ? "Nothing is changed yet" : `${counted(count("out"), "out")}, ${counted(count("in"), "in")}`;
+  const said = before === after ? t("diff.nothing") : `${t("diff.out", { n: count("out") })}, ${t("diff.in", { n: count("in") })}`;
   const tag = { same: "span", out: "del", in: "ins" };
-  return h("div.changes", {}, h("p.dim", {}, said), h("div.diff", { dir: first.direction, lang: language || null, tabindex: "0", role: "group", "aria-label": "Changes" }, parts.map(([kind, text]) => h(tag[kind], {}, marked(text)))));
+  return h("div.changes", {}, h("p.dim", {}, said), h("div.diff", { dir: first.direction, lang: language || null, tabindex: "0", role: "group", "aria-label": t("diff.changes") }, parts.map(([kind, text]) => h(tag[kind], {}, marked(text)))));
 }

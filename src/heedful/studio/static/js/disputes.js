@@ -5,8 +5,9 @@ import { changes } from "./diff.js";
 import { asked, by, fill, h, tell } from "./dom.js";
 import { hint, listen, showHelp } from "./keys.js";
 import { draftOf, keepDraft, Outbox } from "./outbox.js";
-import { opinion } from "./said.js";
-import { LETTERS, SheetForm } from "./sheet.js";
+import { LETTERS, opinion } from "./said.js";
+import { SheetForm } from "./sheet.js";
+import { t } from "./words.js";
 
 const place = by("disputes");
 const { project, name } = place.dataset;
@@ -22,11 +23,11 @@ const outbox = new Outbox({
     by("saved").dataset.state = state;
     if (state !== "refused") return;
     refused = true;
-    tell(`${sentence} What you filled in is kept.`);
+    tell(t("label.refused", { fault: sentence }));
   },
   onSaved: (entry) => {
     if (entry.kind !== "decision") return;
-    tell("Decided. The raters' own labels are kept beside it.");
+    tell(t("dispute.kept"));
     if (!form) load();
   },
 });
@@ -39,7 +40,7 @@ async function load(after = 0) {
     show();
   } catch (error) {
     form = null;
-    fill(place, h("section.card.narrow", {}, h("p", {}, error.message), h("button", { type: "button", onclick: () => load(after) }, "Try again")));
+    fill(place, h("section.card.narrow", {}, h("p", { dir: "auto" }, error.message), h("button", { type: "button", onclick: () => load(after) }, t("label.try_again"))));
   }
 }
 
@@ -51,36 +52,37 @@ function show() {
   const cover = coverOf(place.dataset, `item ${one.item}`, one.warning, show, later);
   if (cover) { fill(place, cover); return; }
   form = new SheetForm(found.sheet, { ...one, filled_in: draftOf(keyOf(one)) || {} }, (value) => keepDraft(keyOf(one), value));
-  form.last.prepend(h("button", { type: "button", onclick: later }, "Later", hint("skip")));
-  form.last.append(h("button.primary.send", { type: "button", onclick: send }, "Decide", hint("send")));
-  const count = `${found.waiting.toLocaleString()} to decide${found.decided ? ` · ${found.decided.toLocaleString()} decided` : ""}`;
+  form.last.prepend(h("button", { type: "button", onclick: later }, t("dispute.later"), hint("skip")));
+  form.last.append(h("button.primary.send", { type: "button", onclick: send }, t("dispute.decide"), hint("send")));
+  const count = [t("dispute.waiting", { n: found.waiting }), found.decided > 0 && t("dispute.decided", { n: found.decided })].filter(Boolean).join(" · ");
   fill(place, h("div.desk-bar", {}, h("a", { href: `/projects/${project}` }, name), h("span", {}, count), h("span.space"),
-    h("button.quiet", { type: "button", onclick: help }, "Keys", hint("help"))),
-    h("div.sheet", {}, h("section.prompt", { "aria-label": "What was asked" }, asked(one)), opinions(one.said), form.body), form.panel);
+    h("button.quiet", { type: "button", onclick: help }, t("label.keys"), hint("help"))),
+    h("div.sheet", {}, h("section.prompt", { "aria-label": t("item.prompt") }, asked(one)), opinions(one.said), form.body), form.panel);
   scrollTo(0, 0);
 }
 
 /** Closed at first, so that one looks at the answers before one looks at what was said of them. */
 function opinions(said) {
-  const people = said.filter((one) => one.by === "person").length;
-  const who = [people && `${people} ${people === 1 ? "person" : "people"}`, said.length > people && `${said.length - people} ${said.length - people === 1 ? "machine" : "machines"}`].filter(Boolean).join(" and ");
-  return h("details.note.prompt.opinions", {}, h("summary", {}, `What ${who} said`),
-    h("ul", {}, said.map((one) => h("li", {}, h("b", {}, one.by === "person" ? "A person: " : "A machine: "), opinion(one.value, found.sheet), one.value.reason && h("span.dim", {}, ` – “${one.value.reason}”`), edit(one.value)))));
+  const humans = said.filter((one) => one.by === "person").length;
+  const [people, machines] = [t("dispute.people", { n: humans }), t("dispute.machines", { n: said.length - humans })];
+  const who = !humans ? machines : humans === said.length ? people : t("dispute.both", { people, machines });
+  return h("details.note.prompt.opinions", {}, h("summary", {}, t("dispute.what", { who })),
+    h("ul", {}, said.map((one) => h("li", {}, h("b", {}, one.by === "person" ? t("dispute.person") : t("dispute.machine")), " ", opinion(one.value, found.sheet), one.value.reason && h("span.dim", {}, ` ${t("dispute.reason", { reason: one.value.reason })}`), edit(one.value)))));
 }
 
 /** What a rater made of an answer, beside it; without the answer's number the whole text is new. */
 function edit(value) {
   if (!value.edited) return null;
   const from = found.task.answers[value.edited_from];
-  return [h("div.dim", {}, from ? `and edited ${found.task.answers.length > 1 ? LETTERS[value.edited_from] : "it"}:` : "and wrote:"), changes(from?.text || "", value.edited, found.task)];
+  return [h("div.dim", {}, !from ? t("dispute.wrote") : found.task.answers.length > 1 ? t("dispute.edited", { letter: LETTERS[value.edited_from] }) : t("dispute.edited_it")), changes(from?.text || "", value.edited, found.task)];
 }
 
 function nothing() {
   form = null;
-  const own = found.waiting ? `${found.waiting.toLocaleString()} wait, but you have judged each of them yourself: another reviewer decides those.` : "Where all raters of an item have answered and still disagree, it comes here.";
-  fill(place, h("section.card.narrow", { "data-finished": "yes" }, h("h2", {}, "Nothing for you to decide"), h("p", {}, own),
-    found.decided > 0 && h("p.dim", {}, `${found.decided.toLocaleString()} decided so far.`),
-    h("div.line", {}, h("button", { type: "button", onclick: () => load() }, "Look again"), h("a.button", { href: `/projects/${project}` }, "Dashboard"))));
+  const own = found.waiting ? t("dispute.own", { n: found.waiting }) : t("dispute.about");
+  fill(place, h("section.card.narrow", { "data-finished": "yes" }, h("h2", {}, t("dispute.nothing")), h("p", {}, own),
+    found.decided > 0 && h("p.dim", {}, t("dispute.so_far", { n: found.decided })),
+    h("div.line", {}, h("button", { type: "button", onclick: () => load() }, t("label.look_again")), h("a.button", { href: `/projects/${project}` }, t("home.dashboard")))));
 }
 
 async function send() {
@@ -95,11 +97,11 @@ async function send() {
 }
 
 function waits() {
-  fill(place, h("section.card.narrow", {}, h("h2", {}, "Your decision is on its way"), h("p", {}, "It waits in this browser until the studio has it."), h("button", { type: "button", onclick: () => load() }, "Look again")));
+  fill(place, h("section.card.narrow", {}, h("h2", {}, t("dispute.on_its_way")), h("p", {}, t("dispute.waits_here")), h("button", { type: "button", onclick: () => load() }, t("label.look_again"))));
 }
 
 function later() { if (found?.task) load(found.task.item); }
-const help = () => showHelp([["1 2 …", "set what is marked, from left to right"], ["↑ ↓ ← →", "move"], ["Esc", "leave a text field"]]);
+const help = () => showHelp([["1 2 …", t("keys.set")], ["↑ ↓ ← →", t("keys.move")], ["Esc", t("keys.leave")]]);
 const verdict = (kind) => () => { if (form?.allows(kind)) form.verdict(kind); };
 listen({
   send, skip: later, help, reason: () => form?.reason?.focus(),

@@ -1,5 +1,6 @@
 // Elements made one by one: no text ever becomes HTML.
 import { marked } from "./hidden.js";
+import { t } from "./words.js";
 
 /** h("p.dim", {title: "…", onclick: f}, "text", child, [children]) */
 export function h(name, attributes = {}, ...children) {
@@ -64,7 +65,7 @@ export function fromTree(nodes) {
       element.title = node.href;
     }
     if (node.t === "ol" && Number.isInteger(node.start)) element.start = node.start;
-    if (node.t === "mark") element.title = "a character that is not seen";
+    if (node.t === "mark") element.title = t("item.hidden");
     return element;
   });
 }
@@ -72,7 +73,7 @@ export function fromTree(nodes) {
 /** A text as its writer meant it, in a language where it is known. */
 export const text = (one, language = "") => h("div.text", { dir: one.direction, lang: language || null }, ...fromTree(one.tree));
 
-const ROLES = { user: "asked", assistant: "answered", system: "instruction", text: "text" };
+const ROLES = { user: t("item.asked"), assistant: t("item.answered"), system: t("item.instruction"), text: t("item.text") };
 
 /** What was asked, turn by turn; `raw` with the texts as they were written beside it, hidden. */
 export const asked = (task, raw = false) => task.prompt.map((turn) => h(`div.turn.${ROLES[turn.role] ? turn.role : "text"}`, {},
@@ -83,4 +84,3 @@ export const asked = (task, raw = false) => task.prompt.map((turn) => h(`div.tur
 export const rawOf = (one, language) => h("pre.raw", { hidden: true, dir: one.direction, lang: language || null }, marked(one.text));
 
 export const percent = (share) => `${(100 * share).toFixed(share < 0.1 ? 1 : 0)} %`;
-export const when = (seconds) => (seconds ? new Date(1000 * seconds).toLocaleString() : "–");

@@ -1,5 +1,6 @@
 // Characters that are not seen, or turn the order of others; render.py says which, and why.
 import { h } from "./dom.js";
+import { t } from "./words.js";
 
 const HIDDEN = new RegExp(
   "(\\u{1f3f4}[\\u{e0030}-\\u{e0039}\\u{e0061}-\\u{e007a}]{3,6}\\u{e007f})" +
@@ -12,4 +13,4 @@ const name = (character) => `U+${character.codePointAt(0).toString(16).toUpperCa
 
 /** A text with a mark in the place of each such character, as answers have it. */
 export const marked = (text) => text.replaceAll("\r\n", "\n").split(HIDDEN).filter((part) => part !== undefined)
-  .map((part) => (part && HIDDEN.exec(part)?.[2] === part ? h("mark", { title: "a character that is not seen" }, name(part)) : part));
+  .map((part) => (part && HIDDEN.exec(part)?.[2] === part ? h("mark", { title: t("item.hidden") }, name(part)) : part));

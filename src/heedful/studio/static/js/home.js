@@ -1,7 +1,8 @@
 // The projects that one may see.
 import { get } from "./api.js";
 import { by, fill, h } from "./dom.js";
-import { progress } from "./progress.js";
+import { progress, progressed } from "./progress.js";
+import { t } from "./words.js";
 
 const place = by("projects");
 const { review, label } = place.dataset;
@@ -9,11 +10,11 @@ const { review, label } = place.dataset;
 function card(one) {
   const chat = one.sheet.chat !== "off";
   const counted = one.items !== null; // told to those who review
-  return h("article.card", {}, h("h2", {}, one.name), one.about && h("p.dim", {}, one.about), one.warning && h("p.note", {}, one.warning), counted && progress(one),
-    h("p.dim", {}, `${counted ? `${one.complete.toLocaleString()} of ${one.items.toLocaleString()} items complete · ` : ""}${one.mine.toLocaleString()} by you${one.open ? "" : " · closed"}`),
-    h("div.actions", {}, label && h("a.button.primary", { href: `/projects/${one.id}/${chat ? "chat" : "label"}` }, chat ? "Chat" : "Label"), review && h("a.button", { href: `/projects/${one.id}` }, "Dashboard")));
+  return h("article.card", {}, h("h2", {}, one.name), one.about && h("p.dim", { dir: "auto" }, one.about), one.warning && h("p.note", { dir: "auto" }, one.warning), counted && progress(one),
+    h("p.dim", {}, [counted && progressed(one), t("home.mine", { n: one.mine }), !one.open && t("home.closed")].filter(Boolean).join(" · ")),
+    h("div.actions", {}, label && h("a.button.primary", { href: `/projects/${one.id}/${chat ? "chat" : "label"}` }, chat ? t("home.chat") : t("home.label")), review && h("a.button", { href: `/projects/${one.id}` }, t("home.dashboard"))));
 }
 
 get("/projects").then((projects) => {
-  fill(place, ...(projects.length ? projects.map(card) : [h("p.dim", {}, review ? "No projects yet." : "You are in no project yet: ask whoever invited you.")]));
+  fill(place, ...(projects.length ? projects.map(card) : [h("p.dim", {}, review ? t("home.none") : t("home.none_yours"))]));
 }).catch((error) => fill(place, h("p.fault", {}, error.message)));

@@ -1,23 +1,27 @@
 // Keys: one table, shown by `?`, that can be changed and is kept in this browser.
 import { h } from "./dom.js";
+import { t } from "./words.js";
 
 const KEPT = "heedful.keys";
 export const ACTIONS = {
-  send: ["Enter", "Send the answer"],
-  previous: ["u", "Back to the one before (to change it)"],
-  tie: ["t", "They are equally good"],
-  both_good: ["g", "Both are good"],
-  both_bad: ["b", "Both are bad"],
-  cant_judge: ["c", "I can't judge this"],
-  skip: ["s", "Skip: it goes to somebody else"],
-  report: ["r", "Report that something is wrong with it"],
-  again: ["n", "Have both answers of a chat written anew"],
-  reason: ["e", "Write a reason"],
-  flags: ["f", "To the remarks on an answer, then to the next; digits set them"],
-  guidelines: ["i", "Read the guidelines"],
-  raw: ["w", "Show texts as written, or as meant"],
-  help: ["?", "These keys"],
+  send: ["Enter", t("keys.send")],
+  previous: ["u", t("keys.previous")],
+  tie: ["t", t("keys.tie")],
+  both_good: ["g", t("keys.both_good")],
+  both_bad: ["b", t("keys.both_bad")],
+  cant_judge: ["c", t("keys.cant_judge")],
+  skip: ["s", t("keys.skip")],
+  report: ["r", t("keys.report")],
+  again: ["n", t("keys.again")],
+  reason: ["e", t("keys.reason")],
+  flags: ["f", t("keys.flags")],
+  guidelines: ["i", t("keys.guidelines")],
+  raw: ["w", t("keys.raw")],
+  help: ["?", t("keys.help")],
 };
+
+/** Which way an arrow goes along what stands side by side: forward, or back. */
+export const ALONG = document.documentElement.dir === "rtl" ? { ArrowLeft: 1, ArrowRight: -1 } : { ArrowLeft: -1, ArrowRight: 1 };
 
 const kept = () => {
   try {
@@ -55,8 +59,8 @@ export function listen(handlers, other) {
 /** The help, in which each key can be changed. */
 export function showHelp(extra) {
   const rows = Object.entries(ACTIONS).map(([name, [, about]]) => {
-    const button = h("button", { type: "button", "aria-label": `Change the key for: ${about}` }, keyOf(name));
-    button.addEventListener("click", () => { button.textContent = "press a key"; button.dataset.waits = "yes"; });
+    const button = h("button", { type: "button", "aria-label": t("keys.change", { about }) }, keyOf(name));
+    button.addEventListener("click", () => { button.textContent = t("keys.press"); button.dataset.waits = "yes"; });
     button.addEventListener("keydown", (event) => {
       if (!button.dataset.waits || event.key === "Tab") return;
       event.preventDefault();
@@ -64,17 +68,17 @@ export function showHelp(extra) {
       const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
       const free = !/^[0-9]$/.test(key) && key !== "Escape" && !Object.keys(ACTIONS).some((other) => other !== name && keyOf(other) === key);
       if (free) localStorage.setItem(KEPT, JSON.stringify({ ...kept(), [name]: key }));
-      button.textContent = free ? key : `${keyOf(name)} (that one is taken)`;
+      button.textContent = free ? key : t("keys.taken", { key: keyOf(name) });
     });
     return h("tr", {}, h("td", {}, button), h("td", {}, about));
   });
   const fixed = extra.map(([keys, about]) => h("tr", {}, h("td", {}, keys.split(" ").map((key) => [h("kbd", {}, key), " "])), h("td", {}, about)));
-  dialog("Keys", h("div.scroll", {}, h("table.keys-table", {}, h("tbody", {}, fixed, rows))), h("p.dim", {}, "Press a key's button, then the key that you would rather use."));
+  dialog(t("keys.title"), h("div.scroll", {}, h("table.keys-table", {}, h("tbody", {}, fixed, rows))), h("p.dim", {}, t("keys.how")));
 }
 
 /** A box over the page, closed by Escape or its button; resolves with the form's value. */
 export function dialog(title, ...content) {
-  const close = h("button", { type: "button" }, "Close");
+  const close = h("button", { type: "button" }, t("frame.close"));
   const box = h("dialog", { "aria-label": title }, h("h2", {}, title), ...content, h("p", {}, close));
   close.addEventListener("click", () => box.close());
   box.addEventListener("close", () => box.remove());

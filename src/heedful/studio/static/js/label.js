@@ -9,7 +9,8 @@ import { draftOf, Outbox, saveDraft } from "./outbox.js";
 import { askWhatIsWrong } from "./report.js";
 import { remind } from "./rest.js";
 import { opinion } from "./said.js";
-import { LETTERS, SheetForm } from "./sheet.js";
+import { SheetForm } from "./sheet.js";
+import { t } from "./words.js";
 
 const place = by("desk");
 const project = place.dataset.project;
@@ -32,7 +33,7 @@ const outbox = new Outbox({
     mark.textContent = sentence;
     mark.dataset.state = state;
     if (state === "refused") {
-      tell(`${sentence} What you filled in is kept.`);
+      tell(t("label.refused", { fault: sentence }));
       gone.delete(entry?.assignment);
       if (entry?.kind === "judgements") reopen(entry.assignment);
     }
@@ -40,7 +41,7 @@ const outbox = new Outbox({
   onSaved(entry, answer) {
     if (taught === entry.assignment && Object.keys(answer.feedback || {}).length) showFeedback(answer.feedback);
     else if (taught === entry.assignment) { taught = 0; refill(); } // the check was taken out meanwhile
-    else if (answer.late) tell("This item's time had run out; your answer is kept all the same.");
+    else if (answer.late) tell(t("label.late"));
   },
 });
 
@@ -55,8 +56,8 @@ async function start() {
     await lease();
     next();
   } catch (error) {
-    fill(place, h("section.card.narrow", {}, h("h2", {}, "The next item can't be had just now"), h("p", {}, error.message),
-      h("button.primary", { type: "button", onclick: start }, "Try again")));
+    fill(place, h("section.card.narrow", {}, h("h2", {}, t("label.none_now")), h("p", { dir: "auto" }, error.message),
+      h("button.primary", { type: "button", onclick: start }, t("label.try_again"))));
   }
 }
 
@@ -71,9 +72,9 @@ function next() {
 
 function finished() {
   task = form = null;
-  fill(place, h("section.card.narrow", { "data-finished": "yes" }, h("h2", {}, desk.open ? "Nothing more for you here" : "This project is closed"),
-    h("p", {}, `You have done ${desk.done} ${desk.done === 1 ? "item" : "items"} here. Thank you.`),
-    h("div.line", {}, h("button", { type: "button", onclick: start }, "Look again"), h("button", { type: "button", onclick: previous }, "Back to the last one"), h("a.button", { href: "/" }, "Projects"))));
+  fill(place, h("section.card.narrow", { "data-finished": "yes" }, h("h2", {}, desk.open ? t("label.nothing_more") : t("label.closed")),
+    h("p", {}, t("label.done", { n: desk.done })),
+    h("div.line", {}, h("button", { type: "button", onclick: start }, t("label.look_again")), h("button", { type: "button", onclick: previous }, t("label.last_one")), h("a.button", { href: "/" }, t("frame.projects")))));
 }
 
 function show(one) {
@@ -88,9 +89,9 @@ function show(one) {
     saveDraft(task.assignment, value);
     if (decided && form.single && localStorage.getItem(AT_ONCE) && !back && value.verdict !== "none") setTimeout(send, 120);
   });
-  form.last.prepend(h("button", { type: "button", onclick: skip }, "Skip", hint("skip")), h("button", { type: "button", onclick: report }, "Report", hint("report")));
-  form.last.append(h("button.primary.send", { type: "button", onclick: send }, back ? "Change it" : "Send", hint("send")));
-  fill(place, bar(one), h("div.sheet", {}, h("section.prompt", { "aria-label": "What was asked" }, asked(one, true)), onTheWay(one), suggested(one), form.body), form.panel);
+  form.last.prepend(h("button", { type: "button", onclick: skip }, t("label.skip"), hint("skip")), h("button", { type: "button", onclick: report }, t("label.report"), hint("report")));
+  form.last.append(h("button.primary.send", { type: "button", onclick: send }, back ? t("label.change") : t("label.send"), hint("send")));
+  fill(place, bar(one), h("div.sheet", {}, h("section.prompt", { "aria-label": t("item.prompt") }, asked(one, true)), onTheWay(one), suggested(one), form.body), form.panel);
   showRaw();
   scrollTo(0, 0);
 }
@@ -99,24 +100,24 @@ function bar(one) {
   const button = (action, label, act) => h("button.quiet", { type: "button", onclick: act }, label, hint(action));
   const atOnce = h("input", { type: "checkbox", checked: Boolean(localStorage.getItem(AT_ONCE)) });
   atOnce.addEventListener("change", () => { if (atOnce.checked) localStorage.setItem(AT_ONCE, "yes"); else localStorage.removeItem(AT_ONCE); });
-  return h("div.desk-bar", {}, h("span", {}, desk.name), h("span", {}, `${desk.today} today`),
-    one.training && h("span.badge", {}, "training"), back && h("span.badge", {}, "changing an earlier answer"),
-    h("span.space"), form?.single && h("label.hide-small", {}, atOnce, " send at once"),
-    button("previous", "Back", previous), button("raw", "As written", toggleRaw), desk.guidelines.length > 0 && button("guidelines", "Guidelines", guidelines), button("help", "Keys", help));
+  return h("div.desk-bar", {}, h("span", {}, desk.name), h("span", {}, t("label.today", { n: desk.today })),
+    one.training && h("span.badge", {}, t("label.training")), back && h("span.badge", {}, t("label.changing")),
+    h("span.space"), form?.single && h("label.hide-small", {}, atOnce, ` ${t("label.at_once")}`),
+    button("previous", t("label.back"), previous), button("raw", t("label.as_written"), toggleRaw), desk.guidelines.length > 0 && button("guidelines", t("label.guidelines"), guidelines), button("help", t("label.keys"), help));
 }
 
 /** A rater who is still to qualify is told how far it is, kindly. */
 function onTheWay(one) {
   const way = desk.on_the_way;
   if (!way || !one.training) return null;
-  const far = way.done ? ` So far: ${way.right} of ${way.done}.` : "";
-  return h("p.note.prompt", {}, `These items show what is meant. The real ones come once ${way.need} of the last ${way.of} are answered as expected.${far} Take your time: nothing here counts against you.`);
+  const far = way.done ? t("label.so_far", { right: way.right, done: way.done }) : "";
+  return h("p.note.prompt", {}, [t("label.on_the_way", { need: way.need, n: way.of }), far, t("label.take_time")].filter(Boolean).join(" "));
 }
 
 function suggested(one) {
   if (!one.suggestions.length) return null;
-  const word = (s) => (s.verdict === "prefer" ? `${LETTERS[s.preferred]} is better` : s.verdict ? s.verdict.replaceAll("_", " ") : "a ranking");
-  return h("p.note.prompt", {}, `A machine says: ${one.suggestions.map(word).join("; ")}. It may be wrong.`);
+  const said = one.suggestions.map((value) => opinion(value, { ...desk.sheet, strength: 1 })).join("; ");
+  return h("p.note.prompt", {}, t("label.suggested", { said }));
 }
 
 function done(kind, body) {
@@ -129,11 +130,11 @@ function done(kind, body) {
   task = form = null;
   if (answered.training && kind === "judgements") {
     taught = answered.assignment; // its feedback comes with the word that it is saved
-    fill(place, h("p.dim.center", {}, "One moment …"));
+    fill(place, h("p.dim.center", {}, t("label.moment")));
     return;
   }
   if (ready.length) next();
-  else fill(place, h("p.dim.center", {}, "The next one is on its way …"));
+  else fill(place, h("p.dim.center", {}, t("label.coming")));
   refill();
 }
 
@@ -152,7 +153,7 @@ async function refillOnce() {
     if (!task && !taught) next();
   } catch (error) {
     if (task || taught) return;
-    fill(place, h("section.card.narrow", {}, h("p", {}, `${error.message[0].toUpperCase()}${error.message.slice(1)}. What you answered waits in this browser.`)));
+    fill(place, h("section.card.narrow", {}, h("p", {}, t("label.waits", { fault: `${error.message[0].toUpperCase()}${error.message.slice(1)}` }))));
     setTimeout(refill, 4000);
   }
 }
@@ -168,7 +169,7 @@ function skip() { if (task && !back) done("skip", { text: "" }); }
 
 function report() {
   if (!task) return;
-  if (back) { appeal(task.assignment, "What is wrong with this item?"); return; } // it has an answer already, which stays
+  if (back) { appeal(task.assignment, t("label.what_is_wrong")); return; } // it has an answer already, which stays
   askWhatIsWrong((text) => done("report", { text }));
 }
 
@@ -176,7 +177,7 @@ async function previous() {
   try {
     await outbox.flush();
     const past = (await get(`/projects/${project}/mine`)).filter((one) => !seen.includes(one.id) && !outbox.holds(one.id));
-    if (!past.length) { tell("There is nothing further back."); return; }
+    if (!past.length) { tell(t("label.no_further")); return; }
     back = back || task || {};
     seen.push(past[0].id);
     show(await get(`/assignments/${past[0].id}`));
@@ -196,16 +197,16 @@ async function reopen(assignment) {
 
 function showFeedback(feedback) {
   const about = taught;
-  const wrong = h("button", { type: "button", onclick: () => appeal(about, "I think this check is wrong", () => wrong.remove()) }, "I think this check is wrong");
-  const go = h("button.primary", { type: "button", onclick: () => { taught = 0; refill(); } }, "Next");
+  const wrong = h("button", { type: "button", onclick: () => appeal(about, t("label.check_wrong"), () => wrong.remove()) }, t("label.check_wrong"));
+  const go = h("button.primary", { type: "button", onclick: () => { taught = 0; refill(); } }, t("label.next"));
   form = null;
-  fill(place, h(`section.card.feedback.${feedback.agrees ? "right" : "wrong"}`, { role: "status" }, h("h2", {}, feedback.agrees ? "✓ Just so" : "✗ We would have said otherwise"),
-    h("p", {}, `Our answer: ${opinion(feedback.expected, { ...desk.sheet, strength: 1 })}.`), feedback.explanation && h("p", {}, feedback.explanation), h("p.dim", {}, "Training costs you nothing; it shows what is meant."), h("div.line.start", {}, go, wrong)));
+  fill(place, h(`section.card.feedback.${feedback.agrees ? "right" : "wrong"}`, { role: "status" }, h("h2", {}, feedback.agrees ? `✓ ${t("label.right")}` : `✗ ${t("label.otherwise")}`),
+    h("p", {}, t("label.our_answer", { said: opinion(feedback.expected, { ...desk.sheet, strength: 1 }) })), feedback.explanation && h("p", { dir: "auto" }, feedback.explanation), h("p.dim", {}, t("label.training_free")), h("div.line.start", {}, go, wrong)));
   go.focus();
 }
 
-const guidelines = () => { if (desk.guidelines.length) dialog("Guidelines", h("div.text", {}, ...fromTree(desk.guidelines))); };
-const help = () => showHelp([["1 2 …", "set what is marked, from left to right"], ["↑ ↓ ← →", "move"], ["0", "take an answer out of the ranking"], ["Esc", "leave a text field"]]);
+const guidelines = () => { if (desk.guidelines.length) dialog(t("label.guidelines"), h("div.text", {}, ...fromTree(desk.guidelines))); };
+const help = () => showHelp([["1 2 …", t("keys.set")], ["↑ ↓ ← →", t("keys.move")], ["0", t("keys.unrank")], ["Esc", t("keys.leave")]]);
 function toggleRaw() { raw = !raw; showRaw(); }
 function showRaw() {
   form?.showRaw(raw);

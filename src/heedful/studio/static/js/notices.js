@@ -1,7 +1,8 @@
 // What raters wrote on items that they skipped or reported, settled on the dashboard.
 import { get, post } from "./api.js";
-import { PARTS, theItem } from "./appeals.js";
-import { h, tell, when } from "./dom.js";
+import { h, tell } from "./dom.js";
+import { PARTS, theItem } from "./settling.js";
+import { when } from "./words.js";
 
 /** The dashboard's card of those that wait; null where none does. */
 export async function notices(project, redraw) {

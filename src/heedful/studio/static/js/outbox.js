@@ -1,5 +1,6 @@
 // Answers on their way. Each is kept in this browser until the server says that it is on its disk.
 import { get, post, put } from "./api.js";
+import { t } from "./words.js";
 
 const account = document.body.dataset.account;
 const BOX = `heedful.outbox.${account}`;
@@ -64,13 +65,13 @@ export class Outbox {
     try {
       while (this.entries.length) {
         const [first] = this.entries;
-        this.onState("saving", "Saving …");
+        this.onState("saving", t("outbox.saving"));
         const answer = await post(first.path, first.body);
         this.drop(first);
         this.wait = 1000;
         this.onSaved(first, answer);
       }
-      this.onState("saved", "Saved");
+      this.onState("saved", t("outbox.saved"));
     } catch (error) {
       await this.fail(error);
     }
@@ -83,10 +84,10 @@ export class Outbox {
       this.timer = setTimeout(() => this.flush(), this.wait);
       this.wait = Math.min(30000, 2 * this.wait);
     } else if (error.status === 401) {
-      this.onState("waiting", "Signed out: sign in again in another tab, your answers wait here");
+      this.onState("waiting", t("outbox.signed_out"));
       this.timer = setTimeout(() => this.flush(), 5000);
     } else if (await someoneElse()) {
-      this.onState("waiting", "Somebody else is signed in here: sign in again in another tab, your answers wait here");
+      this.onState("waiting", t("outbox.somebody_else"));
       this.timer = setTimeout(() => this.flush(), 5000);
     } else {
       this.drop(first);
@@ -98,7 +99,7 @@ export class Outbox {
 
   say() {
     const waiting = this.entries.length;
-    if (waiting) this.onState("waiting", `No connection: ${waiting === 1 ? "one answer waits" : `${waiting} answers wait`} here and will be sent`);
+    if (waiting) this.onState("waiting", t("outbox.waiting", { n: waiting }));
   }
 
   drop(entry) {

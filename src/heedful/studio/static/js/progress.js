@@ -1,8 +1,11 @@
 // How far a project is: complete items, and those begun.
 import { h } from "./dom.js";
+import { t } from "./words.js";
+
+export const progressed = (one) => t("home.complete", { complete: one.complete, n: one.items });
 
 export function progress(one) {
-  const bar = h("div.bar", { role: "img", "aria-label": `${one.complete} of ${one.items} items complete` }, h("i"), h("i"));
+  const bar = h("div.bar", { role: "img", "aria-label": progressed(one) }, h("i"), h("i"));
   bar.children[0].style.width = `${(100 * one.complete) / Math.max(1, one.items)}%`;
   bar.children[1].style.width = `${(100 * (one.begun - Math.min(one.begun, one.complete))) / Math.max(1, one.items)}%`;
   return bar;

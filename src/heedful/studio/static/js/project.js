@@ -1,12 +1,13 @@
 // The dashboard of a project: how far it is, who did what, and what may be wrong.
-import { waitingOnes } from "./appeals.js";
 import { get, onSubmit, patch, post, put, remove, upload } from "./api.js";
-import { by, fill, h, percent, tell, when } from "./dom.js";
+import { by, fill, h, percent, tell } from "./dom.js";
 import { graded } from "./graded.js";
 import { range, trusted } from "./trust.js";
 import { notices } from "./notices.js";
 import { progress } from "./progress.js";
+import { waitingOnes } from "./settling.js";
 import { webhooks } from "./webhooks.js";
+import { when } from "./words.js";
 
 const place = by("project");
 const id = place.dataset.id;

@@ -1,8 +1,10 @@
 // The board of a ranking: places from best to worst, with ties, and what is not ranked. By digit, by click or by dragging.
 import { announce, h } from "./dom.js";
+import { ALONG } from "./keys.js";
+import { LETTERS } from "./said.js";
+import { t } from "./words.js";
 
-const LETTERS = "ABCDEFGHI";
-const NOT = "not ranked";
+const placed = (level) => (level === null ? t("rank.none") : t("rank.place", { n: level + 1 }));
 
 export class RankBoard {
   /** ranks: for each answer its place from 0, or null. onChange(ranks): dense again. */
@@ -12,13 +14,13 @@ export class RankBoard {
     this.picked = null;
     this.tiers = [...ranks.map((_, level) => level), null].map((level) => this.tier(level));
     this.chips = ranks.map((_, place) => this.chip(place));
-    this.element = h("div.board", { role: "group", "aria-label": "The order, best first" }, this.tiers.map((tier) => tier.element));
+    this.element = h("div.board", { role: "group", "aria-label": t("rank.order") }, this.tiers.map((tier) => tier.element));
     this.draw();
   }
 
   tier(level) {
     const chips = h("div.chips");
-    const label = level === null ? NOT : level === 0 ? "best" : `${level + 1}`;
+    const label = level === null ? t("rank.none") : level === 0 ? t("rank.best") : `${level + 1}`;
     const element = h("div.tier", { "data-level": level === null ? "" : level, onclick: (event) => {
       if (this.picked !== null && !event.target.closest(".chip")) this.put(this.picked, level);
     } }, h("span", {}, label), chips);
@@ -26,10 +28,10 @@ export class RankBoard {
   }
 
   chip(place) {
-    const chip = h("button.chip", { type: "button", "aria-label": `Answer ${LETTERS[place]}` }, LETTERS[place]);
+    const chip = h("button.chip", { type: "button" }, LETTERS[place]);
     chip.addEventListener("click", () => { this.picked = this.picked === place ? null : place; this.draw(); });
     chip.addEventListener("keydown", (event) => {
-      const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+      const by = ALONG[event.key];
       if (!by) return;
       event.preventDefault();
       event.stopPropagation();
@@ -77,7 +79,8 @@ export class RankBoard {
     this.picked = null;
     this.draw();
     const tied = this.ranks.filter((rank, i) => i !== place && rank !== null && rank === level).length;
-    announce(`Answer ${LETTERS[place]}: ${level === null ? NOT : `place ${level + 1}`}${tied ? ", tied" : ""}`);
+    const at = { letter: LETTERS[place], place: placed(level) };
+    announce(tied ? t("rank.tied", at) : t("rank.at", at));
     this.onChange(this.ranks);
   }
 
@@ -101,7 +104,7 @@ export class RankBoard {
       const tier = this.tiers.find((one) => one.level === this.ranks[place]);
       if (chip.parentElement !== tier.chips) tier.chips.append(chip);
       chip.setAttribute("aria-pressed", this.picked === place);
-      chip.setAttribute("aria-label", `Answer ${LETTERS[place]}, ${this.ranks[place] === null ? NOT : `place ${this.ranks[place] + 1}`}`);
+      chip.setAttribute("aria-label", t("rank.at", { letter: LETTERS[place], place: placed(this.ranks[place]) }));
     });
   }
 }

@@ -1,5 +1,6 @@
 // A quiet reminder of a break, for whoever wants one (Your account). It is kept in this browser and told to nobody.
 import { h } from "./dom.js";
+import { t } from "./words.js";
 
 const AFTER = "heedful.rest"; // minutes; none: no reminder
 const WORKED = "heedful.rest.worked"; // since when without a pause, and when last at work
@@ -27,7 +28,7 @@ export function remind(place) {
     const minutes = Math.floor((now - worked.since) / 60000);
     if (note?.isConnected || minutes < restAfter()) return;
     const rested = () => { keep({ since: Date.now(), last: Date.now() }); note.remove(); };
-    note = h("div.note.rest", { role: "status" }, h("span", {}, `You have worked for ${minutes} minutes. A few minutes away do the eyes good; what you have filled in is kept.`), h("button", { type: "button", onclick: rested }, "All right"));
+    note = h("div.note.rest", { role: "status" }, h("span", {}, t("rest.worked", { n: minutes })), h("button", { type: "button", onclick: rested }, t("rest.all_right")));
     place.before(note);
   };
   for (const kind of ["keydown", "pointerdown"]) addEventListener(kind, sign, { passive: true });

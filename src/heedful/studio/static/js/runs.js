@@ -1,7 +1,8 @@
 // Runs: their stages, and the curves of one, drawn anew while it goes on.
 import { get } from "./api.js";
-import { by, fill, h, when } from "./dom.js";
+import { by, fill, h } from "./dom.js";
 import { plot } from "./plot.js";
+import { when } from "./words.js";
 
 const place = by("runs");
 const EVERY = 3000;

@@ -1,6 +1,7 @@
 // Whether browser, proxy and studio agree about address, encryption and time; and the log.
 import { get } from "./api.js";
-import { by, h, when } from "./dom.js";
+import { by, h } from "./dom.js";
+import { when } from "./words.js";
 
 const mine = new URLSearchParams({ browser_time: Date.now() / 1000, browser_url: location.href });
 get(`/selfcheck?${mine}`).then((checks) => {

@@ -3,20 +3,22 @@
 // Everything that a digit can set is a field. One field is "here"; a digit sets it and goes on to the next, arrows move.
 import { changes } from "./diff.js";
 import { announce, fill, fromTree, h, rawOf, text } from "./dom.js";
-import { hint } from "./keys.js";
+import { ALONG, hint } from "./keys.js";
 import { RankBoard } from "./rank.js";
+import { LETTERS, STEPS } from "./said.js";
+import { t } from "./words.js";
 
-export const LETTERS = "ABCDEFGHI";
-const DEGREES = { 1: ["better"], 2: ["slightly better", "much better"], 3: ["slightly better", "better", "much better"], 4: ["slightly better", "better", "much better", "far better"] };
-const TIES = { tie: "Equally good", both_good: "Both are good", both_bad: "Both are bad" };
+const [SLIGHTLY, BETTER, MUCH, FAR] = [t("sheet.slightly_better"), t("sheet.better"), t("sheet.much_better"), t("sheet.far_better")];
+const DEGREES = { 1: [BETTER], 2: [SLIGHTLY, MUCH], 3: [SLIGHTLY, BETTER, MUCH], 4: [SLIGHTLY, BETTER, MUCH, FAR] };
+const TIES = { tie: t("sheet.tie"), both_good: t("sheet.both_good"), both_bad: t("sheet.both_bad") };
 const DIGITS = 10;
-const STEP_LABELS = ["right", "neutral", "wrong"];
+const STEP_LABELS = Object.keys(STEPS);
 
 /** The points of a criterion as buttons; `of` says of what, `chosen()` which point, and `choose(point)` sets it. */
 export function scaleOf(criterion, of, chosen, choose) {
   const points = Array.from({ length: criterion.high - criterion.low + 1 }, (_, i) => criterion.low + i);
   const word = (point) => criterion.words[point - criterion.low] || (point < 0 ? `−${-point}` : String(point));
-  const buttons = points.map((point) => h("button", { type: "button", "aria-label": `${criterion.label} of ${of}: ${word(point)}`, onclick: () => choose(point) }, word(point)));
+  const buttons = points.map((point) => h("button", { type: "button", "aria-label": t("sheet.point", { label: criterion.label, of, point: word(point) }), onclick: () => choose(point) }, word(point)));
   const element = h("div.criterion", { role: "group", "aria-label": `${criterion.label}, ${of}` },
     h("div.name", {}, criterion.label, criterion.help && h("span.hint", {}, criterion.help)),
     h("div.rated", {}, h("div.points", {}, buttons), criterion.ends[0] && h("div.ends", {}, h("span", {}, criterion.ends[0]), h("span", {}, criterion.ends[1]))));
@@ -44,7 +46,7 @@ export class SheetForm {
     this.here = 0;
     this.answers = task.answers.map((answer, place) => this.answer(answer, place));
     this.body = h(`div.answers${n === 1 ? ".one" : n > 2 ? ".many" : ""}`, {}, this.answers, this.editing());
-    this.panel = h("section.panel", { "aria-label": "Your answer" }, ...this.comparing());
+    this.panel = h("section.panel", { "aria-label": t("sheet.your_answer") }, ...this.comparing());
     this.last = h("div.line.last", {}, this.reasoning());
     this.panel.append(this.last);
     this.here = Math.max(0, this.fields.findIndex((field) => !field.aside));
@@ -53,7 +55,7 @@ export class SheetForm {
 
   // ── what is asked of each answer ──
   answer(answer, place) {
-    const name = this.task.answers.length > 1 ? `Answer ${LETTERS[place]}` : "The answer";
+    const name = this.task.answers.length > 1 ? t("sheet.answer", { letter: LETTERS[place] }) : t("sheet.the_answer");
     const body = this.sheet.steps ? this.steps(answer) : text(answer, this.task.language);
     const article = h("article.answer", { "aria-label": name, tabindex: "-1" },
       h("header", {}, h("h2", {}, name), h("span.rank")),
@@ -87,11 +89,11 @@ export class SheetForm {
     const turn = (flag) => {
       const flags = this.value.flags[place];
       this.value.flags[place] = has(flag) ? flags.filter((key) => key !== flag.key) : [...flags, flag.key];
-      announce(`${flag.label}: ${has(flag) ? "yes" : "no"}`);
+      announce(has(flag) ? t("sheet.flag_on", { flag: flag.label }) : t("sheet.flag_off", { flag: flag.label }));
       this.changed();
     };
     const buttons = row.map((flag, i) => h("button", { type: "button", onclick: () => turn(flag) }, flag.label, h("kbd", { "aria-hidden": "true" }, (i + 1) % DIGITS)));
-    const label = `Remarks on ${name}`;
+    const label = t("sheet.remarks", { answer: name });
     const element = h("div.flags", { role: "group", "aria-label": label }, buttons);
     const draw = () => buttons.forEach((button, i) => button.setAttribute("aria-pressed", has(row[i])));
     this.fields.push({ element, label, aside: true, count: row.length, set: (n) => turn(row[n - 1]), has: () => true, draw });
@@ -101,10 +103,10 @@ export class SheetForm {
   steps(answer) {
     return h("ol.steps", { dir: answer.direction, lang: this.task.language || null }, answer.steps.map((step, number) => {
       const set = (label) => { this.value.steps[number] = label; this.changed(); };
-      const buttons = STEP_LABELS.map((label, i) => h("button", { type: "button", "aria-label": `Step ${number + 1} is ${label}`, onclick: () => { this.goTo(field); set(label); } }, label, h("kbd", { "aria-hidden": "true" }, i + 1)));
+      const buttons = STEP_LABELS.map((label, i) => h("button", { type: "button", "aria-label": t("sheet.step_is", { n: number + 1, what: STEPS[label] }), onclick: () => { this.goTo(field); set(label); } }, STEPS[label], h("kbd", { "aria-hidden": "true" }, i + 1)));
       const element = h("li.step", {}, h("span.number", {}, number + 1), h("div.text", {}, ...fromTree(step)), h("div.points", {}, buttons));
       const field = {
-        element, label: `Step ${number + 1}`, count: 3, set: (n) => set(STEP_LABELS[n - 1]),
+        element, label: t("sheet.step", { n: number + 1 }), count: 3, set: (n) => set(STEP_LABELS[n - 1]),
         has: () => this.value.steps[number] !== null || this.value.steps.slice(0, number).includes("wrong"),
         draw: () => {
           buttons.forEach((button, i) => button.setAttribute("aria-pressed", this.value.steps[number] === STEP_LABELS[i]));
@@ -120,21 +122,21 @@ export class SheetForm {
   comparing() {
     const { compare, ties } = this.sheet;
     if (compare === "none") return [];
-    const rest = h("div.line", { role: "group", "aria-label": "No preference" },
+    const rest = h("div.line", { role: "group", "aria-label": t("sheet.no_preference") },
       ties.filter((name) => compare === "pair" && name !== "tie").map((name) => this.verdictButton(name, TIES[name])),
-      this.verdictButton("cant_judge", "I can't judge"));
+      this.verdictButton("cant_judge", t("sheet.cant_judge")));
     return compare === "pair" ? [this.scale(), rest] : [h("div.line", {}, this.board(), rest)];
   }
 
   scale() {
-    const side = (place) => this.degrees.map((word, i) => ({ place, strength: i + 1, label: `${LETTERS[place]} is ${word}` }));
+    const side = (place) => this.degrees.map((word, i) => ({ place, strength: i + 1, label: t("sheet.degree", { letter: LETTERS[place], degree: word }) }));
     const marks = [...side(0).reverse(), ...(this.sheet.ties.includes("tie") ? [{ place: -1, label: TIES.tie }] : []), ...side(1)];
     const choose = (mark) => (mark.place < 0 ? this.verdict("tie") : this.prefer(mark.place, mark.strength));
     const buttons = marks.map((mark, i) => h("button", { type: "button", onclick: () => { this.goTo(field); choose(mark); } }, mark.label, h("kbd", { "aria-hidden": "true" }, i + 1)));
     const chosen = () => marks.findIndex((mark) => (mark.place < 0 ? this.value.verdict === "tie" : this.value.verdict === "prefer" && mark.place === this.value.preferred && mark.strength === this.value.strength));
-    const element = h("div.scale", { role: "group", "aria-label": "Which answer is better" }, buttons);
+    const element = h("div.scale", { role: "group", "aria-label": t("sheet.which") }, buttons);
     const field = {
-      element, label: "Which is better", count: marks.length, set: (n) => choose(marks[n - 1]),
+      element, label: t("sheet.which_open"), count: marks.length, set: (n) => choose(marks[n - 1]),
       slide: (by) => choose(marks[Math.max(0, Math.min(marks.length - 1, (chosen() < 0 ? (marks.length - 1) / 2 - (marks.length % 2 ? 0 : by / 2) : chosen()) + by))]),
       has: () => this.value.verdict !== "none",
       draw: () => {
@@ -150,13 +152,13 @@ export class SheetForm {
     this.ranker = new RankBoard(this.value.ranks, (ranks) => { this.value.ranks = ranks; this.value.verdict = "none"; this.byHand = true; this.changed(); });
     this.byHand = this.value.ranks.some((rank) => rank !== null) && this.value.presorted !== "kept";
     this.task.answers.forEach((_, place) => this.fields.push({
-      element: this.answers?.[place], place, label: `Answer ${LETTERS[place]}`, count: this.task.answers.length,
+      element: this.answers?.[place], place, label: t("sheet.answer", { letter: LETTERS[place] }), count: this.task.answers.length,
       set: (n) => this.ranker.put(place, n - 1), clear: () => this.ranker.put(place, null),
       has: () => this.value.verdict === "cant_judge" || this.value.ranks.filter((rank) => rank !== null).length > 1, draw: () => {},
     }));
     if (!this.sheet.presort) return this.ranker.element;
     const label = this.sheet.criteria.find((one) => one.key === this.sheet.presort).label;
-    this.sorted = h("span.dim.presorted", { hidden: !this.value.presorted }, `Sorted by your ratings (${label}). Change what isn't right.`);
+    this.sorted = h("span.dim.presorted", { hidden: !this.value.presorted }, t("sheet.sorted", { label }));
     return [this.ranker.element, this.sorted];
   }
 
@@ -173,7 +175,7 @@ export class SheetForm {
     const ranks = this.byRatings();
     if (!ranks || (this.byHand && !this.value.presorted)) return;
     if (!this.byHand) {
-      if (!this.value.presorted) announce("The ranking is sorted by your ratings");
+      if (!this.value.presorted) announce(t("sheet.sorted_now"));
       this.value.ranks = ranks;
       this.ranker.begin(ranks);
     }
@@ -196,10 +198,10 @@ export class SheetForm {
   editing() {
     if (this.sheet.edit === "off") return null;
     if (this.task.answers.length === 1) this.value.edited_from = 0;
-    const area = this.area = h("textarea", { rows: 6, dir: "auto", lang: this.task.language || null, "aria-label": "The answer as it should be", placeholder: "The answer as it should be" });
+    const area = this.area = h("textarea", { rows: 6, dir: "auto", lang: this.task.language || null, "aria-label": t("sheet.as_it_should_be"), placeholder: t("sheet.as_it_should_be") });
     area.value = this.value.edited;
     area.addEventListener("input", () => { this.value.edited = area.value; this.changed(); this.showChanges(); });
-    this.changes = h("section", { "aria-label": "What you changed" });
+    this.changes = h("section", { "aria-label": t("sheet.what_changed") });
     const begin = (place) => {
       area.value = this.task.answers[place].text;
       this.value.edited = area.value;
@@ -209,8 +211,8 @@ export class SheetForm {
       this.write();
     };
     this.showChanges();
-    const buttons = this.task.answers.map((_, place) => h("button", { type: "button", onclick: () => begin(place) }, this.task.answers.length > 1 ? `Edit ${LETTERS[place]}` : "Edit it"));
-    return h("div.form.editing", {}, h("div.line", {}, h("span.dim", {}, "Write it as it should be:"), buttons), area, this.changes);
+    const buttons = this.task.answers.map((_, place) => h("button", { type: "button", onclick: () => begin(place) }, this.task.answers.length > 1 ? t("sheet.edit", { letter: LETTERS[place] }) : t("sheet.edit_it")));
+    return h("div.form.editing", {}, h("div.line", {}, h("span.dim", {}, t("sheet.write_it")), buttons), area, this.changes);
   }
 
   /** A moment after the last key, since a long text takes a while. */
@@ -225,7 +227,7 @@ export class SheetForm {
   reasoning() {
     if (this.sheet.reason === "off") return null;
     const wanted = this.sheet.reason === "required";
-    this.reason = h("textarea.reason", { rows: 1, dir: "auto", maxlength: 10000, "aria-label": "Reason", placeholder: wanted ? "Why? (one or two sentences)" : "Why? (if you like)" });
+    this.reason = h("textarea.reason", { rows: 1, dir: "auto", maxlength: 10000, "aria-label": t("sheet.reason"), placeholder: wanted ? t("sheet.why") : t("sheet.why_if_you_like") });
     this.reason.value = this.value.reason;
     this.reason.addEventListener("input", () => { this.value.reason = this.reason.value; this.changed(); });
     return this.reason;
@@ -240,14 +242,14 @@ export class SheetForm {
 
   prefer(place, strength) {
     Object.assign(this.value, { verdict: "prefer", preferred: place, strength });
-    announce(`Answer ${LETTERS[place]} is ${this.degrees[strength - 1]}`);
+    announce(t("sheet.chosen", { letter: LETTERS[place], degree: this.degrees[strength - 1] }));
     this.changed(true);
   }
 
   verdict(name) {
     const off = this.value.verdict === name;
     Object.assign(this.value, { verdict: off ? "none" : name, preferred: -1, strength: 0 });
-    announce(off ? "Nothing chosen" : TIES[name] || "You can't judge this");
+    announce(off ? t("sheet.nothing_chosen") : TIES[name] || t("sheet.not_judged"));
     this.changed(!off);
   }
 
@@ -296,8 +298,8 @@ export class SheetForm {
       this.move(event.key === "ArrowDown" ? 1 : -1);
       return true;
     }
-    if (event.key === "ArrowRight" || event.key === "ArrowLeft") {
-      const by = event.key === "ArrowRight" ? 1 : -1;
+    const by = ALONG[event.key];
+    if (by) {
       if (field.slide) { field.slide(by); return true; }
       if (field.place !== undefined) { this.move(by); return true; }
     }
@@ -311,7 +313,7 @@ export class SheetForm {
     this.fields.forEach((field, i) => (field.element || this.answers?.[field.place])?.classList.toggle("here", many && i === this.here));
     if (this.ranker) this.answers?.forEach((answer, place) => {
       const level = this.ranker.levelOf(place);
-      answer.querySelector(".rank").textContent = level === null ? "" : `place ${level + 1}`;
+      answer.querySelector(".rank").textContent = level === null ? "" : t("rank.place", { n: level + 1 });
       answer.classList.toggle("chosen", level === 0);
     });
   }
@@ -323,21 +325,21 @@ export class SheetForm {
     if (open >= 0) {
       this.here = open;
       this.move(0);
-      return this.sheet.compare === "rank" && this.fields[open].place !== undefined ? "Rank at least two answers first" : `Still open: ${this.fields[open].label}`;
+      return this.sheet.compare === "rank" && this.fields[open].place !== undefined ? t("sheet.rank_two") : t("sheet.open", { what: this.fields[open].label });
     }
-    if (this.sheet.reason === "required" && !this.value.reason.trim()) { this.reason.focus(); return "Write a reason first"; }
-    if (this.sheet.edit === "required" && !this.value.edited.trim()) { this.write(); return "Write the answer as it should be first"; }
+    if (this.sheet.reason === "required" && !this.value.reason.trim()) { this.reason.focus(); return t("sheet.reason_first"); }
+    if (this.sheet.edit === "required" && !this.value.edited.trim()) { this.write(); return t("sheet.edit_first"); }
     const doubt = this.doubt();
     if (!doubt || doubt === this.doubted) return "";
     this.doubted = doubt;
-    return `${doubt} Send it again if that is what you mean.`;
+    return t("sheet.send_again", { doubt });
   }
 
   /** What may be a slip: it is asked about once, and goes through the second time. */
   doubt() {
     const safe = (place) => this.value.ratings[place]?.safe;
-    if (this.value.verdict === "prefer" && safe(this.value.preferred) === 0 && safe(1 - this.value.preferred) === 1) return "You prefer an answer that you call unsafe to a safe one.";
-    if (this.value.presorted === "kept") return "You left the order as your ratings gave it.";
+    if (this.value.verdict === "prefer" && safe(this.value.preferred) === 0 && safe(1 - this.value.preferred) === 1) return t("sheet.unsafe");
+    if (this.value.presorted === "kept") return t("sheet.order_left");
     return "";
   }
 

@@ -1,6 +1,9 @@
 // Coming in: by name and password, or by a one-time link.
 import { get, onSubmit, post } from "./api.js";
 import { by } from "./dom.js";
+import { t } from "./words.js";
+
+const ROLES = { owner: t("role.owner"), manager: t("role.manager"), reviewer: t("role.reviewer"), rater: t("role.rater") };
 
 const signIn = by("sign-in");
 if (signIn) {
@@ -16,7 +19,7 @@ if (join) {
   const path = `/links/${encodeURIComponent(join.dataset.secret)}`;
   get(path).then((link) => {
     const reset = link.kind === "reset";
-    by("what").textContent = reset ? "Set a new password." : link.kind === "owner" ? "You are about to own this studio." : `You are invited as ${link.role}.`;
+    by("what").textContent = reset ? t("join.reset") : link.kind === "owner" ? t("join.owner") : t("join.invited", { role: ROLES[link.role] });
     join.querySelector(".new-account").hidden = reset;
     join.hidden = false;
     onSubmit(join, async (data) => {

@@ -1,7 +1,8 @@
 // Who is here, and how others come in.
 import { get, patch, post, put } from "./api.js";
-import { by, fill, h, tell, when } from "./dom.js";
+import { by, fill, h, tell } from "./dom.js";
 import { dialog } from "./keys.js";
+import { when } from "./words.js";
 
 const place = by("team");
 const owns = Boolean(place.dataset.owner);

@@ -1,7 +1,8 @@
 // Who is told, by signed letters, what happens in a project.
 import { get, onSubmit, post, remove } from "./api.js";
-import { fill, h, tell, when } from "./dom.js";
+import { fill, h, tell } from "./dom.js";
 import { dialog } from "./keys.js";
+import { when } from "./words.js";
 
 const EVENTS = [["item_completed", "an item has all its judgements"], ["project_completed", "all items have"], ["dispute_opened", "raters disagree to the end"], ["drift_alarm", "a rater judges otherwise than at first"]];
 
