@@ -105,6 +105,8 @@ def test_every_sentence_is_used_and_every_one_used_is_there() -> None:
     assert used == set(ENGLISH) - {OWN_NAME}
     for text in texts:  # a key that is put together could be neither found nor missed here
         assert len(USE.findall(text)) == len(ANY_USE.findall(text))
+    pages = [key for path in TEMPLATES for _, key in USE.findall(path.read_text())]
+    assert all(isinstance(ENGLISH[key], str) for key in pages), "what counts is said by a script, which knows how"
 
 
 def test_every_use_gives_what_its_sentence_names() -> None:
