@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import Any
 
@@ -74,7 +75,8 @@ def test_an_item_that_is_taken_out_is_asked_no_more_and_keeps_what_was_said(plac
         assert progress(connection, project.id).complete == 1
     assert owner.get(f"{path}/machine-items?judge=j").json() == []
     assert owner.get(f"{path}/disputes").json()["task"] is None
-    assert len(owner.get(f"{path}/export?kind=raw").text.splitlines()) == 2
+    raw = [json.loads(line) for line in owner.get(f"{path}/export?kind=raw").text.splitlines()]
+    assert [one.get("state") for one in raw] == [None, None, "reported"]  # two judgements, and the report
 
 
 def test_a_lease_on_an_item_that_was_taken_out_brings_it_back_to_nobody(place: Place) -> None:
