@@ -181,6 +181,9 @@ def import_command(
         done = import_file(store, project_id, file, rater)
     labels = f", {done.labels:,} labels" if done.labels else ""
     console.print(f"{project}: {done.items:,} new items{labels}, {done.there_already:,} there already", markup=False)
+    if done.nameless:
+        said = f"  {done.nameless:,} judgements name no rater, and were left out; --rater NAME keeps them under a name"
+        console.print(said, markup=False, soft_wrap=True)
     if done.leaks:
         said = f"  {done.leaks:,} answers name who wrote them (listed on the dashboard)"
         console.print(said, markup=False, soft_wrap=True)

@@ -7,14 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heedful.evaluate.statistics import (
-    TwoWay,
-    clustered_bootstrap,
-    holm,
-    newcombe,
-    t_interval,
-    wilson,
-)
+from heedful.evaluate.rates import newcombe, wilson
+from heedful.evaluate.statistics import TwoWay, clustered_bootstrap, holm, t_interval
 
 
 def test_wilson_known_value() -> None:

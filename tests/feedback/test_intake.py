@@ -364,3 +364,20 @@ def test_another_judgement_narrows_most_where_few_were_made() -> None:
     assert narrowing(wins, "a", "c") > narrowing(wins, "a", "b") > narrowing(wins, "b", "c") > 0
     assert narrowing(wins, "a", "b") == narrowing(wins, "b", "a") and narrowing(wins, "a", "a") == 0
     assert ensemble_gap([[1.0, 2.0], [3.0, 4.0]]) == 0  # both models see the same gap
+
+
+def test_judgements_that_name_nobody_are_counted_where_they_are_left_out(
+    store: Store, make: Make, tmp_path: Path
+) -> None:
+    """A choice, a preference and two single labels; and what is kept under a name is not counted."""
+    project = make(0)
+    rows = [
+        {"prompt": "q", "response_a": "one", "response_b": "two", "winner": "a"},
+        {"prompt": "r", "response_a": "one", "response_b": "two"},
+    ]
+    single = [{"prompt": "s", "completion": text, "label": text == "one"} for text in ("one", "two")]
+    for number, given in enumerate((rows, [{"prompt": "t", "chosen": "one", "rejected": "two"}], single)):
+        path = write(tmp_path / f"{number}.jsonl", given)
+        report = import_file(store, project.id, path)
+        assert (report.nameless, report.labels) == ((1, 1, 2)[number], 0)
+        assert import_file(store, project.id, path, "ann").nameless == 0

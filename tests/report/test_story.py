@@ -13,7 +13,7 @@ from heedful.report.story import Chip, chips, figure, final_first, finals, showc
 
 def stages(*named: str) -> list[Stage]:
     """Stages called `kind-something`."""
-    return [Stage(name, name.split("-")[0], None, [], {}, []) for name in named]
+    return [Stage(name, name.split("-")[0], None, [], {}, [], {}) for name in named]
 
 
 def names(found: list[Stage]) -> list[str]:

@@ -54,7 +54,7 @@ def test_seed_decides(client: TestClient) -> None:
 
     assert text(seed=5) == text(seed=5) != text(seed=6)
     assert text(seed=-1) == text(seed=-1)
-    assert text() != text()
+    assert len({text() for _ in range(5)}) > 1
     assert text(temperature=0) == text(temperature=0)
 
 

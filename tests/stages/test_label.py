@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from heedful.config import JudgeLabels, LabelConfig, SimulatedLabels
+from heedful.config import JudgeLabels, LabelConfig, SimulatedLabels, load_stage
+from heedful.config.paths import resolve
 from heedful.data.flips import flip_rate
 from heedful.data.sources import read_rankings
 from heedful.errors import InputError
@@ -193,3 +194,10 @@ def test_an_ai_judge_ranks_by_worth(tmp_path: Path) -> None:
         label(config.model_copy(update={"overlap": 2}), run)
     with pytest.raises(ValueError, match="give one judge"):
         JudgeLabels()
+
+
+def test_a_reward_model_is_a_judge_too(tmp_path: Path) -> None:
+    """As the command reads it: what is left out of the table stays left out."""
+    found = load_stage("label", "", ["by.type=judge", "by.model=reward", 'completions=["c.jsonl"]'])
+    again = resolve(found, {}, {})
+    assert isinstance(again.by, JudgeLabels) and (again.by.model, again.by.function) == ("reward", "")

@@ -197,7 +197,7 @@ def test_where_every_group_is_paid_alike_nothing_is_learned_and_nothing_breaks(h
 @pytest.mark.parametrize(
     ("function", "sentence"),
     [
-        ("broken", r"rules\.py:broken failed on the answer .* to prompt '\d': KeyError"),
+        ("broken", r"rules\.py:broken failed on the answer .* to prompt '\d': .*rules\.py, line \d+: KeyError"),
         ("nothing", r"rules\.py:nothing gave nan for the answer .*: a reward must be finite"),
         ("word", r"rules\.py:word gave 'good' .*: a reward must be a number"),
         ("absent", r"has no function 'absent' \(functions there: .*shortness"),

@@ -179,7 +179,7 @@ class JudgeLabels(Section):
     type: Literal["judge"] = "judge"
     model: InputPath = ""
     """A reward model's folder; or give `function`."""
-    function: CodePath = ""
+    function: CodePath | Literal[""] = ""
     """`module:function` or `file.py:function`, called as `function(prompt, completion) -> float`; it may ask any
     model."""
     tie: float = Field(0.0, ge=0)

@@ -27,6 +27,7 @@ class NewItem:
     scores: tuple[tuple[float, ...], ...] = ()
     label: Judgement | None = None  # a judgement that came with the row; of a check, its right answer
     where: str = ""  # the row's place in its file
+    nameless: int = 0  # judgements in the file that were left out, as nobody is named whose they are
     salt: str = ""  # tells apart turns of chats in which the very same was said
 
 

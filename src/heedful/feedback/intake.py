@@ -43,6 +43,7 @@ class Imported:
     items: int = 0
     there_already: int = 0
     labels: int = 0
+    nameless: int = 0  # judgements that were left out, as no rater is named
     leaks: int = 0  # answers that name their writer
     fault_count: int = 0
     faults: list[str] = field(default_factory=list)
@@ -115,6 +116,7 @@ def add_items(connection: Connection, of: Project, chunk: Sequence[NewItem], epo
         labelled += [(row["key"], new)] if new.label else []
     there = _there(connection, of, items)
     insert_new(connection, item, [row for key, (row, _) in items.items() if key not in there])
+    done.nameless += sum(new.nameless for new in chunk)
     done.items += len(items) - len(there)
     done.there_already += len(there) + len(chunk) - len(items)
     if lowest := [row["place"] for key, (row, _) in items.items() if key not in there]:

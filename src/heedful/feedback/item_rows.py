@@ -18,6 +18,7 @@ Every other column of training's formats and of plain answers is kept with the p
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -81,8 +82,9 @@ def _put_together(
 ) -> Iterator[NewItem | Fault]:
     """Answers in rows of their own, by prompt; then what each rater's labels say of them, wanted before unwanted."""
     said = [(name, one) for name, given in labels.items() if name for one in rankings_of(given)[0]]
+    nameless = Counter(prompt_id(one.prompt.messages) for one in labels.get("", ()))
     for new in (
-        *(_from_candidates(gathered) for gathered in gather(answers)),
+        *(_from_candidates(gathered, nameless[prompt_id(gathered.prompt.messages)]) for gathered in gather(answers)),
         *(_from_judgement(from_ranking(replace(ranking, rater=name))) for name, ranking in said),
     ):
         where = f"{path}, prompt {new.prompt.id}"
@@ -122,15 +124,15 @@ def _from_judgement(judgement: Judgement) -> NewItem:
     )
 
 
-def _from_candidates(gathered: Candidates) -> NewItem:
-    return NewItem(prompt=gathered.prompt, answers=gathered.texts, sources=gathered.sources)
+def _from_candidates(gathered: Candidates, nameless: int) -> NewItem:
+    return NewItem(prompt=gathered.prompt, answers=gathered.texts, sources=gathered.sources, nameless=nameless)
 
 
 def _named(new: NewItem, rater: str) -> NewItem:
     """The item with its label under a name; without it where there is none, unless it is the answer of a check."""
     if new.label is None or new.label.rater or new.part != "main":
         return new
-    return replace(new, label=replace(new.label, rater=rater) if rater else None)
+    return replace(new, label=replace(new.label, rater=rater)) if rater else replace(new, label=None, nameless=1)
 
 
 def _from_responses(given: Row) -> NewItem:

@@ -104,6 +104,7 @@ class ImportReport(BaseModel):
     items: int
     there_already: int
     labels: int
+    nameless: int  # judgements that were left out, as no rater is named: `rater` keeps them
     leaks: int  # answers that name who wrote them
     fault_count: int
     faults: list[str]
@@ -240,6 +241,7 @@ async def import_rows(
         items=done.items,
         there_already=done.there_already,
         labels=done.labels,
+        nameless=done.nameless,
         leaks=done.leaks,
         fault_count=done.fault_count,
         faults=faults,

@@ -116,6 +116,7 @@ function imported() {
 
 function importReport(report) {
   return h("div.note", { role: "status" }, h("p", {}, `${report.items.toLocaleString()} new items, ${report.there_already.toLocaleString()} there already, ${report.fault_count.toLocaleString()} rows at fault.`),
+    report.nameless > 0 && h("p", {}, `${report.nameless.toLocaleString()} judgements name no rater, and were left out: heedful studio import … --rater NAME keeps them under a name.`),
     report.leaks > 0 && h("p", {}, `${report.leaks.toLocaleString()} answers name who wrote them: see below.`),
     report.faults.length > 0 && h("ul", {}, report.faults.slice(0, 20).map((fault) => h("li", {}, fault))));
 }
