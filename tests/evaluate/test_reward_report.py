@@ -128,3 +128,9 @@ def test_the_bootstrap_draws_prompts_by_what_they_ask() -> None:
     same, other = ranking("1", ("a", "b"), (0, 1)), ranking("2", ("a", "b"), (0, 1))
     other = replace(other, prompt=replace(other.prompt, id="1"))
     assert reward_report([same, other, same], [1.0, 0.0] * 3, rng())["prompts"] == 2
+
+
+def test_one_prompt_tells_nothing_of_others() -> None:
+    """All three of its pairs right: that is no certainty."""
+    found = reward_report([ranking("p", ("a", "b", "c"), (0, 1, 2))], [3.0, 2.0, 1.0], rng())
+    assert (found["accuracy"], found["low"], found["high"]) == (1.0, 0.0, 1.0)

@@ -187,10 +187,10 @@ def gap_report(pairs: Judged, gap: Floats, rng: np.random.Generator, *, draws: i
     """The same of a model that need not score single answers. `gap` (P,): log-odds that the winner is the better."""
     report = model_figures(pairs, gap)
     if len(gap):
-        report["low"], report["high"] = _interval(agreement(gap, pairs.target), pairs.prompt, rng, draws)
+        report["low"], report["high"] = _interval(agreement(gap, pairs.target), pairs.prompt, rng, draws, 0.0)
         if report["gold_on_labels"] is not None:
             shortfall = agreement(pairs.gold, pairs.target) - agreement(gap, pairs.target)
-            low, high = _interval(shortfall, pairs.prompt, rng, draws)
+            low, high = _interval(shortfall, pairs.prompt, rng, draws, -1.0)
             report["short_of_gold_low"], report["short_of_gold_high"] = low, high
     report = with_raters(report, pairs, rng, draws)
     report["calibration"] = calibration(gap, pairs.target)
@@ -202,8 +202,13 @@ def gap_report(pairs: Judged, gap: Floats, rng: np.random.Generator, *, draws: i
     return report
 
 
-def _interval(values: Floats, clusters: NDArray[np.str_], rng: np.random.Generator, draws: int) -> tuple[float, float]:
+def _interval(
+    values: Floats, clusters: NDArray[np.str_], rng: np.random.Generator, draws: int, least: float
+) -> tuple[float, float]:
+    """From `least` to 1 where there is one prompt, which tells nothing of others."""
     known = ~np.isnan(values)
+    if len(np.unique(clusters[known])) == 1:
+        return least, 1.0
     low, high = clustered_bootstrap(values[known], clusters[known].tolist(), rng, draws)
     return round(float(low), 4), round(float(high), 4)
 
