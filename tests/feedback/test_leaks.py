@@ -16,7 +16,7 @@ from heedful.feedback.exports.rows import ExportFormat
 from heedful.feedback.exports.write import Query, export
 from heedful.feedback.intake import Imported, import_items
 from heedful.feedback.labels import rows_of
-from heedful.feedback.leaks import leak_of, leaks
+from heedful.feedback.leaks import MAKERS, MODELS, STEMS, leak_of, leaks
 from heedful.feedback.projects import Project
 from heedful.feedback.queue import lease
 from heedful.feedback.store import Store
@@ -88,3 +88,21 @@ def test_leaks_are_counted_listed_and_left_out_only_where_asked(
     less = export([path], Query(format=ExportFormat.TRL, without_leaks=True), tmp_path / "b")
     assert (whole.rows["train.jsonl"], less.rows["train.jsonl"]) == (3, 2)
     assert less.left_out == {"an answer names who wrote it": 1}
+
+
+def test_every_name_is_looked_for_by_a_piece_that_it_always_holds() -> None:
+    """What is quick to see must not hide what is there: spellings of names that have more than one."""
+    spellings = [*MODELS.split("|"), *MAKERS.split("|")]
+    plain = [name for name in spellings if name.replace(" ", "").isalpha()]
+    others = {
+        "chat ?gpt": ("chatgpt", "chat gpt"), r"gpt[- ]?\d[\w.]*": ("gpt4", "gpt-3.5"), "mi[sx]tral": ("mixtral",),
+        r"phi-\d": ("phi-3",), r"yi-\d+b": ("yi-34b",), r"glm-\d": ("glm-4",), r"x\.ai": ("x.ai",), "ai2": ("ai2",),
+        r"command[- ]r\b": ("command r", "command-r"), "open ?assistant": ("openassistant", "open assistant"),
+        "meta(?: ai)?": ("meta", "meta ai"), "mistral(?: ai)?": ("mistral ai",), "alibaba(?: cloud)?": ("alibaba",),
+        "palm 2": ("palm 2",), "zhipu(?: ai)?": ("zhipu",), "moonshot(?: ai)?": ("moonshot",),
+        "hugging ?face": ("huggingface",),
+    }  # fmt: skip
+    assert set(others) | set(plain) == set(spellings)
+    for name in (*plain, *(one for given in others.values() for one in given)):
+        assert any(stem in name for stem in STEMS), name
+    assert min(map(len, STEMS)) > 2

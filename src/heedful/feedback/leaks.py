@@ -7,8 +7,8 @@ and neither hidden nor changed: whoever exports says whether its labels count.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from sqlalchemy import Connection, func, select
 
@@ -40,6 +40,15 @@ _MADE = re.compile(
     re.IGNORECASE,
 )
 _ENDS = re.compile(r"[\w.+-]+$")
+_GAP = re.compile(r"\(\?:[^)]*\)\??|\[[^]]*\][?*+]?|.\?|\\[a-z][*+]?")  # what a name may hold in more than one way
+
+
+def _stem(name: str) -> str:
+    """The longest run of characters that whatever a name's pattern matches holds."""
+    return max(_GAP.sub("\0", name.replace(r"\.", ".")).split("\0"), key=len).strip()
+
+
+STEMS = tuple(sorted({_stem(name) for name in (*MODELS.split("|"), *MAKERS.split("|"))}))
 
 
 def leak_of(text: str, source: str = "") -> str:
@@ -48,18 +57,27 @@ def leak_of(text: str, source: str = "") -> str:
     source: who did. A source with a digit in its name ("llama-2-7b") is a leak wherever it stands, one that could be
     any word ("first") only as a name that the answer gives itself.
     """
-    for pattern in (_NAMED, _MADE, *_of_source(source)):
+    low = text.lower()
+    known = (_NAMED, _MADE) if any(stem in low for stem in STEMS) else ()  # most hold none, which is quick to see
+    name = _name_of(source)
+    own = _of_name(name) if name and name.lower() in low else ()
+    patterns: tuple[re.Pattern[str], ...] = (*known, *own)
+    for pattern in patterns:
         if found := pattern.search(text):
             return found[0][:KEPT]
     return ""
 
 
-def _of_source(source: str) -> Iterable[re.Pattern[str]]:
-    """Patterns of the name that a source goes by: the last part of a path, without a run's number before it."""
+@lru_cache(maxsize=1024)
+def _name_of(source: str) -> str:
+    """The name that a source goes by: the last part of a path, without a run's number before it; empty: it has none."""
     found = _ENDS.search(source.strip().rstrip("/"))
     name = re.sub(r"^\d\d-", "", found[0]) if found else ""
-    if len(name) < 3 or not re.search(r"[^\W\d_]", name):
-        return ()
+    return name if len(name) > 2 and re.search(r"[^\W\d_]", name) else ""
+
+
+@lru_cache(maxsize=1024)
+def _of_name(name: str) -> tuple[re.Pattern[str], ...]:
     own = re.escape(name)
     if re.search(r"\d", name):
         return (re.compile(rf"(?<![\w/]){own}(?!\w)", re.IGNORECASE),)
