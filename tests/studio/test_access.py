@@ -42,7 +42,7 @@ ROUTES = {
     "POST /api/assignments/{assignment_id}/appeal": LABEL,
     "GET /api/projects/{project_id}/my-appeals": LABEL,
     "GET /api/me/work": LABEL,
-    "GET /work": LABEL,
+    "GET /my-work": LABEL,
     "GET /api/projects/{project_id}/appeals": REVIEW,
     "POST /api/projects/{project_id}/appeals/{appeal_id}": REVIEW,
     "GET /api/projects/{project_id}/notices": REVIEW,

@@ -294,7 +294,7 @@ def test_every_page_can_be_read_and_reached(seen: Seen, scheme: Any, size: str) 
         "/",
         "/team",
         "/account",
-        "/work",
+        "/my-work",
         "/runs",
         "/selfcheck",
         "/projects/new",

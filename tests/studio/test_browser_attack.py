@@ -139,7 +139,7 @@ def test_nothing_that_somebody_wrote_runs(seen: Seen, role: Any) -> None:
     holds("an edit")
     if role == "rater":
         page.wait_for_selector(".settled")
-        opened("/work")
+        opened("/my-work")
         opened(f"/projects/{talk.id}/chat")
     else:
         opened(base)

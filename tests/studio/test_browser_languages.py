@@ -59,7 +59,7 @@ def test_a_german_rater_on_a_phone_by_keyboard(place: Place, chromium: Any) -> N
         page.keyboard.press("?")
         page.wait_for_selector("dialog >> text=Eine Antwort aus der Rangfolge nehmen")
         readable(page)
-        page.goto(f"{seen.url}/work")
+        page.goto(f"{seen.url}/my-work")
         page.wait_for_selector("td:text('1, davon 1 in den letzten sieben Tagen')")
         readable(page)
 
@@ -160,7 +160,7 @@ def test_an_owners_language_from_right_to_left_stands_in_every_place(
         page.keyboard.press("Enter")
         page.wait_for_selector("[data-finished]")
         clean(seen)
-        look("/work", "table")
+        look("/my-work", "table")
         look(f"/projects/{talk.id}/chat", "textarea")
         look("/account", "#rest")
         readable(page)

@@ -100,7 +100,7 @@ def team(request: Request, who: Manager) -> Response:
     return page("team.html", request, who)
 
 
-@router.get("/work")
+@router.get("/my-work")
 def work(request: Request, who: Labeller) -> Response:
     return page("work.html", request, who)
 

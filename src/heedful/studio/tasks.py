@@ -97,6 +97,16 @@ def read_texts(connection: Connection, row: AnyRow) -> tuple[AnyRow, list[str]]:
     return asked, [texts[key] for key in row.completions]
 
 
+def as_its_rater_saw(
+    connection: Connection, of: Project, row: AnyRow
+) -> tuple[str, list[Turn], list[Answer], tuple[int, ...]]:
+    """The language of an assignment's item, its prompt, its answers in the order that was drawn, and that order."""
+    asked, texts = read_texts(connection, row)
+    shown, language = order_seen(row.shown, len(texts)), language_of(asked.meta)
+    answers = shown_answers([texts[place] for place in shown], of.sheet, language)
+    return language, shown_turns(asked.messages, language), answers, shown
+
+
 def _filled_in(row: AnyRow) -> dict[str, Any]:
     """The draft, else the newest judgement turned to the order shown."""
     if row.draft:

@@ -11,11 +11,9 @@ from heedful.feedback.appeals import Outcome, appeals_of, make_appeal, open_appe
 from heedful.feedback.audit import note
 from heedful.feedback.projects import rater_for
 from heedful.feedback.sheet import Sheet
-from heedful.feedback.submit import order_seen
 from heedful.studio.access import House, Labeller, Reviewer, project_for, rater_of
-from heedful.studio.render import language_of
-from heedful.studio.routes.shapes import Answer, Body, Done, Turn
-from heedful.studio.tasks import read_texts, shown_answers, shown_turns, turned
+from heedful.studio.routes.shapes import Body, Done, OnItem
+from heedful.studio.tasks import as_its_rater_saw, turned
 
 router = APIRouter(tags=["appeals"])
 
@@ -35,17 +33,9 @@ class OwnAppeal(BaseModel):
     answer: str
 
 
-class Appeal(BaseModel):
-    """One that waits. The answers stand as its rater saw them, and what was said and expected counts them so."""
+class Appeal(OnItem):
+    """One that waits; what was said and expected counts the answers as they stand here."""
 
-    id: int
-    part: str
-    rater: str
-    text: str
-    at: float
-    language: str
-    prompt: list[Turn]
-    answers: list[Answer]
     said: dict[str, Any]
     expected: dict[str, Any]
 
@@ -89,8 +79,7 @@ def waiting(project_id: int, studio: House, who: Reviewer) -> Appeals:
     with studio.store.read() as connection:
         of = project_for(connection, who, project_id)
         for row in open_appeals(connection, project_id):
-            asked, texts = read_texts(connection, row)
-            shown = order_seen(row.shown, len(texts))
+            language, prompt, answers, shown = as_its_rater_saw(connection, of, row)
             found.append(
                 Appeal(
                     id=row.id,
@@ -99,9 +88,9 @@ def waiting(project_id: int, studio: House, who: Reviewer) -> Appeals:
                     text=row.text,
                     at=row.at,
                     said=turned(row.value, shown),
-                    language=(language := language_of(asked.meta)),
-                    prompt=shown_turns(asked.messages, language),
-                    answers=shown_answers([texts[place] for place in shown], of.sheet, language),
+                    language=language,
+                    prompt=prompt,
+                    answers=answers,
                     expected=turned(row.expected, shown) if row.expected else {},
                 )
             )

@@ -9,28 +9,18 @@ from pydantic import BaseModel
 
 from heedful.feedback.audit import note
 from heedful.feedback.notices import Outcome, count_open, open_notices, settle_notice
-from heedful.feedback.submit import order_seen
 from heedful.studio.access import House, Reviewer, project_for
-from heedful.studio.render import language_of
-from heedful.studio.routes.shapes import Answer, Body, Done, Turn
-from heedful.studio.tasks import read_texts, shown_answers, shown_turns
+from heedful.studio.routes.shapes import Body, Done, OnItem
+from heedful.studio.tasks import as_its_rater_saw
 
 router = APIRouter(tags=["notices"])
 
 
-class Notice(BaseModel):
-    """One that waits. The answers stand as its rater saw them."""
+class Notice(OnItem):
+    """One that waits."""
 
-    id: int
     kind: Literal["reported", "skipped"]
     item: int
-    part: str
-    rater: str
-    text: str
-    at: float
-    language: str
-    prompt: list[Turn]
-    answers: list[Answer]
 
 
 class Notices(BaseModel):
@@ -54,8 +44,7 @@ def waiting(project_id: int, studio: House, who: Reviewer) -> Notices:
         of = project_for(connection, who, project_id)
         count = count_open(connection, project_id)
         for row in open_notices(connection, project_id):
-            asked, texts = read_texts(connection, row)
-            seen = [texts[place] for place in order_seen(row.shown, len(texts))]
+            language, prompt, answers, _ = as_its_rater_saw(connection, of, row)
             found.append(
                 Notice(
                     id=row.id,
@@ -65,9 +54,9 @@ def waiting(project_id: int, studio: House, who: Reviewer) -> Notices:
                     rater=row.rater,
                     text=row.text,
                     at=row.at,
-                    language=(language := language_of(asked.meta)),
-                    prompt=shown_turns(asked.messages, language),
-                    answers=shown_answers(seen, of.sheet, language),
+                    language=language,
+                    prompt=prompt,
+                    answers=answers,
                 )
             )
     return Notices(count=count, waiting=found)

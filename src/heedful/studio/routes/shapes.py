@@ -50,6 +50,19 @@ class Answer(BaseModel):
     steps: list[list[Any]]
 
 
+class OnItem(BaseModel):
+    """What a rater wrote on an item. The answers stand as that rater saw them."""
+
+    id: int
+    part: str
+    rater: str
+    text: str
+    at: float
+    language: str
+    prompt: list[Turn]
+    answers: list[Answer]
+
+
 class Task(BaseModel):
     """What a rater works on. Answers stand in the order drawn for this rater."""
 
