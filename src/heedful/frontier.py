@@ -8,7 +8,6 @@ Each cell's evaluation.json says how far its policy went; its answers.jsonl, wha
 from __future__ import annotations
 
 import json
-import tomllib
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,18 +17,16 @@ from typing import Any
 
 import numpy as np
 
-from heedful.data.sources import read_prompts
 from heedful.errors import InputError
 from heedful.evaluate.frontier import Reached, SeedLine, compare_frontiers
-from heedful.evaluate.statistics import Floats, TwoWay
-from heedful.evaluate.winrate import resamples_of
+from heedful.evaluate.kept import kept_answers, kept_resamples
+from heedful.evaluate.statistics import Floats
 from heedful.records import Row
 from heedful.report.frontier import write_frontier
 from heedful.report.sweep import SEED
-from heedful.run import atomic_text, console, generator, stage_folders
+from heedful.run import atomic_text, console, generator
 
 PROXY = "reward"  # the judge by which the best of n answers is chosen
-NOWHERE = "nowhere"  # the group of prompts that no headline counts
 Draws = Mapping[str, Sequence[Row]]  # prompt → its sampled answers
 
 
@@ -76,7 +73,7 @@ def frontier(folders: Sequence[Path], out: Path, best_of: Path | None, primary: 
     if primary and primary not in list(lines)[1:]:
         raise InputError(f"--primary {primary}: is none of the lines behind the first ({', '.join(list(lines)[1:])})")
     rng = generator(0, "frontier", "bootstrap")
-    rows = compare_frontiers(lines, _resamples(cells[0], rng), rng, primary)
+    rows = compare_frontiers(lines, kept_resamples(cells[0].root, cells[0].prompts, rng), rng, primary)
     table = [
         row | {"points": [_dot(name, same) for name, same in _labelled(by_line[row["line"]]).items()]} for row in rows
     ]
@@ -163,35 +160,12 @@ def _best_of_n(root: Path) -> list[Cell]:
     return found
 
 
-def _resamples(cell: Cell, rng: np.random.Generator) -> TwoWay:
-    """Resamples of the prompts, clustered on template and slot as their file says; each by itself where it is gone."""
-    config = _answers_file(cell.root).parent / "config.toml"
-    path = (
-        Path(str(tomllib.loads(config.read_text(encoding="utf-8")).get("prompts", ""))) if config.exists() else Path()
-    )
-    known = {prompt.id: prompt for prompt in read_prompts(str(path))} if path.is_file() else {}
-    if not set(cell.prompts) <= set(known):
-        console.print(f"{path}: does not hold the prompts asked, so that intervals take each of them by itself")
-        return TwoWay(cell.prompts, cell.prompts, rng)
-    return resamples_of([known[key] for key in cell.prompts], rng)
-
-
-def _answers_file(root: Path) -> Path:
-    """Of the last evaluation, as is the run's evaluation.json."""
-    kept = [folder / "answers.jsonl" for folder in reversed(stage_folders(root).values())]
-    file = next((path for path in [*kept, root / "answers.jsonl"] if path.exists()), None)
-    if file is None:
-        raise InputError(f"{root}: holds an evaluation.json, but its answers.jsonl is gone: evaluate again")
-    return file
-
-
 def _answers(root: Path, names: Sequence[str]) -> dict[str, dict[str, list[Row]]]:
-    """Model → prompt → its sampled answers; prompts of the group that no headline counts left out."""
+    """Model → prompt → its sampled answers."""
     found: dict[str, dict[str, list[Row]]] = {name: defaultdict(list) for name in names}
-    with _answers_file(root).open(encoding="utf-8") as lines:
-        for row in map(json.loads, lines):
-            if row["model"] in found and row["decoding"] == "sample" and row.get("group") != NOWHERE:
-                found[row["model"]][row["id"]].append(row)
+    for row in kept_answers(root):
+        if row["model"] in found and row["decoding"] == "sample":
+            found[row["model"]][row["id"]].append(row)
     return found
 
 

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.table import Table
 
 from heedful.config import load_recipe
 from heedful.config.recipe import recipe_folder, recipe_path
 from heedful.errors import InputError
-from heedful.evaluate.statistics import t_interval
-from heedful.run import CACHE, Manifest, console, stage_folders
+from heedful.evaluate.kept import Scores, kept_resamples, kept_scores, prompt_rates
+from heedful.evaluate.statistics import TwoWay, t_interval
+from heedful.evaluate.winrate import mean_rate
+from heedful.run import CACHE, Manifest, console, generator, stage_folders
+
+Contest = tuple[str, str, str]  # policy, against, decoding
 
 
 def _evaluation(root: Path) -> dict[str, Any]:
@@ -51,7 +57,11 @@ def show_list(runs: Path) -> None:
 
 
 def show_comparison(runs: Path, names: list[str], judge: str = "") -> None:
-    """Rows: policy against policy and decoding, by one judge (the truth where there is one). Columns: runs, mean."""
+    """Rows: policy against policy and decoding, by one judge (the truth where there is one). Columns: runs, mean.
+
+    The mean has two intervals: over the runs, which are the unit of a claim about an algorithm, and over the prompts
+    that all of them were asked, each prompt's rate being its mean over the runs.
+    """
     if twice := {name for name in names if names.count(name) > 1}:
         raise InputError(f"{', '.join(sorted(twice))} is given twice: a mean over runs counts each run once")
     found = {name: _evaluation(_run_root(runs, name)).get("win_rate", []) for name in names}
@@ -62,23 +72,63 @@ def show_comparison(runs: Path, names: list[str], judge: str = "") -> None:
     judge = judge or judges[0]
     if judge not in judges:
         raise InputError(f"--judge {judge}: no such judge in these runs ({', '.join(judges)})")
-    cells: dict[tuple[str, str], dict[str, dict[str, Any]]] = {}
+    cells: dict[Contest, dict[str, dict[str, Any]]] = {}
     for name, rows in found.items():
         for row in rows:
             if row["judge"] == judge:
-                cells.setdefault((f"{row['policy']} vs {row['against']}", row["decoding"]), {})[name] = row
-    table = Table(f"% won by {judge}", "decoding", *names, "mean")
+                cells.setdefault((row["policy"], row["against"], row["decoding"]), {})[name] = row
+    pooled = Pooled({name: runs / name for name in names if found[name]}, judge)
+    table = Table(f"% won by {judge}", "decoding", *names, "mean, over runs", "over prompts")
     for key, by_run in cells.items():
         shown = [_percent(r["rate"], r["low"], r["high"]) if (r := by_run.get(n)) else "–" for n in names]
-        table.add_row(*key, *shown, _mean([r["rate"] for r in by_run.values()]))
+        mean = _mean([r["rate"] for r in by_run.values()])
+        table.add_row(f"{key[0]} vs {key[1]}", key[2], *shown, mean, pooled.interval(key, list(by_run)))
     console.print(table)
+    if pooled.missing:
+        console.print(f"no interval over prompts: {pooled.missing}", highlight=False)
     if others := [name for name in judges if name != judge]:
         console.print(f"other judges: {', '.join(f'--judge {name}' for name in others)}")
 
 
-def _percent(rate: float, low: float, high: float) -> str:
-    """A share and its interval, both within 0 and 100."""
-    return f"{rate:.1%} [{max(low, 0):.0%}, {min(high, 1):.0%}]".replace("%", "")
+class Pooled:
+    """Rates of several runs as one for each prompt, and their interval: prompts clustered on template and slot."""
+
+    def __init__(self, roots: Mapping[str, Path], judge: str) -> None:
+        self._roots = roots
+        self._scores: dict[str, Scores] = {}
+        self._resamples: dict[tuple[str, ...], TwoWay] = {}
+        self.missing = ""  # why an interval could not be made
+        if len(roots) > 1:
+            try:
+                self._scores = {name: kept_scores(root, judge) for name, root in roots.items()}
+            except InputError as error:
+                self.missing = str(error)
+
+    def interval(self, contest: Contest, names: Sequence[str]) -> str:
+        """Of one contest over the runs that held it; a dash where it was one, or they asked different prompts."""
+        if len(names) < 2 or not self._scores:
+            return "–"
+        first, *others = [prompt_rates(self._scores[name], *contest) for name in names]
+        if not first or any(other.keys() != first.keys() for other in others):
+            self.missing = "these runs were not asked the same prompts"
+            return "–"
+        asked = tuple(first)
+        if asked not in self._resamples:
+            rng = generator(0, "compare", "bootstrap")
+            self._resamples[asked] = kept_resamples(self._roots[names[0]], asked, rng)
+        means = np.mean([[one[prompt] for prompt in asked] for one in (first, *others)], axis=0)
+        found = mean_rate(means, self._resamples[asked])
+        return _interval(found.low, found.high, 1)
+
+
+def _percent(rate: float, low: float, high: float, digits: int = 0) -> str:
+    """A share and its interval."""
+    return f"{100 * rate:.1f} {_interval(low, high, digits)}"
+
+
+def _interval(low: float, high: float, digits: int) -> str:
+    """In percent, within 0 and 100."""
+    return f"[{100 * max(low, 0):.{digits}f}, {100 * min(high, 1):.{digits}f}]"
 
 
 def _mean(rates: list[float]) -> str:
@@ -86,7 +136,7 @@ def _mean(rates: list[float]) -> str:
     interval = t_interval(rates)
     if len(rates) < 2:
         return f"{100 * interval.mean:.1f}"
-    return _percent(interval.mean, interval.low, interval.high)
+    return _percent(interval.mean, interval.low, interval.high, 1)
 
 
 def prune(runs: Path, names: list[str]) -> None:

@@ -32,8 +32,8 @@ def test_every_draw_meets_every_draw_and_ties_count_half() -> None:
 
 
 def test_rounding_is_no_preference() -> None:
-    assert outcomes(side([[0.3]]), side([[0.1 + 0.2]]))[0, 0, 0] == 0.5
-    assert outcomes(side([[0.3 + 1e-6]]), side([[0.3]]))[0, 0, 0] == 1.0
+    assert outcomes(np.array([[0.3]]), np.array([[0.1 + 0.2]]))[0, 0, 0] == 0.5
+    assert outcomes(np.array([[0.3 + 1e-6]]), np.array([[0.3]]))[0, 0, 0] == 1.0
 
 
 def test_swap_law() -> None:

@@ -43,7 +43,7 @@ MAY_IMPORT["stages"] = set(MAY_IMPORT) - {
 }  # fmt: skip
 MAY_IMPORT["pipeline"] = {"stages", "ops", "processes"}
 MAY_IMPORT["sweep"] = {"pipeline", "report"}
-MAY_IMPORT["frontier"] = {"data", "evaluate", "ops", "report"}
+MAY_IMPORT["frontier"] = {"evaluate", "ops", "report"}
 MAY_IMPORT["cli"] = set(MAY_IMPORT) - {"__main__"}
 NO_TORCH = {
     "records", "config", "run", "errors", "feedback", "world", "report", "studio", "studio_cli", "studio_demo"

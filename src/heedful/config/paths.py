@@ -66,20 +66,21 @@ def _given(value: str, inputs: Mapping[str, str]) -> str:
     return str(Path(inputs[name]) / rest)
 
 
+def resolved_path(value: str, folders: Mapping[str, Path], inputs: Mapping[str, str]) -> str:
+    """`@stage/file` and `$input/file` as a path; a path as it is. InputError: there is no such stage or input."""
+    if value.startswith("$"):
+        return _given(value, inputs)
+    if not value.startswith("@"):
+        return value
+    name, _, rest = value[1:].partition("/")
+    if name not in folders:
+        raise InputError(f"{value}: no stage '{name}' comes earlier (earlier: {', '.join(folders) or 'none'})")
+    return str(folders[name] / rest)
+
+
 def resolve(config: S, folders: Mapping[str, Path], inputs: Mapping[str, str]) -> S:
     """The same config with every `@stage/file` and `$input/file` turned into a path."""
-
-    def change(value: str) -> str:
-        if value.startswith("$"):
-            return _given(value, inputs)
-        if not value.startswith("@"):
-            return value
-        name, _, rest = value[1:].partition("/")
-        if name not in folders:
-            raise InputError(f"{value}: no stage '{name}' comes earlier (earlier: {', '.join(folders) or 'none'})")
-        return str(folders[name] / rest)
-
-    return type(config).model_validate(_map_paths(config, change))
+    return type(config).model_validate(_map_paths(config, lambda value: resolved_path(value, folders, inputs)))
 
 
 def missing(config: Section, stage: str, inputs: Mapping[str, str]) -> Iterator[str]:

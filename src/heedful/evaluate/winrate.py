@@ -14,7 +14,7 @@ import numpy as np
 
 from heedful.evaluate.length_control import length_controlled
 from heedful.evaluate.rates import wilson
-from heedful.evaluate.statistics import Floats, TwoWay
+from heedful.evaluate.statistics import Floats, Interval, TwoWay
 from heedful.evaluate.strata import strata
 from heedful.records import Prompt, prompt_id
 
@@ -33,9 +33,9 @@ class Side:
         return Side(self.scores[list(rows)], self.words[list(rows)])
 
 
-def outcomes(policy: Side, against: Side) -> Floats:
-    """1 where the policy's draw wins, ½ where they tie, 0 where it loses. (prompts, draws, draws)"""
-    gap = policy.scores[:, :, None] - against.scores[:, None, :]
+def outcomes(policy: Floats, against: Floats) -> Floats:
+    """1 where the policy's draw wins, ½ where they tie, 0 where it loses. (prompts, draws) -> (…, draws, draws)"""
+    gap = policy[:, :, None] - against[:, None, :]
     return np.where(np.abs(gap) <= TIE, 0.5, (gap > 0).astype(np.float64))
 
 
@@ -49,17 +49,21 @@ def resamples_of(prompts: Sequence[Prompt], rng: np.random.Generator) -> TwoWay:
     return TwoWay(clusters(prompts, "template"), clusters(prompts, "slot"), rng)
 
 
+def mean_rate(rates: Floats, resamples: TwoWay) -> Interval:
+    """The mean of one rate a prompt. Where all agree the bootstrap sees no spread, and Wilson's interval stands in."""
+    found = resamples.interval(rates, (0.0, 1.0))
+    return found if found.se else Interval(found.mean, *wilson(float(rates.sum()), len(rates)))
+
+
 def win_rate(policy: Side, against: Side, resamples: TwoWay) -> dict[str, Any]:
     """Rate, intervals, counts and the length-controlled rate over these prompts.
 
-    `wins`, `ties` and `losses` count pairs of draws. Where all prompts agree the bootstrap sees no spread, and Wilson's
-    interval stands in for it.
+    `wins`, `ties` and `losses` count pairs of draws.
     """
-    table = outcomes(policy, against)
+    table = outcomes(policy.scores, against.scores)
     rates = table.mean((1, 2))
-    interval = resamples.interval(rates, (0.0, 1.0))
+    interval = mean_rate(rates, resamples)
     wilson_low, wilson_high = wilson(float(rates.sum()), len(rates))
-    flat = interval.se == 0.0
     lengths = policy.words[:, :, None] - against.words[:, None, :]
     pairs = table[0].size
     return {
@@ -68,8 +72,8 @@ def win_rate(policy: Side, against: Side, resamples: TwoWay) -> dict[str, Any]:
         "wins": int((table == 1).sum()),
         "ties": int((table == 0.5).sum()),
         "losses": int((table == 0).sum()),
-        "low": wilson_low if flat else interval.low,
-        "high": wilson_high if flat else interval.high,
+        "low": interval.low,
+        "high": interval.high,
         "wilson_low": wilson_low,
         "wilson_high": wilson_high,
         "length_controlled": length_controlled(table.ravel(), lengths.ravel(), np.full(table.size, 1.0 / pairs)),
@@ -78,7 +82,7 @@ def win_rate(policy: Side, against: Side, resamples: TwoWay) -> dict[str, Any]:
 
 def win_rates_by(key: str, policy: Side, against: Side, prompts: Sequence[Prompt]) -> dict[str, dict[str, float]]:
     """Win rate of each value of a meta key, with Wilson's interval: too few clusters remain for a bootstrap."""
-    rates = outcomes(policy, against).mean((1, 2))
+    rates = outcomes(policy.scores, against.scores).mean((1, 2))
     found: dict[str, dict[str, float]] = {}
     for value, rows in strata(key, prompts).items():
         low, high = wilson(float(rates[rows].sum()), len(rows))
