@@ -153,7 +153,8 @@ def import_command(
         Path | None, typer.Option("--sheet", metavar="FILE", help="A sheet of your own for it, as TOML.")
     ] = None,
     rater: Annotated[
-        str, typer.Option(metavar="NAME", help="Keep the judgements of rows that name no rater, under this name.")
+        str,
+        typer.Option(metavar="NAME", help="Keep judgements that name nobody, under this name (NAME 2, … of one pair)."),
     ] = "",
     database: Database = DATABASE,
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -223,6 +224,22 @@ def test_all_that_raters_said_of_one_pair_is_kept(store: Store, make: Make, tmp_
     assert import_file(store, project.id, check).items == 1
     with store.read() as connection:
         assert connection.execute(select(item.c.expected).where(item.c.part == "gold")).scalar_one()["preferred"] == 1
+
+
+def test_whoever_judges_the_same_answers_again_in_a_file_is_another_one(
+    store: Store, make: Make, tmp_path: Path
+) -> None:
+    """Where nobody is named: equal or not, no vote is lost; and importing again adds none."""
+    project = make(0)
+    ranked = {"prompt": "q", "completions": ["one", "two", "three"], "ranks": [0, 1, 2]}
+    pair = {"prompt": "q", "completions": ["two", "one"], "ranks": [0, 1]}
+    path = write(tmp_path / "a.jsonl", [ranked, pair, pair, pair | {"rater": "x"}, {**pair, "prompt": "r"}])
+    for labels in (7, 0):
+        report = import_file(store, project.id, path, "ann")
+        assert (report.labels, report.faults) == (labels, [])
+    with store.read() as connection:
+        labels_of = Counter(label.rater for label in read_labels(connection, project))
+    assert labels_of == {"ann": 4, "ann 2": 1, "ann 3": 1, "x": 1}, "a row's pairs are one rater's"
 
 
 def test_messages_beside_a_prompt_are_no_prompt(store: Store, make: Make, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ Every other column of training's formats and of plain answers is kept with the p
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -38,9 +38,10 @@ from heedful.feedback.imports import JUDGED, Kind, judgements_of, rows_of_any_ki
 from heedful.feedback.judgements import DECISION, Judgement, from_ranking
 from heedful.feedback.projects import skill_named
 from heedful.feedback.sheet import Sheet
-from heedful.records import Completion, Labelled, Message, Prompt, Row, prompt_id
+from heedful.records import Completion, Labelled, Message, Messages, Prompt, Row, prompt_id
 
 OWN = ("part", "explanation", "priority", "skill", "scores")
+Said = tuple[str, Messages]  # a rater, and the prompt whose answers were labelled one by one
 PLAIN: tuple[Kind, ...] = (Format.CANDIDATES, Foreign.SIDES)
 
 
@@ -48,9 +49,11 @@ def read_items(path: Path, sheet: Sheet, rater: str = "") -> Iterator[NewItem | 
     """A file's items in the shape that the sheet asks, with a fault in the place of each row that gives none.
 
     rater: whose the judgements are of rows that name nobody; empty: such rows are answers to be judged, without labels.
+    Whoever judges the same answers again in one file is another one: `rater 2`, `rater 3`.
     """
     answers: list[Completion] = []
-    labels: dict[str, list[Labelled]] = {}
+    labels: dict[Said, list[Labelled]] = {}
+    nobody = _Nobody(rater)
     for one in rows_of_any_kind(path):
         if isinstance(one, Fault):
             yield one
@@ -62,10 +65,11 @@ def read_items(path: Path, sheet: Sheet, rater: str = "") -> Iterator[NewItem | 
                 answers.append(to_completion(row, kind))
                 if kind is Format.UNPAIRED:
                     label = to_labelled(row, kind)
-                    labels.setdefault(label.rater or rater, []).append(label)
+                    name = label.rater or nobody.name([(label.prompt.messages, label.completion)])
+                    labels.setdefault((name, label.prompt.messages), []).append(label)
                 continue
-            found = [_named(new, rater) for new in _items_of(row, kind)]
-            shaped = [(new, list(fitting(new, sheet))) for new in found]  # a row is in whole, or not at all
+            found = _items_of(row, kind) if rater else [_nameless(new) for new in _items_of(row, kind)]
+            shaped = [(new, nobody.named(list(fitting(new, sheet)))) for new in found]  # a row is in whole, or not
         except RowFault as fault:
             yield fault.at(where)
             continue
@@ -78,11 +82,11 @@ def read_items(path: Path, sheet: Sheet, rater: str = "") -> Iterator[NewItem | 
 
 
 def _put_together(
-    path: Path, answers: list[Completion], labels: dict[str, list[Labelled]], sheet: Sheet
+    path: Path, answers: list[Completion], labels: dict[Said, list[Labelled]], sheet: Sheet
 ) -> Iterator[NewItem | Fault]:
     """Answers in rows of their own, by prompt; then what each rater's labels say of them, wanted before unwanted."""
-    said = [(name, one) for name, given in labels.items() if name for one in rankings_of(given)[0]]
-    nameless = Counter(prompt_id(one.prompt.messages) for one in labels.get("", ()))
+    said = [(name, one) for (name, _), given in labels.items() if name for one in rankings_of(given)[0]]
+    nameless = Counter({prompt_id(asked): len(given) for (name, asked), given in labels.items() if not name})
     for new in (
         *(_from_candidates(gathered, nameless[prompt_id(gathered.prompt.messages)]) for gathered in gather(answers)),
         *(_from_judgement(from_ranking(replace(ranking, rater=name))) for name, ranking in said),
@@ -128,11 +132,36 @@ def _from_candidates(gathered: Candidates, nameless: int) -> NewItem:
     return NewItem(prompt=gathered.prompt, answers=gathered.texts, sources=gathered.sources, nameless=nameless)
 
 
-def _named(new: NewItem, rater: str) -> NewItem:
-    """The item with its label under a name; without it where there is none, unless it is the answer of a check."""
+def _nameless(new: NewItem) -> NewItem:
+    """The item without a label that names nobody, unless it is the answer of a check."""
     if new.label is None or new.label.rater or new.part != "main":
         return new
-    return replace(new, label=replace(new.label, rater=rater)) if rater else replace(new, label=None, nameless=1)
+    return replace(new, label=None, nameless=1)
+
+
+class _Nobody:
+    """Names for the judgements of rows that name nobody. One rater says one thing of the same answers."""
+
+    def __init__(self, rater: str) -> None:
+        self._rater = rater
+        self._times: dict[int, int] = {}  # by a hash of what was judged
+
+    def name(self, judged: Sequence[Hashable]) -> str:
+        """Whoever judges all of these at once; "" where there is no name to give."""
+        if not self._rater:
+            return ""
+        keys = [hash(one) for one in judged]
+        number = 1 + max((self._times.get(key, 0) for key in keys), default=0)
+        self._times |= dict.fromkeys(keys, number)
+        return f"{self._rater} {number}" if number > 1 else self._rater
+
+    def named(self, parts: Sequence[NewItem]) -> list[NewItem]:
+        """The items of one row, with the labels of nobody under one name."""
+        mine = [one for one in parts if one.label and not one.label.rater]
+        name = self.name([(one.prompt.messages, frozenset(zip(one.sources, one.answers, strict=True))) for one in mine])
+        return [
+            replace(one, label=replace(one.label, rater=one.label.rater or name)) if one.label else one for one in parts
+        ]
 
 
 def _from_responses(given: Row) -> NewItem:
