@@ -45,10 +45,14 @@ def again(client: Any, talk: int, key: str = "") -> Any:
     return client.post(f"/api/conversations/{talk}/again", json={"client_uuid": key or str(uuid.uuid4())})
 
 
-def prefer(client: Any, task: Any, **more: Any) -> None:
+def judge(client: Any, task: Any, key: str = "", **more: Any) -> Any:
     value = {"verdict": "prefer", "preferred": 0, "strength": 1, **more}
-    body = {"client_uuid": str(uuid.uuid4()), "value": value}
-    assert client.post(f"/api/assignments/{task['assignment']}/judgements", json=body).status_code == 200
+    body = {"client_uuid": key or str(uuid.uuid4()), "value": value}
+    return client.post(f"/api/assignments/{task['assignment']}/judgements", json=body)
+
+
+def prefer(client: Any, task: Any, **more: Any) -> None:
+    assert judge(client, task, **more).status_code == 200
 
 
 def test_what_is_preferred_goes_on_and_every_turn_is_a_ranking(place: Place, heard: list[Any]) -> None:
@@ -125,6 +129,42 @@ def test_both_answers_are_written_anew_and_the_first_ones_kept(place: Place, new
     prefer(client, first)  # an answer under way is kept all the same, and the conversation stays as it was
     assert len(owner.get(f"/api/projects/{project.id}/export?kind=rankings").text.splitlines()) == 2
     assert len(client.get(f"/api/conversations/{talk}").json()["turns"]) == 2
+
+
+def test_a_choice_may_be_changed_until_something_is_said_after_it(place: Place, heard: list[Any]) -> None:
+    """As on the page: what came later was answered in the light of it."""
+    project = place.add_project("talk", PRESETS["chat"].sheet, items=0)
+    client = place.client("rater")
+    talk = client.post(f"/api/projects/{project.id}/conversations", json={}).json()["id"]
+    first = say(client, talk, "hello").json()["turns"][0]
+    key = str(uuid.uuid4())
+    prefer(client, first, key=key)
+    prefer(client, first, preferred=1)
+    second = say(client, talk, "and then?").json()["turns"][1]
+    refused = judge(client, first)
+    assert refused.status_code == 409 and "until something is said after it" in refused.json()["error"]
+    assert judge(client, first, key=key).json()["repeated"], "a retry is answered alike"
+    prefer(client, second)
+    assert judge(client, first).status_code == 409
+    assert client.post(f"/api/conversations/{talk}/end", json=ENDED).status_code == 200
+    prefer(client, second, preferred=1)  # nothing came after it
+    rows = place.client("owner").get(f"/api/projects/{project.id}/export?kind=raw").text.splitlines()
+    assert [json.loads(row)["revision"] for row in rows] == [1, 2, 1, 2]
+
+
+def test_a_turn_put_aside_stays_so_once_the_talk_went_on(place: Place, heard: list[Any]) -> None:
+    """And doesn't hold up the turn before it."""
+    project = place.add_project("talk", PRESETS["chat"].sheet, items=0)
+    client = place.client("rater")
+    talk = client.post(f"/api/projects/{project.id}/conversations", json={}).json()["id"]
+    first = say(client, talk, "hello").json()["turns"][0]
+    prefer(client, first)
+    aside = say(client, talk, "and then?").json()["turns"][1]
+    assert client.post(f"/api/assignments/{aside['assignment']}/skip", json={}).status_code == 200
+    prefer(client, first, preferred=1)  # what was put aside was never said
+    prefer(client, say(client, talk, "something else").json()["turns"][1])
+    assert judge(client, aside).status_code == 409
+    assert client.get(f"/api/conversations/{talk}").json()["said"] == ["hello", "something else"]
 
 
 def test_nobody_has_answers_written_anew_for_ever(place: Place, new_words: None) -> None:

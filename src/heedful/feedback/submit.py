@@ -18,7 +18,19 @@ from heedful.feedback.projects import Project
 from heedful.feedback.queue import own, share_of, take_place, to_the_end
 from heedful.feedback.sheet import Answered, check, in_shown_order, in_stored_order, read_answered, steps_of
 from heedful.feedback.store import AnyRow, insert_one
-from heedful.feedback.tables import OVER, appeal, assignment, completion, draft, item, judgement, rater
+from heedful.feedback.tables import (
+    OVER,
+    UNSAID,
+    appeal,
+    assignment,
+    completion,
+    conversation,
+    draft,
+    item,
+    judgement,
+    rater,
+    turn,
+)
 
 SETTLED = 0.75  # share of raters that must say one thing; two of three are asked to become five
 
@@ -28,7 +40,7 @@ class Reused(InputError):
 
 
 class TooLate(InputError):
-    """The time in which an answer may be changed is over."""
+    """The time in which an answer may be given or changed is over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +92,8 @@ def submit(
     held = own(connection, assignment_id, rater_id)
     if earlier := _earlier(connection, client_uuid, digest):
         return Submitted(earlier.id, earlier.revision, True, held.late, _feedback(connection, held, of))
+    if held.part == "chat" and held.state != "leased":  # a turn that still waits for its judgement is the last
+        _refuse_what_was_gone_on_from(connection, assignment_id)
     row = connection.execute(_ITEM, {"which": held.item_id}).one()
     shown = order_seen(held.shown, len(row.completions))
     answered = read_answered(value)
@@ -102,6 +116,24 @@ def submit(
     if held.part == "main":
         ask_more(connection, of, held.item_id)
     return Submitted(key, revision, False, late, _feedback(connection, held, of))
+
+
+def _refuse_what_was_gone_on_from(connection: Connection, assignment_id: int) -> None:
+    """TooLate: something was said in the chat after this turn, and was answered in the light of what it was."""
+    of_turn = select(turn.c.conversation_id, turn.c.number).where(turn.c.assignment_id == assignment_id)
+    held = connection.execute(of_turn).first()
+    if held is None:  # answers in whose place others were asked for
+        return
+    chat = select(conversation.c.id).where(conversation.c.id == held.conversation_id)
+    connection.execute(chat.with_for_update())  # so that nothing is said meanwhile
+    later = (
+        select(turn.c.id)
+        .join(assignment, assignment.c.id == turn.c.assignment_id)
+        .where(turn.c.conversation_id == held.conversation_id, turn.c.number > held.number)
+        .where(assignment.c.state.not_in(UNSAID))
+    )
+    if connection.execute(later.limit(1)).first():
+        raise TooLate("a choice can be changed until something is said after it; this one stands")
 
 
 def _digest(assignment_id: int, value: Mapping[str, Any]) -> str:

@@ -24,6 +24,7 @@ from sqlalchemy import (
 
 DISPUTES = ("", "none", "open", "decided", "out")  # "": not looked at since the last label came; out: taken out
 OVER = ("decided", "out")  # disputes after which nobody is asked any more
+UNSAID = ("skipped", "reported")  # states of a chat's turn that its conversation goes on without
 metadata = MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",

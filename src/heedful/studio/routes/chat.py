@@ -20,7 +20,7 @@ from heedful.feedback.fitting import NewItem
 from heedful.feedback.projects import Project
 from heedful.feedback.sheet import Sheet, check_conversation, read_answered
 from heedful.feedback.store import AnyRow, insert_one
-from heedful.feedback.tables import assignment, completion, conversation, item, judgement, retake, turn
+from heedful.feedback.tables import UNSAID, assignment, completion, conversation, item, judgement, retake, turn
 from heedful.feedback.talk import add_turn, answer_again
 from heedful.records import Message, Prompt, prompt_id
 from heedful.studio.access import House, Labeller, Manager, Refused, Studio, project_for, rater_of
@@ -296,7 +296,7 @@ def _rows(connection: Connection, conversation_id: int) -> Sequence[AnyRow]:
         .join(assignment, assignment.c.id == turn.c.assignment_id)
         .join(item, item.c.id == assignment.c.item_id)
         .outerjoin(judgement, judgement.c.id == assignment.c.judgement_id)
-        .where(turn.c.conversation_id == conversation_id, assignment.c.state.not_in(("skipped", "reported")))
+        .where(turn.c.conversation_id == conversation_id, assignment.c.state.not_in(UNSAID))
         .order_by(turn.c.number)
     )
     return connection.execute(query).all()
