@@ -171,9 +171,9 @@ def _show(report: Any) -> None:
         f": {report.pairs:,} pairs, {report.overlapping:,} of them with two votes or more" if report.pairs else ""
     )
     console.print(f"{report.judgements:,} judgements by {kinds} raters{compared}")
-    _show_grades(report, console)
     if report.pairs:
         _show_compared(report, console)
+    _show_grades(report, console)
 
 
 def _show_compared(report: Any, console: Any) -> None:

@@ -113,8 +113,18 @@ def test_json_holds_all_of_it_and_no_nan(tmp_path: Path) -> None:
 def test_the_tables(tmp_path: Path) -> None:
     done = RUN.invoke(app, ["raters", str(write(tmp_path / "log.jsonl", crowd()))])
     assert done.exit_code == 0
-    for words in ("lefty", "Krippendorff", "What lay left was preferred", "second look", "HH"):
-        assert words in done.stdout, done.stdout
+    order = (
+        "Krippendorff's α, nominal",
+        "raw agreement",
+        "HH",
+        "guesses",
+        "What lay left was preferred",
+        "second look",
+    )
+    found = [done.stdout.find(words) for words in (*order, "of single answers", "over time")]
+    assert "lefty" in done.stdout and -1 not in found and found == sorted(found), (
+        "the headline first, then what explains it"
+    )
 
 
 def test_one_rater_alone_has_no_agreement_but_a_report(tmp_path: Path) -> None:

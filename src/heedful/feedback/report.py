@@ -179,10 +179,10 @@ def _agreement(judgements: Sequence[Judgement], votes: Votes, rng: np.random.Gen
     n, decided = int((counts.sum(1) > 1).sum()), int((counts[:, :2].sum(1) > 1).sum())
     found = (
         [
+            _figure("Krippendorff's α, nominal", krippendorff_alpha(counts), votes.group, n, rng, draws),
             _figure("raw agreement, ties left out", raw_agreement(counts[:, :2]), votes.group, decided, rng, draws),
             _figure("raw agreement, a tie as an answer", raw_agreement(counts), votes.group, n, rng, draws),
             _figure("unanimous pairs", unanimous(counts), votes.group, n, rng, draws),
-            _figure("Krippendorff's α, nominal", krippendorff_alpha(counts), votes.group, n, rng, draws),
             _figure("Fleiss' κ", fleiss_kappa(counts), votes.group, n, rng, draws),
         ]
         if n
