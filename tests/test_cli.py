@@ -99,6 +99,21 @@ def test_runs_are_listed_compared_and_pruned(a_run: Path) -> None:
     assert (a_run / "runs" / "one" / "01-sft" / "manifest.json").exists()
 
 
+@pytest.mark.parametrize("with_sound", [False, True])
+def test_a_file_with_faults_ends_validate_with_2(with_sound: bool, tmp_path: Path) -> None:
+    """Also where its sound rows are written: whoever goes on without the others should have been told."""
+    good = json.dumps({"prompt": "q", "chosen": "a", "rejected": "b"}) + "\n"
+    for bad, code in (('{"prompt": "q", "chosen": "a"}\n', 2), ("", 0)):
+        (tmp_path / "pairs.jsonl").write_text(good + bad)
+        (new := tmp_path / "sound.jsonl").unlink(missing_ok=True)
+        done = runner.invoke(
+            app, ["validate", str(tmp_path / "pairs.jsonl"), *(["--sound", str(new)] if with_sound else [])]
+        )
+        assert done.exit_code == code
+        assert new.exists() == with_sound and ("1 rows written" in done.stdout) == with_sound
+        assert ("1 unsound ones were left out" in done.stdout) == (with_sound and code == 2)
+
+
 def test_recipes_are_listed_and_copied_once(tmp_path: Path) -> None:
     assert "demo" in command("recipes", cwd=tmp_path).stderr
     assert command("recipes", "--copy", "own", cwd=tmp_path).returncode == 0

@@ -202,14 +202,15 @@ def validate_command(
     file: Annotated[Path, typer.Argument(help="A data file: JSONL, JSON, Parquet, text.")],
     sound: Annotated[Path | None, typer.Option("--sound", help="Write the sound rows to this JSONL file.")] = None,
 ) -> None:
-    """Say what a data file holds, which format it is in, and every fault with its line and mend."""
+    """Say what a data file holds, which format it is in, and every fault with its line and mend; one ends it with 2."""
     from heedful.data.validate import render, validate, write_sound
 
     report = validate(file)
     typer.echo(render(report))
     if sound:
-        typer.echo(f"  sound      {write_sound(file, sound):,} rows written to {sound}")
-    elif report.faults:
+        left = f"; {report.fault_count:,} unsound ones were left out" if report.faults else ""
+        typer.echo(f"  sound      {write_sound(file, sound):,} rows written to {sound}{left}")
+    if report.faults:
         raise typer.Exit(2)
 
 
