@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -133,9 +133,19 @@ def tell_export(done: Exported, out: Path) -> None:
     """What an export wrote and left out; exit code 2 where rows were unsound."""
     for name, rows in done.rows.items():
         typer.echo(f"{out / name}: {rows:,} rows on {done.prompts[name]:,} prompts")
-    for reason, number in done.left_out.items():
-        typer.echo(f"  left out {number:,}: {reason}")
+    if pairs := done.pairs:
+        without = pairs.judged - pairs.kept
+        typer.echo(f"pairs: {pairs.judged:,} judged, {pairs.kept:,} with a label, {without:,} without")
+        _left_out(pairs.left_out)
+    if pairs and done.left_out:
+        typer.echo("judgements of which no label was made:")
+    _left_out(done.left_out)
     _faults(done.faults, done.first_faults)
+
+
+def _left_out(reasons: Mapping[str, int]) -> None:
+    for reason, number in reasons.items():
+        typer.echo(f"  left out {number:,}: {reason}")
 
 
 def import_command(

@@ -177,7 +177,11 @@ def test_consensus_rules_and_filters(tmp_path: Path) -> None:
     each = export([source], Query(format=ExportFormat.TRL), tmp_path / "each")
     soft = export([source], Query(format=ExportFormat.TRL, rule="soft", fewest=3), tmp_path / "soft")
     assert each.rows["train.jsonl"] == 36 + 2 and soft.rows["train.jsonl"] == 12
-    assert soft.left_out == {"fewer than 3 votes": 4}
+    assert soft.left_out == {"nothing was compared": 2} and soft.pairs is not None
+    assert (soft.pairs.judged, soft.pairs.kept, soft.pairs.left_out) == (16, 12, {"fewer than 3 votes": 4})
+    counts = json.loads((tmp_path / "soft" / "manifest.json").read_text())["counts"]
+    assert counts["pairs"] == {"judged": 16, "kept": 12, "left_out": {"fewer than 3 votes": 4}}
+    assert each.pairs is None, "rows stand for judgements there"
     rows = [json.loads(line) for line in (tmp_path / "soft" / "train.jsonl").read_text().splitlines()]
     assert {row["probability"] for row in rows} <= {1.0, 0.6667}
     assert all(row["margin"] > 0 for row in rows)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -153,6 +154,29 @@ def test_export_and_import_by_command(tmp_path: Path) -> None:
     assert sum(manifest["counts"]["rows"].values()) == 20 and manifest["query"]["rule"] == "crowd"
     again = RUN.invoke(app, ["import", str(tmp_path / "nemo" / "train.jsonl"), "--into", str(tmp_path / "all.jsonl")])
     assert again.exit_code == 0 and "judgements added, 0 were there" in again.stdout
+
+
+def test_a_consensus_says_what_became_of_every_pair(tmp_path: Path) -> None:
+    """Of 23 pairs: one on which both raters are even, two with one vote; and a judgement that compares nothing."""
+
+    def judged(number: int, preferred: int, rater: str) -> Judgement:
+        prompt = Prompt(id=str(number), messages=(Message("user", f"{number}?"),))
+        value = {"verdict": "prefer", "preferred": preferred}
+        return Judgement(prompt=prompt, completions=("x", "y"), value=value, rater=rater)
+
+    rows = [judged(number, 0, rater) for number in range(20) for rater in "ab"]
+    rows += [judged(20, 0, "a"), judged(20, 1, "b"), judged(21, 0, "a"), judged(22, 0, "a")]
+    rows.append(replace(judged(23, 0, "a"), value={"verdict": "cant_judge"}))
+    args = ["export", str(write(tmp_path / "log.jsonl", rows)), "--format", "trl", "--labels", "majority"]
+    done = RUN.invoke(app, [*args, "--fewest", "2", "--out", str(tmp_path / "trl")])
+    assert done.exit_code == 0, done.output
+    assert done.stdout.splitlines()[1:] == [
+        "pairs: 23 judged, 20 with a label, 3 without",
+        "  left out 1: a tie has no better answer",
+        "  left out 2: fewer than 2 votes",
+        "judgements of which no label was made:",
+        "  left out 1: nothing was compared",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -48,8 +48,20 @@ class Query:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Pairs:
+    """Of a consensus: different pairs that were judged, those of them that have rows, and why the others have none."""
+
+    judged: int
+    kept: int
+    left_out: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Exported:
-    """How many judgements were read, and where they went. `left_out`: why rows are missing, and how many for each."""
+    """How many judgements were read, and where they went. `left_out`: why rows are missing, and how many for each.
+
+    Of a consensus, `left_out` counts judgements that it was not made of; why a pair has no row stands in `pairs`.
+    """
 
     judgements: int
     faults: int
@@ -57,27 +69,34 @@ class Exported:
     left_out: dict[str, int]
     rows: dict[str, int]
     prompts: dict[str, int]
+    pairs: Pairs | None = None
 
 
-def consensus_judgements(judgements: Sequence[Judgement], rule: Rule, fewest: int = 1) -> list[Judgement]:
+def consensus_judgements(judgements: Sequence[Judgement], rule: Rule) -> list[Judgement]:
+    """One judgement a pair, as `agreed_pairs` makes them."""
+    return [one for one in agreed_pairs(judgements, rule) if isinstance(one, Judgement)]
+
+
+def agreed_pairs(judgements: Sequence[Judgement], rule: Rule, fewest: int = 1) -> Iterator[Judgement | LeftOut]:
     """One judgement a pair, in the order in which the pairs first came; its margin is the consensus's log odds.
 
-    A soft or weighted label also keeps P(the preferred is better). Pairs with fewer votes than `fewest` have none.
-    What a reviewer decided stands for the votes.
+    A soft or weighted label also keeps P(the preferred is better). In the place of a pair with fewer votes than
+    `fewest` stands a LeftOut. What a reviewer decided stands for the votes.
     """
     decided = _decided(judgements, rule)
     votes = collect_votes(judgements)
     found = agree_on(votes, rule)
     prompts = {prompt_id(judgement.prompt.messages): judgement.prompt for judgement in reversed(judgements)}
     kinds = _kinds(votes)
-    agreed = []
     for item in range(votes.items):
         pair = votes.prompts[item], frozenset((votes.texts[votes.first[item]], votes.texts[votes.second[item]]))
         if pair in decided:
-            agreed.append(decided.pop(pair))
+            yield decided.pop(pair)
         elif found.votes[item] >= fewest:
-            agreed.append(_agreed(votes, found, item, prompts[votes.prompts[item]], kinds[item]))
-    return agreed + list(decided.values())
+            yield _agreed(votes, found, item, prompts[votes.prompts[item]], kinds[item])
+        else:
+            yield LeftOut(f"fewer than {fewest} votes")
+    yield from decided.values()
 
 
 def _decided(judgements: Iterable[Judgement], rule: Rule) -> dict[tuple[str, frozenset[str]], Judgement]:
@@ -179,16 +198,19 @@ def export_judgements(
             judged += 1
             yield judgement
 
-    judgements: Iterable[Judgement] = counted()
+    judgements: Iterable[Judgement | LeftOut] = counted()
+    missing, pairs = left_out, None
     if query.rule != "each":
-        every = list(judgements)
-        judgements = consensus_judgements(every, query.rule, query.fewest)  # type: ignore[arg-type]
-        if (short := collect_votes(every).items - len(judgements)) > 0:
-            left_out[f"fewer than {query.fewest} votes"] += short
+        every = list(counted())
+        left_out.update("nothing was compared" for judgement in every if len(judgement.ranks) < 2)
+        judgements = agreed = list(agreed_pairs(every, query.rule, query.fewest))  # type: ignore[arg-type]
+        missing = Counter()
     with atomic_folder(out) as scratch:
-        rows, prompts = _write(judgements, query, scratch, left_out)
+        rows, prompts = _write(judgements, query, scratch, missing)
+        if query.rule != "each":
+            pairs = Pairs(judged=len(agreed), kept=len(agreed) - missing.total(), left_out=dict(missing))
         if not sum(rows.values()):
-            why = "".join(f"\n  {number} × {reason}" for reason, number in left_out.items())
+            why = "".join(f"\n  {number} × {reason}" for reason, number in {**left_out, **missing}.items())
             why += "".join(f"\n  {fault}" for fault in faults[:5])
             raise InputError(f"nothing to export as {query.format.value} from {', '.join(inputs())}{why}")
         names = [name for name in PARTS if rows[name]]
@@ -202,19 +224,23 @@ def export_judgements(
             left_out=dict(left_out),
             rows={name: rows[name] for name in names},
             prompts={name: prompts[name] for name in names},
+            pairs=pairs,
         )
         _manifest(scratch, inputs(), query, done)
     return done
 
 
 def _write(
-    judgements: Iterable[Judgement], query: Query, folder: Path, left_out: Counter[str]
+    judgements: Iterable[Judgement | LeftOut], query: Query, folder: Path, left_out: Counter[str]
 ) -> tuple[Counter[str], Counter[str]]:
     rows: Counter[str] = Counter()
     prompts: dict[str, set[str]] = {name: set() for name in PARTS}
     with ExitStack() as stack:
         files = {name: stack.enter_context((folder / name).open("w", encoding="utf-8")) for name in PARTS}
         for judgement in judgements:
+            if isinstance(judgement, LeftOut):
+                left_out[str(judgement)] += 1
+                continue
             name = PARTS[is_heldout(judgement.prompt, query.heldout, query.seed)]
             for row in export_rows(judgement, query.format):
                 if isinstance(row, LeftOut):
@@ -235,7 +261,7 @@ def _manifest(folder: Path, inputs: Mapping[str, str], query: Query, done: Expor
         "tool": f"heedful {__version__}",
         "query": asdict(query) | {"format": query.format.value},
         "inputs": dict(inputs),
-        "counts": asdict(done),
+        "counts": {name: count for name, count in asdict(done).items() if count is not None},
         "outputs": {path.name: digest(path) for path in sorted(folder.iterdir())},
     }
     (folder / "manifest.json").write_text(json.dumps(text, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
