@@ -163,7 +163,12 @@ def test_a_line_beyond_the_cap_is_named_and_not_held(tmp_path: Path, monkeypatch
         ("a.json", b"[]", "holds no rows"),
         ("a.jsonl", b"", "holds no rows, expected rankings or preferences"),
         ("a.parquet", b"not parquet at all", "a broken file"),
-        ("a.csv", b"a,b", "heedful reads .jsonl, .json, .parquet and .txt"),
+        ("a.xlsx", b"PK", "heedful reads .jsonl, .json, .csv, .tsv, .parquet and .txt"),
+        ("a.csv", b"prompt,chosen,rejected\n", "holds no rows, expected rankings or preferences"),
+        ("a.csv", b"PK\x03\x04\xff", ":1: found a workbook or another archive"),
+        ("a.csv", b"foo,bar\n1,2\n1,2\n", ":2: found the columns bar, foo, expected one of: text;"),
+        ("a.csv", b"prompt,chosen,chosen\na,b,c\n", ":1: field 'chosen': found two columns of this name"),
+        ("a.csv", 'prompt,chosen,rejected\n"a'.encode("utf-16"), "it begins like UTF-16"),
         ("a.jsonl", b'{"foo": "Hi"}\n' * 9, ":1: found the columns foo, expected one of: text;"),
     ],
 )

@@ -94,7 +94,8 @@ def test_csv_names_its_lines(store: Store, make: Make, tmp_path: Path) -> None:
     path.write_text('prompt,response_a,response_b\n"q, 1",one,two\nq2,one\nq3,"a\nb",two\n')
     report = import_file(store, project.id, path)
     assert report.items == 2 and report.faults == [
-        f"{path}:3: found more or fewer values than columns, expected one value a column; quote commas"
+        f"{path}:3: found 2 cells, expected 3, one for each column that the first line names; put quotes round a cell "
+        "that holds a comma or a line end"
     ]
 
 

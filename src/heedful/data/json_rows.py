@@ -66,7 +66,7 @@ def check_texts(row: Any) -> None:
             )
 
 
-def _parse(text: str) -> Any:
+def parse(text: str) -> Any:
     """JSON as it was meant; what Python's parser lets pass or fails on in other ways is a fault."""
     try:
         value = DECODER.decode(text)
@@ -86,7 +86,7 @@ def _parse_line(text: str, *, whole: bool) -> Row:
     if not text.strip():
         raise RowFault("", "an empty line", "one JSON object a line", "remove the line")
     try:
-        value = _parse(text)
+        value = parse(text)
     except json.JSONDecodeError as error:
         _explain(text, error, whole)
     return as_row(value)
@@ -125,7 +125,7 @@ def _mistaken(raw: bytes) -> RowFault | None:
     return None
 
 
-def _lines(stream: IO[bytes]) -> Iterator[tuple[int, int, bytes, int]]:
+def lines_of(stream: IO[bytes]) -> Iterator[tuple[int, int, bytes, int]]:
     """Lines as (number, byte offset, bytes, length); of one beyond the cap only the beginning is held."""
     number, offset = 0, 0
     while raw := stream.readline(LINE_CAP + 1):
@@ -140,7 +140,7 @@ def _lines(stream: IO[bytes]) -> Iterator[tuple[int, int, bytes, int]]:
 
 def read_jsonl(stream: IO[bytes], source: str) -> Iterator[Located | Fault]:
     """Rows of a JSONL stream, with a fault in the place of each broken one. BOM and CRLF are taken."""
-    for number, offset, raw, length in _lines(stream):
+    for number, offset, raw, length in lines_of(stream):
         where = f"{source}:{number}"
         if number == 1 and (mistaken := _mistaken(raw)):
             yield mistaken.at(where)

@@ -1,4 +1,4 @@
-"""Rows of a data file, whatever holds them: JSONL, a JSON array, gzip of these, Parquet, a `datasets` folder, text."""
+"""Rows of a data file, whatever holds them: JSONL, JSON, CSV, text, gzip of these, Parquet, a `datasets` folder."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import IO, cast
 
+from heedful.data.csv_rows import read_csv
 from heedful.data.faults import Fault, RowFault
 from heedful.data.json_array import read_array
 from heedful.data.json_rows import BOM, Located, check_texts, decode_utf8, read_jsonl
@@ -23,6 +24,8 @@ class Container(StrEnum):
 
     JSONL = "JSONL"
     ARRAY = "a JSON array"
+    CSV = "CSV"
+    TSV = "TSV"
     PARQUET = "Parquet"
     DATASETS = "a datasets folder"
     TEXT = "plain text"
@@ -39,12 +42,16 @@ def container_of(path: Path) -> Container:
             return Container.JSONL
         case ".json":
             return Container.ARRAY if _begins_array(path) else Container.JSONL
+        case ".csv":
+            return Container.CSV
+        case ".tsv":
+            return Container.TSV
         case ".parquet":
             return Container.PARQUET
         case ".txt" | ".text" | ".md":
             return Container.TEXT
     raise InputError(
-        f"{path}: heedful reads .jsonl, .json, .parquet and .txt (each but Parquet also as .gz) "
+        f"{path}: heedful reads .jsonl, .json, .csv, .tsv, .parquet and .txt (each but Parquet also as .gz) "
         "and folders that datasets' save_to_disk wrote; convert the file to one of these"
     )
 
@@ -77,6 +84,10 @@ def read_rows(path: Path) -> Iterator[Located | Fault]:
             yield from _guard_gzip(path, read_jsonl)
         case Container.ARRAY:
             yield from _guard_gzip(path, lambda stream, source: read_array(stream.read(), source))
+        case Container.CSV:
+            yield from _guard_gzip(path, read_csv)
+        case Container.TSV:
+            yield from _guard_gzip(path, lambda stream, source: read_csv(stream, source, "\t"))
         case Container.TEXT:
             yield from _guard_gzip(path, lambda stream, source: _read_text(stream.read(), source))
         case Container.PARQUET:

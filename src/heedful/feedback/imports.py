@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 from collections import Counter
@@ -14,7 +13,6 @@ from heedful.data.convert import to_labelled, to_ranking
 from heedful.data.faults import Fault, RowFault, describe
 from heedful.data.formats import PREFERENCES, Format, recognise
 from heedful.data.grades import to_steps
-from heedful.data.json_rows import Located
 from heedful.data.rows import read_rows
 from heedful.data.sources import located
 from heedful.errors import InputError
@@ -41,8 +39,8 @@ def read_judgements(path: str | Path, *, every: bool = False) -> Iterator[Judgem
         where, row, kind = item
         if kind not in JUDGED:
             raise InputError(
-                f"{path}: holds {kind.value}, expected judgements: rankings, preferences, labels, a raw log; or, as "
-                "CSV too, prompt, response_a, response_b and winner (a, b or tie)"
+                f"{path}: holds {kind.value}, expected judgements: rankings, preferences, labels, a raw log; or "
+                "prompt, response_a, response_b and winner (a, b or tie)"
             )
         try:
             yield from (one for one in judgements_of(row, kind) if every or not one.state)
@@ -52,29 +50,12 @@ def read_judgements(path: str | Path, *, every: bool = False) -> Iterator[Judgem
 
 def rows_of_any_kind(path: Path) -> Iterator[tuple[str, Row, Kind] | Fault]:
     """Every row of a file with its place and the file's format, be it training's or a foreign one."""
-    rows = _read_csv(path) if path.suffix.lower() == ".csv" else read_rows(path)
-    return located(rows, lambda row: recognise_foreign(row) or recognise(row))
+    return located(read_rows(path), lambda row: recognise_foreign(row) or recognise(row))
 
 
 def judgements_of(row: Row, kind: Kind) -> list[Judgement]:
     """What a row of a format in JUDGED says: all of it or, as a RowFault, nothing."""
     return list(convert_foreign(row, kind)) if isinstance(kind, Foreign) else [_judgement(row, kind)]
-
-
-def _read_csv(path: Path) -> Iterator[Located | Fault]:
-    if not path.exists():
-        raise InputError(f"{path}: there is no such file or folder")
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.DictReader(stream, strict=True)
-            for row in reader:
-                where = f"{path}:{reader.line_num}"
-                if None in row or None in row.values():
-                    yield Fault(where, "", "more or fewer values than columns", "one value a column", "quote commas")
-                    continue
-                yield Located(where, {name: value for name, value in row.items() if value != ""})
-    except (UnicodeDecodeError, csv.Error) as error:
-        yield Fault(str(path), "", f"text that is no CSV ({error})", "CSV in UTF-8", "convert the file")
 
 
 def _judgement(row: Row, kind: Format) -> Judgement:
@@ -166,7 +147,11 @@ def _drop_half_line(log: Path) -> None:
         if stream.read(1) == b"\n":
             return
         stream.seek(0)
-        stream.truncate(stream.read().rfind(b"\n") + 1)
+        held = stream.read()
+        whole = held.rfind(b"\n") + 1
+        if not held.startswith(b"{", whole):
+            raise InputError(f"{log}: ends in what is no line of a raw log, so nothing was added; name another file")
+        stream.truncate(whole)
 
 
 def _log_lines(log: Path) -> Iterator[Judgement]:

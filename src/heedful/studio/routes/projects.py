@@ -46,7 +46,7 @@ from heedful.studio.access import SEES_ALL, Exporter, House, Known, Manager, Nee
 from heedful.studio.routes.shapes import Body, Done, ProjectCard, ProjectFull
 
 router = APIRouter(tags=["projects"])
-SUFFIXES = (".jsonl", ".json", ".parquet", ".csv", ".jsonl.gz", ".json.gz")
+SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".parquet", ".jsonl.gz", ".json.gz", ".csv.gz", ".tsv.gz")
 REPORTED = 20_000  # judgements, the newest, that agreement is counted over
 
 

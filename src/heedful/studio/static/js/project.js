@@ -146,7 +146,7 @@ function inAndOut(one) {
   const link = (kind, label) => h("a.button", { href: `/api/projects/${id}/export?kind=${kind}`, download: true }, label);
   const take = link("trl", "Download");
   const format = h("select", { "aria-label": "Another format", onchange: () => { take.href = `/api/projects/${id}/export?kind=${format.value}`; } }, place.dataset.formats.split(" ").map((name) => h("option", { value: name, selected: name === "trl" }, name)));
-  const input = h("input", { type: "file", name: "file", accept: ".jsonl,.json,.csv,.parquet,.gz", required: true, "aria-label": "A file of items" });
+  const input = h("input", { type: "file", name: "file", accept: ".jsonl,.json,.csv,.tsv,.parquet,.gz", required: true, "aria-label": "A file of items" });
   const form = h("form.form.row", {}, h("label", {}, "Add items", input), h("button", { type: "submit" }, "Import"), h("p.fault", { role: "alert" }));
   onSubmit(form, async (data) => {
     const file = data.get("file");
