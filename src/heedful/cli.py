@@ -5,17 +5,18 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.markup import escape
 
 from heedful import __version__
-from heedful.errors import HeedfulError
+from heedful.errors import HeedfulError, InputError, of_system
 from heedful.feedback_cli import register as register_labels
 from heedful.next_items import next_command
 from heedful.run.progress import console
 from heedful.studio_cli import DATABASE, Database, studio_app
+from heedful.wording import OWN, expected
 
 app = typer.Typer(
     help="heedful turns a raw language model into an assistant people prefer: the whole RLHF loop in one tool.",
@@ -25,7 +26,6 @@ app = typer.Typer(
 )
 runs_app = typer.Typer(help="Look at run folders: list, compare, prune.", no_args_is_help=True)
 app.add_typer(runs_app, name="runs")
-register_labels(app)
 studio_app.command("next")(next_command)
 app.add_typer(studio_app, name="studio")
 
@@ -178,18 +178,23 @@ def label_command(
     run_single(load_stage("label", config, [*([f"by.type={by}"] if by else []), *overrides]), out, seed)
 
 
+register_labels(app)
+
+
 @app.command("report")
 def report_command(
     run: Annotated[Path, typer.Argument(help="A run folder.")],
     title: Annotated[str, typer.Option(help="The page's heading; by default the recipe's own.")] = "",
 ) -> None:
     """Write a run's report.html anew and print its verdict."""
-    from heedful.errors import InputError
     from heedful.report.html import write_report
     from heedful.report.terminal import verdict
+    from heedful.run import stage_folders
 
     if not run.is_dir():
         raise InputError(f"{run}: there is no such run folder")
+    if not stage_folders(run):
+        raise InputError(f"{run}: holds no stage of a run, such as 01-sft; give the folder of a run")
     path = run / "report.html"
     write_report(run, path, title)
     if (run / "evaluation.json").exists():
@@ -199,7 +204,7 @@ def report_command(
 
 @app.command("validate")
 def validate_command(
-    file: Annotated[Path, typer.Argument(help="A data file: JSONL, JSON, Parquet, text.")],
+    file: Annotated[Path, typer.Argument(help="A data file: JSONL, JSON, CSV, TSV, Parquet, text.")],
     sound: Annotated[Path | None, typer.Option("--sound", help="Write the sound rows to this JSONL file.")] = None,
 ) -> None:
     """Say what a data file holds, which format it is in, and every fault with its line and mend; one ends it with 2."""
@@ -224,7 +229,6 @@ def convert_command(
     from typing import get_args
 
     from heedful.data.rewrite import Form, rewrite
-    from heedful.errors import InputError
 
     for form in get_args(Form):
         if form == to:
@@ -312,10 +316,39 @@ def recipes_command(
 def main() -> None:
     """Run the command; a fault that the user can mend is one sentence and an exit code."""
     try:
-        app()
+        sys.exit(app(prog_name="heedful", standalone_mode=False))
     except HeedfulError as error:
-        console.print(f"[bold red]heedful:[/bold red] {escape(str(error))}", markup=True, soft_wrap=True)
-        sys.exit(error.exit_code)
+        _end(error)
+    except typer.BadParameter.__mro__[1] as error:  # UsageError, which typer gives no public name
+        if not error.format_message():
+            sys.exit(error.exit_code)  # nothing was asked, and the help stands there
+        _end(_misused(error))
+    except typer.Abort:
+        sys.exit(1)
+    except OSError as error:
+        if (told := of_system(error)) is None:
+            raise
+        _end(told)
+
+
+def _misused(error: Any) -> InputError:
+    """What is wrong with the command line, in one sentence."""
+    from pydantic import ValidationError
+
+    said = error.format_message()
+    if isinstance(error.__cause__, ValidationError):
+        fault = error.__cause__.errors()[0]
+        said = f"expected {expected(fault)}, found {fault['input']}"
+        if fault["type"] == OWN:
+            said = fault["msg"].removeprefix("Value error, ")
+        said = f"{error.param.get_error_hint()}: {said}"
+    said = said[:1].lower() + said[1:].rstrip(".")
+    return InputError(f"{said}; `{error.ctx.command_path} --help` says what it takes")
+
+
+def _end(error: HeedfulError) -> NoReturn:
+    console.print(f"[bold red]heedful:[/bold red] {escape(str(error))}", markup=True, soft_wrap=True)
+    sys.exit(error.exit_code)
 
 
 if __name__ == "__main__":

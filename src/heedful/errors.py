@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+from pathlib import Path
+
 
 class HeedfulError(Exception):
     """A sentence for the user: what is wrong, where, and how to mend it."""
@@ -49,3 +52,35 @@ class Stopped(HeedfulError):
     def __init__(self, signal: int, how_to_go_on: str) -> None:
         super().__init__(how_to_go_on)
         self.exit_code = 128 + signal
+
+
+def of_system(error: OSError) -> HeedfulError | None:
+    """What the operating system refused, in a sentence; None where it is about no file and no disk."""
+    where = f"{error.filename}: " if error.filename is not None else ""
+    match error.errno:
+        case errno.ENOSPC | errno.EDQUOT:
+            return ResourceError(f"{where}no space is left on the disk; free some, then run the same command again")
+        case _ if not where:
+            return None
+        case errno.ENOENT:
+            return InputError(f"{where}there is no such file or folder")
+        case errno.EISDIR:
+            return InputError(f"{where}is a folder where a file is needed; name a file")
+        case errno.ENOTDIR | errno.EEXIST:
+            return InputError(f"{where}a file stands where a folder is needed; name another place")
+        case errno.ENAMETOOLONG:
+            return InputError(f"{where:.80}… is too long for a file's name; shorten it")
+        case errno.EACCES | errno.EPERM | errno.EROFS:
+            return ResourceError(f"{where}this user may not read or write there; change rights, or name another place")
+    return ResourceError(f"{where}the system refused ({error.strerror})")
+
+
+def text_of(path: Path) -> str:
+    """A file's text, without a byte order mark. HeedfulError: it can't be read, or is not UTF-8."""
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise of_system(error) or error from None
+    except UnicodeDecodeError as error:
+        found = f"the byte 0x{error.object[error.start]:02x} at byte {error.start}"
+        raise InputError(f"{path}: {found} is not UTF-8: save the file as UTF-8") from None

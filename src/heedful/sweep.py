@@ -18,7 +18,7 @@ from itertools import product
 from pathlib import Path
 
 from heedful.config import Recipe, load_recipe
-from heedful.errors import HeedfulError, InputError, Stopped
+from heedful.errors import HeedfulError, InputError, Stopped, of_system
 from heedful.pipeline import refuse_missing, run_recipe
 from heedful.report.sweep import write_sweep
 from heedful.run import atomic_text, console
@@ -93,7 +93,8 @@ def sweep(recipe: str, given: Sequence[str], overrides: Sequence[str], runs: Pat
         except HeedfulError as error:
             broken[cell.name] = error
         except Exception as error:  # a fault of one cell, whatever it is, must not cost the others
-            broken[cell.name] = HeedfulError(f"{type(error).__name__}: {error}")
+            known = of_system(error) if isinstance(error, OSError) else None
+            broken[cell.name] = known or HeedfulError(f"{type(error).__name__}: {error}")
         if cell.name in broken:
             console.print(f"[bold red]cell {cell.name} broke:[/bold red]", str(broken[cell.name]), highlight=False)
         _write(root, grid, cells[:number], broken, policy)

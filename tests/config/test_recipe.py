@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args, get_origin
 
 import pytest
 
-from heedful.config import PPOConfig, RewardConfig, SFTConfig, load_recipe, load_stage
+from heedful.config import PPOConfig, RewardConfig, Section, SFTConfig, load_recipe, load_stage
 from heedful.config.paths import input_paths, missing, resolve
+from heedful.config.recipe import KINDS
 from heedful.errors import InputError
 
 RECIPE = """
@@ -46,12 +49,23 @@ def test_overrides_reach_sections_and_keep_types(recipe_file: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        (("prompts =", "promts ="), "unknown key 'stages.1.ppo.promts'"),
-        (('type = "sft"', 'type = "sfft"'), "sfft"),
+        (("prompts =", "promts ="), "unknown key 'ppo.promts'"),
+        (('type = "sft"', 'type = "sfft"'), "stage 1: type = 'sfft' is none of world, openings, pretrain, sft"),
+        (('type = "sft"', 'type = "sfft"'), "; did you mean 'sft'?"),
+        (('type = "sft"', ""), "stage 1 has no 'type': add one of world, openings, pretrain, sft"),
+        (
+            ('rewards = { model = "@sft/model" }', "rewards = 3"),
+            "'ppo.rewards': expected a section, as { key = value }",
+        ),
+        (('prompts = "p.jsonl"', 'prompts = ["p.jsonl"]'), "'ppo.prompts': expected a text, found a list"),
+        (
+            ('prompts = "p.jsonl"', 'prompts = "p.jsonl"\noptim = { lr = nan }'),
+            "'ppo.optim.lr': expected a finite number",
+        ),
         (("@sft/model", "@stf/model"), "reads @stf, which is no earlier stage"),
         (("$model", "$modell"), "[inputs] holds no 'modell'"),
-        (('data = "data.jsonl"\n', ""), "'stages.0.sft.data' is missing"),
-        (('name = "small"', 'name = "../up"'), "name"),
+        (('data = "data.jsonl"\n', ""), "'sft.data' is missing: add it"),
+        (('name = "small"', 'name = "../up"'), "'name': a name has letters, digits"),
         (('name = "small"', "name = small"), "not valid TOML"),
     ],
 )
@@ -72,10 +86,10 @@ def test_bad_overrides_are_refused(recipe_file: Path, override: str) -> None:
 @pytest.mark.parametrize(
     ("override", "sentence"),
     [
-        ("ppo.optim.lrr=1", "--set ppo.optim.lrr: unknown key 'stages.1.ppo.optim.lrr': did you mean 'lr'?"),
-        ("ppo.xyzzy.lr=1", "--set ppo.xyzzy.lr: unknown key 'stages.1.ppo.xyzzy': remove it or mend its spelling"),
+        ("ppo.optim.lrr=1", "--set ppo.optim.lrr: unknown key 'ppo.optim.lrr': did you mean 'lr'?"),
+        ("ppo.xyzzy.lr=1", "--set ppo.xyzzy.lr: unknown key 'ppo.xyzzy': remove it or mend its spelling"),
         ("sed=3", "--set sed: unknown key 'sed': did you mean 'seed'?"),
-        ("ppo.optim.lr=fast", "--set ppo.optim.lr: 'stages.1.ppo.optim.lr': Input should be a valid number"),
+        ("ppo.optim.lr=fast", "--set ppo.optim.lr: 'ppo.optim.lr': expected a number, found 'fast'"),
     ],
 )
 def test_a_mistake_in_set_is_not_blamed_on_the_file(recipe_file: Path, override: str, sentence: str) -> None:
@@ -89,7 +103,7 @@ def test_a_mistake_in_the_file_is_not_blamed_on_set(recipe_file: Path) -> None:
     recipe_file.write_text(RECIPE.replace("prompts =", "promts ="))
     with pytest.raises(InputError) as error:
         load_recipe(str(recipe_file), ["ppo.optim.lr=1e-4", "sft.data=d.jsonl"])
-    assert f"{recipe_file}: unknown key 'stages.1.ppo.promts': did you mean 'prompts'?" in str(error.value)
+    assert f"{recipe_file}: unknown key 'ppo.promts': did you mean 'prompts'?" in str(error.value)
     assert "--set" not in str(error.value)
 
 
@@ -98,7 +112,7 @@ def test_a_sections_fault_is_told_without_its_contents(recipe_file: Path) -> Non
     with pytest.raises(InputError) as error:
         load_recipe(str(recipe_file))
     assert "Value error" not in str(error.value) and "found {" not in str(error.value)
-    with pytest.raises(InputError, match="--set modell: unknown key 'sft.modell': did you mean 'model'?"):
+    with pytest.raises(InputError, match="--set modell: unknown key 'modell': did you mean 'model'?"):
         load_stage("sft", "", ["modell=m"])
 
 
@@ -118,7 +132,7 @@ def test_a_stage_from_the_command_line_alone() -> None:
     config = load_stage("sft", "", ["model=m", "data=d.jsonl", "optim.lr=1e-5"])
     assert isinstance(config, SFTConfig)
     assert (config.model, config.optim.lr) == ("m", 1e-5)
-    with pytest.raises(InputError, match="'sft.model' is missing"):
+    with pytest.raises(InputError, match="heedful sft: 'model' is missing"):
         load_stage("sft", "")
 
 
@@ -153,3 +167,87 @@ def test_an_algorithm_is_chosen_and_set_from_the_command_line() -> None:
         load_stage("rl", "", [*given, "algorithm.clip_hihg=1"])
     with pytest.raises(InputError, match="grpoo"):
         load_stage("rl", "", [*given, "algorithm.type=grpoo"])
+
+
+def sections_in(annotation: object) -> list[type[Section]]:
+    own = [annotation] if isinstance(annotation, type) and issubclass(annotation, Section) else []
+    return own + [kind for part in get_args(annotation) for kind in sections_in(part)]
+
+
+def tagged_unions(section: type[Section], place: tuple[str, ...] = ()) -> Iterator[tuple[str, list[str]]]:
+    """Every place in a section where `type` says what stands there, as --set writes it, with the choices."""
+    for name, field in section.model_fields.items():
+        of_names = get_origin(field.annotation) is dict
+        here = (*place, name, *(["entry"] if of_names else []))
+        found = sections_in(field.annotation)
+        if len(found) > 1:
+            yield ".".join(here), [kind.model_fields["type"].default for kind in found]
+        elif found:
+            yield from tagged_unions(found[0], here)
+
+
+UNIONS = [(kind, *found) for kind, section in KINDS.items() for found in tagged_unions(section)]
+
+
+def test_there_are_unions() -> None:
+    assert {kind for kind, _, _ in UNIONS} == {"select", "label", "reward", "dpo", "ppo", "rl"}
+
+
+@pytest.mark.parametrize(("kind", "place", "choices"), UNIONS, ids=lambda value: str(value)[:20])
+def test_a_union_says_which_type_is_missing_or_wrong(
+    recipe_file: Path, kind: str, place: str, choices: list[str]
+) -> None:
+    """In a recipe and on the command line: the key, that `type` is at fault, and every choice."""
+    recipe_file.write_text(f'name = "r"\n[[stages]]\ntype = "{kind}"\nname = "mine"\n')
+    every = ", ".join(choices)
+    for setting, said in (
+        (f"{place}={{ weight = 1.0 }}", f"'mine.{place}' has no 'type': add one of {every}"),
+        (
+            f'{place}={{ type = "{choices[-1]}x" }}',
+            f"'mine.{place}': type = '{choices[-1]}x' is none of {every}; did you",
+        ),
+        (f'{place}="{choices[-1]}"', f"'mine.{place}': expected a section, as {{ type = \"{choices[-1]}\" }}, found '"),
+    ):
+        if "weight" in setting and "entry" not in place:
+            continue  # a default stands there, whose type it keeps
+        with pytest.raises(InputError) as error:
+            load_recipe(str(recipe_file), [f"mine.{setting}"])
+        assert f"--set mine.{place}: {said}" in str(error.value)
+        with pytest.raises(InputError) as error:
+            load_stage(kind, "", [setting])
+        assert f"--set {place}: {said.replace('mine.', '')}" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["stages = 3", 'stages = ["sft"]', '[stages]\ntype = "sft"', "stages = [[]]", 'name = ["x"]\nstages = []'],
+)
+def test_a_recipe_of_another_shape_is_refused(recipe_file: Path, text: str) -> None:
+    recipe_file.write_text(text)
+    for overrides in ([], ["sft.model=m"], ["inputs.model=m"]):
+        with pytest.raises(InputError):
+            load_recipe(str(recipe_file), overrides)
+
+
+def test_a_file_that_is_no_recipe_is_told_as_such(tmp_path: Path) -> None:
+    (tmp_path / "latin.toml").write_bytes('name = "é"'.encode("latin-1"))
+    (tmp_path / "folder.toml").mkdir()
+    (tmp_path / "marked.toml").write_bytes(b"\xef\xbb\xbf" + RECIPE.encode())
+    (tmp_path / "recipe.toml").write_text(RECIPE)
+    assert load_recipe(str(tmp_path / "marked.toml")).name == "small"
+    with pytest.raises(InputError, match="the byte 0xe9 at byte 8 is not UTF-8"):
+        load_recipe(str(tmp_path / "latin.toml"))
+    with pytest.raises(InputError, match="folder.toml: is a folder where a file is needed"):
+        load_recipe(str(tmp_path / "folder.toml"))
+    with pytest.raises(InputError, match="there is no such file"):
+        load_recipe(str(tmp_path / "none.toml"))
+    with pytest.raises(InputError, match="is a recipe, which `heedful run .*recipe.toml` runs"):
+        load_stage("sft", str(tmp_path / "recipe.toml"))
+
+
+def test_a_misspelt_key_in_a_table_of_sections_is_named() -> None:
+    given = ["data=[]", "parts.a.model=m", "parts.b.model=n"]
+    with pytest.raises(InputError, match="--set parts.a.modle: unknown key 'parts.a.modle': did you mean 'model'?"):
+        load_stage("blend", "", [*given, "parts.a.modle=x"])
+    with pytest.raises(InputError, match="'parts.not a name': a name has letters"):
+        load_stage("blend", "", [*given, 'parts={ "not a name" = { model = "m" }, b = { model = "n" } }'])

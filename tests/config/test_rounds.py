@@ -92,9 +92,9 @@ def test_settings_hold_in_every_round_or_in_one(tmp_path: Path) -> None:
             "@ppo:previous/model: stands for 0 stages where one is needed: name the one of",
         ),
         ({"start": {"pp": "sft"}}, "rounds.start names pp, which is no stage of the round .sample, label, reward"),
-        ({"count": 0}, "rounds: 'count': Input should be greater than or equal to 1"),
-        ({"cuont": 2}, "rounds: 'cuont': Extra inputs are not permitted"),
-        ({"stages": []}, "rounds: 'stages': List should have at least 1"),
+        ({"count": 0}, "rounds: 'count': expected at least 1, found 0"),
+        ({"cuont": 2}, "rounds: unknown key 'cuont': did you mean 'count'"),
+        ({"stages": []}, "rounds: 'stages': expected at least 1 entry"),
         ({"stages": [SAMPLE | {"model": "@ppo/model"}, PPO]}, "@ppo is of no one round here: 'ppo' comes later"),
         (
             {"stages": [SAMPLE | {"model": "@ppo:last/model"}, PPO]},

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).parents[2] / "src" / "heedful"
-UNDER_ALL = {"records", "config", "run", "errors"}
+UNDER_ALL = {"records", "config", "run", "errors", "wording"}
 MAY_IMPORT = {
     "ops": set(),
     "batches": set(),
@@ -46,7 +46,8 @@ MAY_IMPORT["sweep"] = {"pipeline", "report"}
 MAY_IMPORT["frontier"] = {"evaluate", "ops", "report"}
 MAY_IMPORT["cli"] = set(MAY_IMPORT) - {"__main__"}
 NO_TORCH = {
-    "records", "config", "run", "errors", "feedback", "world", "report", "studio", "studio_cli", "studio_demo"
+    "records", "config", "run", "errors", "wording", "feedback", "world", "report", "studio", "studio_cli",
+    "studio_demo",
 }  # fmt: skip
 
 

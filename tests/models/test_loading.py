@@ -204,7 +204,7 @@ def _remove_tokenizer(folder: Path) -> None:
     [
         (lambda f: (f / "model.safetensors").unlink(), "holds no weights"),
         (_pickle_only, "pickled weights"),
-        (_cut_weights, "can't load this model"),
+        (_cut_weights, "its weights are damaged"),
         (lambda f: (f / "config.json").unlink(), "no config.json"),
         (lambda f: (f / "config.json").write_text("{"), "not valid JSON"),
         (_remove_tokenizer, "no tokenizer"),
@@ -212,7 +212,7 @@ def _remove_tokenizer(folder: Path) -> None:
         (lambda f: _edit(f / "tokenizer_config.json", auto_map={"AutoTokenizer": "m.T"}), "'auto_map' asks to run"),
         (lambda f: _edit(f / "config.json", sub={"trust_remote_code": True}), "'trust_remote_code' asks to run"),
         (lambda f: _edit(f / "config.json", attn_implementation="some/kernel"), "asks to run code"),
-        (lambda f: _edit(f / "config.json", model_type="unheard-of"), "can't load this model"),
+        (lambda f: _edit(f / "config.json", model_type="unheard-of"), "is no architecture that transformers"),
         (lambda f: _edit(f / "config.json", num_hidden_layers=2), "the weights lack model.layers.1"),
         (lambda f: _edit(f / "config.json", architectures=["LlamaForTokenClassification"]), "is a reward model"),
     ],

@@ -170,6 +170,6 @@ def test_a_bad_folder_ends_the_command_before_anything_is_served(tmp_path: Path)
         run("--words", str(tmp_path / "empty"), "--database", str(database))
     latin = own(tmp_path / "words", "da", {})
     (latin / "da.json").write_bytes(b'{"language": "Fran\xe7ais"}')
-    with pytest.raises(InputError, match="can't be read as text"):
+    with pytest.raises(InputError, match="the byte 0xe7 at byte 18 is not UTF-8"):
         run("--words", str(latin), "--database", str(database))
     assert not database.exists() and InputError.exit_code == 2

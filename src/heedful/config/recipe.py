@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from difflib import get_close_matches
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, TypeGuard, get_args, get_origin
+from typing import Annotated, Any, get_args, get_origin
 
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from heedful.config.blend import BlendConfig
 from heedful.config.direct import DPOConfig
+from heedful.config.faults import explain
 from heedful.config.on_policy import PPOConfig
 from heedful.config.reward import RewardConfig
 from heedful.config.rl import RLConfig
-from heedful.config.rounds import KIND, expand_rounds
+from heedful.config.rounds import KIND, expand_rounds, tables_in
 from heedful.config.sections import Name, Section
 from heedful.config.stages import (
     AccuracyConfig,
@@ -31,7 +31,7 @@ from heedful.config.stages import (
     SFTConfig,
     WorldConfig,
 )
-from heedful.errors import InputError
+from heedful.errors import InputError, text_of
 
 StageConfig = Annotated[
     WorldConfig
@@ -123,10 +123,8 @@ def recipe_path(name: str) -> Path:
 
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: there is no such file") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        return tomllib.loads(text_of(path))
+    except tomllib.TOMLDecodeError as error:
         raise InputError(f"{path}: not valid TOML: {error}") from None
 
 
@@ -152,9 +150,10 @@ def _override_recipe(table: dict[str, Any], overrides: Iterable[str]) -> list[st
 
     `ppo.optim.lr=1e-4` of a stage inside a block of rounds holds in every round, `ppo-2.optim.lr=1e-4` in one.
     """
-    blocks = [stage for stage in table.get("stages", []) if stage.get("type") == KIND]
-    every = [stage for block in blocks for stage in block.get("stages", [])]
-    stages = {stage.get("name", stage.get("type")): stage for stage in [*every, *table.get("stages", [])]}
+    outer = tables_in(table)
+    blocks = [stage for stage in outer if stage.get("type") == KIND]
+    every = [stage for block in blocks for stage in tables_in(block)]
+    stages = {str(stage.get("name", stage.get("type"))): stage for stage in [*every, *outer]}
     later = []
     for override in overrides:
         key, equals, text = override.partition("=")
@@ -164,92 +163,14 @@ def _override_recipe(table: dict[str, Any], overrides: Iterable[str]) -> list[st
         if not rest:
             table[first] = _parse_value(text)
         elif first == "inputs":
-            table.setdefault("inputs", {})[rest[0]] = text
+            _set(table, [first, *rest], text)
         elif first in stages:
             _set(stages[first], rest, _parse_value(text))
         elif blocks:
             later.append(override)
         else:
-            raise InputError(f"--set {key}: no stage '{first}' in this recipe (stages: {', '.join(map(str, stages))})")
+            raise InputError(f"--set {key}: no stage '{first}' in this recipe (stages: {', '.join(stages)})")
     return later
-
-
-def explain(error: ValidationError, source: str, table: Mapping[str, Any], overrides: Iterable[str]) -> str:
-    """One sentence for each fault: whether the file or a --set is to blame, where, what was found and expected."""
-    settings = [override.partition("=")[0] for override in overrides]
-    lines = []
-    for fault in error.errors():
-        loc, given = fault["loc"], fault["input"]
-        where = ".".join(map(str, loc)) or "recipe"
-        # a value error is a whole section's, and any of its keys may be to blame
-        setting = _setting(_as_set(loc, table), settings) if fault["type"] != "value_error" else ""
-        blamed = f"--set {setting}" if setting else source
-        if fault["type"] == "extra_forbidden":
-            near = get_close_matches(str(loc[-1]), _known_keys(loc), n=1)
-            mend = f"did you mean '{near[0]}'?" if near else "remove it or mend its spelling"
-            lines.append(f"{blamed}: unknown key '{where}': {mend}")
-        elif fault["type"] == "missing":
-            lines.append(f"{blamed}: '{where}' is missing: add it")
-        else:
-            found = f" (found {given!r:.80})" if isinstance(given, str | int | float) else ""
-            lines.append(f"{blamed}: '{where}': {fault['msg'].removeprefix('Value error, ')}{found}")
-    return "\n".join(lines)
-
-
-def _as_set(loc: tuple[int | str, ...], table: Mapping[str, Any]) -> list[str]:
-    """A fault's place as --set writes it: without the kinds of tagged unions, and in a recipe with the stage's name."""
-    match loc:
-        case ("stages", int(index), _, *rest):
-            stage = table["stages"][index]
-            return [str(stage.get("name", stage["type"])), *_without_kinds(rest, stage)]
-        case (str(kind), *rest) if kind in KINDS and rest:
-            return _without_kinds(rest, table)
-    return [*map(str, loc)]
-
-
-def _without_kinds(loc: Sequence[int | str], given: Any) -> list[str]:
-    """A fault's place in what was given: a section's kind, which pydantic puts after its key, is no key."""
-    keys: list[str] = []
-    for part in loc:
-        if isinstance(given, Mapping) and part not in given and given.get("type") == part:
-            continue
-        given = given.get(part) if isinstance(given, Mapping) else None
-        keys.append(str(part))
-    return keys
-
-
-def _setting(place: Sequence[str], settings: Iterable[str]) -> str:
-    """The --set key that gave what stands at this place, or a part of it; "" where none did."""
-    for setting in settings:
-        pairs = list(zip(place, setting.split("."), strict=False))
-        if pairs and all(one == other for one, other in pairs):
-            return setting
-    return ""
-
-
-def _known_keys(loc: tuple[int | str, ...]) -> list[str]:
-    """The keys of the section that a fault's last key stands in."""
-    section: type[Section] = Recipe
-    kinds = KINDS  # what the next part may choose from
-    for part in map(str, loc[:-1]):
-        if part in kinds:
-            section, kinds = kinds[part], {}
-        elif part in section.model_fields:
-            kind = section.model_fields[part].annotation
-            section, kinds = (kind, {}) if _is_section(kind) else (section, _kinds(kind))
-    return list(section.model_fields)
-
-
-def _is_section(annotation: Any) -> TypeGuard[type[Section]]:
-    return isinstance(annotation, type) and issubclass(annotation, Section)
-
-
-def _kinds(annotation: Any) -> Mapping[str, type[Section]]:
-    """The sections of a tagged union, by tag, however deep it stands in an annotation."""
-    found: dict[str, type[Section]] = {}
-    for part in get_args(annotation):
-        found |= {part.model_fields["type"].default: part} if _is_section(part) else _kinds(part)
-    return found
 
 
 def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
@@ -262,12 +183,14 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
     try:
         return Recipe.model_validate(table)
     except ValidationError as error:
-        raise InputError(explain(error, str(path), table, overrides)) from None
+        raise InputError(explain(error, str(path), table, overrides, Recipe, KINDS)) from None
 
 
 def load_stage(kind: str, path: str, overrides: Sequence[str] = ()) -> StageConfig:
     """One stage's config from a TOML file (may be empty: '') and overrides `section.key=value`."""
     table = _read_toml(Path(path)) if path else {}
+    if "stages" in table:
+        raise InputError(f"{path}: is a recipe, which `heedful run {path}` runs; give a file with one stage's keys")
     table.setdefault("type", kind)
     if table["type"] != kind:
         raise InputError(f"{path}: holds a '{table['type']}' stage, not '{kind}'")
@@ -280,4 +203,4 @@ def load_stage(kind: str, path: str, overrides: Sequence[str] = ()) -> StageConf
         adapter: TypeAdapter[StageConfig] = TypeAdapter(StageConfig)
         return adapter.validate_python(table)
     except ValidationError as error:
-        raise InputError(explain(error, path or f"heedful {kind}", table, overrides)) from None
+        raise InputError(explain(error, path or f"heedful {kind}", table, overrides, KINDS[kind], KINDS)) from None

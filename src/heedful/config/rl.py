@@ -223,7 +223,7 @@ class RLConfig(Section):
         algorithm = given.get("algorithm", {})
         kind = algorithm.get("type", "rloo") if isinstance(algorithm, dict) else getattr(algorithm, "type", "")
         filled = dict(given)
-        for section, settings in PAPER.get(kind, {}).items():
+        for section, settings in PAPER.get(str(kind), {}).items():
             if isinstance(part := given.get(section, {}), dict):
                 filled[section] = settings | part
         if isinstance(rewards := filled.get("rewards"), dict) and rewards.get("missing_eos_penalty") == 0:

@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
+from heedful.config.faults import explain
 from heedful.config.sections import Name, Section
 from heedful.errors import InputError
 
@@ -77,17 +78,16 @@ def expand_rounds(table: dict[str, Any], source: str, tables: frozenset[str]) ->
 
     tables: the keys of stages under which names stand for paths, as in `models`.
     """
-    stages = table.get("stages", [])
-    where = [i for i, stage in enumerate(stages) if isinstance(stage, dict) and stage.get("type") == KIND]
-    if not where:
+    stages = tables_in(table)
+    where = [i for i, stage in enumerate(stages) if stage.get("type") == KIND]
+    if not where or stages != table["stages"]:  # what is no table there is refused when the recipe is read
         return table
     if len(where) > 1:
         raise InputError(f"{source}: holds {len(where)} blocks of rounds; a recipe can have one")
     try:
         block = RoundsConfig.model_validate(stages[where[0]])
     except ValidationError as error:
-        faults = [f"'{'.'.join(map(str, fault['loc']))}': {fault['msg']}" for fault in error.errors()]
-        raise InputError(f"{source}: rounds: {'; '.join(faults)}") from None
+        raise InputError(explain(error, f"{source}: rounds", stages[where[0]], (), RoundsConfig, {})) from None
     names = names_of(block.stages)
     if unknown := sorted(block.start.keys() - set(names)):
         raise InputError(
@@ -101,6 +101,12 @@ def expand_rounds(table: dict[str, Any], source: str, tables: frozenset[str]) ->
     after = Places(block, block.count + 1, frozenset(), tables)
     rest = [_tell_rounds(_spell(stage, names, after), names) for stage in stages[where[0] + 1 :]]
     return table | {"stages": [*stages[: where[0]], *spelled, *rest]}
+
+
+def tables_in(block: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The stages of a recipe or of a block of rounds, as far as they are tables."""
+    stages = block.get("stages")
+    return [stage for stage in stages if isinstance(stage, dict)] if isinstance(stages, list) else []
 
 
 def names_of(stages: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -158,10 +164,11 @@ def _parts(value: Any) -> tuple[str, str, str]:
 
 def _tell_rounds(stage: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
     """An evaluation is told which round of labels each model learned from, where the recipe does not say so."""
-    if stage.get("type") != "evaluate" or "rounds" in stage:
+    models = stage.get("models")
+    if stage.get("type") != "evaluate" or "rounds" in stage or not isinstance(models, dict):
         return stage
     rounds = {}
-    for key, path in stage.get("models", {}).items():
+    for key, path in models.items():
         name, _, number = _parts(path)[0].rpartition("-")
         if name in names and number.isdigit():
             rounds[key] = int(number)

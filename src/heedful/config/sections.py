@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 
 class IsPath:
@@ -15,15 +16,28 @@ class IsCode:
     """Marks a config value that names Python code: `module:name`, or `file.py:name`, whose file the stage reads."""
 
 
+def _names_code(given: str) -> str:
+    if not re.fullmatch(r"[^:]+:[A-Za-z_]\w*", given):
+        raise ValueError("a function is named as module:function or file.py:function")
+    return given
+
+
+def _is_name(given: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", given):
+        raise ValueError("a name has letters, digits, '.', '_' and '-', 64 at most, and begins with a letter or digit")
+    return given
+
+
 InputPath = Annotated[str, IsPath()]
-CodePath = Annotated[str, IsCode(), Field(pattern=r"^[^:]+:[A-Za-z_]\w*$")]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+CodePath = Annotated[str, IsCode(), AfterValidator(_names_code)]
+CodePathOrNone = Annotated[str, IsCode(), AfterValidator(lambda given: _names_code(given) if given else given)]
+Name = Annotated[str, AfterValidator(_is_name)]
 
 
 class Section(BaseModel):
     """A part of a config: frozen, typos refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
     @model_validator(mode="before")
     @classmethod

@@ -8,7 +8,17 @@ from pydantic import Field, model_validator
 
 from heedful.config.rewards import Rewards
 from heedful.config.sampler import SamplerConfig
-from heedful.config.sections import Architecture, CodePath, Generation, InputPath, Lora, Name, Optim, Section, Training
+from heedful.config.sections import (
+    Architecture,
+    CodePathOrNone,
+    Generation,
+    InputPath,
+    Lora,
+    Name,
+    Optim,
+    Section,
+    Training,
+)
 
 
 class WorldConfig(Section):
@@ -179,7 +189,7 @@ class JudgeLabels(Section):
     type: Literal["judge"] = "judge"
     model: InputPath = ""
     """A reward model's folder; or give `function`."""
-    function: CodePath | Literal[""] = ""
+    function: CodePathOrNone = ""
     """`module:function` or `file.py:function`, called as `function(prompt, completion) -> float`; it may ask any
     model."""
     tie: float = Field(0.0, ge=0)

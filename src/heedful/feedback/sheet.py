@@ -12,6 +12,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from heedful.errors import InputError
+from heedful.wording import expected
 
 Verdict = Literal["none", "prefer", "tie", "both_good", "both_bad", "cant_judge"]
 StepLabel = Literal["right", "neutral", "wrong"]
@@ -127,7 +128,10 @@ def read_answered(value: Any) -> Answered:
         return Answered.model_validate(value)
     except ValidationError as error:
         first = error.errors()[0]
-        raise InputError(f"answer, field '{'.'.join(map(str, first['loc']))}': {first['msg']}") from None
+        where = f"answer, field '{'.'.join(map(str, first['loc']))}'" if first["loc"] else "the answer"
+        unknown = first["type"] == "extra_forbidden"
+        said = " is unknown; leave it out" if unknown else f": expected {expected(first)}"
+        raise InputError(where + said) from None
 
 
 def check(answered: Answered, sheet: Sheet, answers: int, steps: int) -> None:

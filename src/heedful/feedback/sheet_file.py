@@ -10,21 +10,16 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from heedful.errors import InputError
+from heedful.errors import InputError, text_of
 from heedful.feedback.sheet import Criterion, Flag, Frozen, Sheet
+from heedful.wording import OWN, expected
 
 PARTS: Mapping[str, type[Frozen]] = {"criteria": Criterion, "conversation": Criterion, "flags": Flag}
 
 
 def load_sheet(path: Path) -> Sheet:
-    """InputError: there is no such file, or it is no sheet."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise InputError(f"{path}: there is no such file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: can't be read as text ({error})") from None
-    return read_sheet(text, str(path))
+    """HeedfulError: there is no such file, or it is no sheet."""
+    return read_sheet(text_of(path), str(path))
 
 
 def read_sheet(text: str, name: str) -> Sheet:
@@ -50,4 +45,5 @@ def _sentence(fault: Any) -> str:
     if fault["type"] == "missing":
         return f"{where} is missing; add it"
     found = f", found {fault['input']!r:.80}" if isinstance(fault["input"], str | int | float) else ""
-    return f"{where}: {fault['msg'].removeprefix('Value error, ')}{found}"
+    said = fault["msg"].removeprefix("Value error, ") if fault["type"] == OWN else f"expected {expected(fault)}"
+    return f"{where}: {said}{found}"

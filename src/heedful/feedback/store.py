@@ -85,7 +85,7 @@ def database_url(database: str) -> URL:
         return URL.create("sqlite", database=str(Path(database).expanduser().resolve()))
     try:
         url = make_url(database)
-    except BadURL:
+    except (BadURL, ValueError):  # a port that is no number is the latter
         raise InputError(
             f"{database}: is no database URL; name a file, or postgresql://user:password@host/name"
         ) from None
@@ -171,7 +171,7 @@ def _in_words(url: URL) -> Iterator[None]:
 
 
 def _sentence(url: URL, fault: str) -> str:
-    where = url.render_as_string()
+    where = url.render_as_string() if url.host else str(url.database)
     if "locked" in fault or "busy" in fault:
         return (
             f"{where}: another program holds the database; nothing was saved. Close what has it open "
@@ -188,6 +188,9 @@ def _sentence(url: URL, fault: str) -> str:
         return f"{where}: is damaged or no database; restore the newest copy with 'heedful studio restore'"
     if "unable to open" in fault:
         return f"{where}: can't be opened; check that its folder is there and may be written"
+    if "fatal:" in fault:
+        said = fault.partition("fatal:")[2].strip().splitlines()[0]
+        return f"{where}: the database server refuses ({said}); check the URL's user, password and database"
     if "connection" in fault or "could not translate host" in fault or "server closed" in fault:
         return f"{where}: the database server does not answer ({fault.strip().splitlines()[0]}); check that it runs"
     return ""

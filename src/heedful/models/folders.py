@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from transformers import (
+    CONFIG_MAPPING,
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
@@ -62,7 +65,12 @@ def open_model(
                 output_loading_info=True,
                 **settings,
             )
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+    except SafetensorError as error:
+        raise InputError(f"{folder}: its weights are damaged ({error}); copy the folder again") from None
+    except StrictDataclassError as error:
+        reason = str(error.__cause__ or error).splitlines()[-1].strip()
+        raise InputError(f"{folder / 'config.json'}: is no config that transformers takes ({reason})") from None
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(f"{folder}: transformers can't load this model: {reason}") from None
     if missing := sorted(set(report["missing_keys"]) - new):
@@ -98,12 +106,25 @@ def check_folder(folder: Path) -> None:
                 f"{folder / name}: '{found}' asks to run code that comes with the model, which heedful never does; "
                 "use a model that transformers itself knows, or remove the key"
             )
+    _refuse_unknown(folder / "config.json")
     if not any(folder.glob("*.safetensors")):
         pickled = next((p.name for pattern in PICKLED for p in folder.glob(pattern)), "")
         found = f"only pickled weights ({pickled}), which can run code" if pickled else "no weights"
         raise InputError(f"{folder}: holds {found}: put model.safetensors beside config.json")
     if not any((folder / name).exists() for name in ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")):
         raise InputError(f"{folder}: holds no tokenizer: put tokenizer.json beside config.json")
+
+
+def _refuse_unknown(path: Path) -> None:
+    """An architecture that the installed transformers has no code for."""
+    config = read_json(path)
+    kind = config.get("model_type") if isinstance(config, dict) else None
+    if not isinstance(kind, str) or kind not in CONFIG_MAPPING:
+        found = f"model_type = {kind!r:.60} is no architecture" if kind else "names no model_type"
+        raise InputError(
+            f"{path}: {found} that transformers {transformers.__version__} knows; use a model that it knows, or a "
+            "newer transformers"
+        )
 
 
 def is_reward_model(folder: Path) -> bool:

@@ -9,6 +9,7 @@ import json
 import secrets
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 from typing import Any, Literal
@@ -23,7 +24,9 @@ from starlette.responses import Response
 from heedful.errors import InputError
 from heedful.records import Message
 from heedful.run import console
+from heedful.run.listening import listen
 from heedful.serve.speaker import Answer, Speaker
+from heedful.wording import expected
 
 DEFAULT_TOKENS = 256  # of an answer, where the client does not say
 SEEDS = 1 << 32  # answer i of a request has the seed `seed · 2¹⁶ + i`
@@ -78,7 +81,9 @@ def create_app(speaker: Speaker) -> FastAPI:
     @app.exception_handler(RequestValidationError)
     def refuse_request(_: Request, error: RequestValidationError) -> JSONResponse:
         first = error.errors()[0]
-        return _refusal(400, f"{'.'.join(str(part) for part in first['loc'][1:])}: {first['msg']}")
+        where = ".".join(map(str, first["loc"][1:])) or "the body"
+        said = "is missing" if first["type"] == "missing" else f"expected {expected(first)}"
+        return _refusal(400, f"{where}: {said}")
 
     @app.get("/v1/models")
     def models() -> dict[str, Any]:
@@ -152,7 +157,10 @@ def _events(speaker: Speaker, answers: list[Answer]) -> Iterator[str]:
 
 
 def serve(folder: str | Path, host: str, port: int) -> None:
-    """Serve a model folder until stopped."""
+    """Serve a model folder until stopped. ResourceError: the port is taken."""
+    listening = listen(host, port)
     speaker = Speaker.load(folder)
     console.print(f"       serve {speaker.name} at http://{host}:{port}/v1 (Ctrl-C stops)")
-    uvicorn.run(create_app(speaker), host=host, port=port, log_level="warning")
+    with listening, suppress(KeyboardInterrupt):
+        config = uvicorn.Config(create_app(speaker), host=host, port=port, log_level="warning")
+        uvicorn.Server(config).run(sockets=[listening])

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
+from heedful.wording import NO_TABLE, OWN, choices, expected
+
 WHERE = ("body", "query", "path", "header")  # where a field stands, which is no part of its name
 CHOICE = ("literal_error", "enum")
-SHOULD = re.compile(r"^\w+ should (.*?)(, unable .*|, invalid .*|, got .*)?$")
 
 
 def sentence(faults: Sequence[Any]) -> str:
@@ -26,17 +26,14 @@ def sentence(faults: Sequence[Any]) -> str:
             return f"{named} is missing; give it"
         case "extra_forbidden":
             return f"{named} is unknown here; leave it out, or mind its spelling"
-        case "value_error":
+        case kind if kind == OWN:
             said = first["msg"].removeprefix("Value error, ")
             return f"{name}: {said}" if name else str(said)
         case kind if kind in CHOICE:
-            choices = ", ".join(
-                choice for fault in alike for choice in re.findall(r"'([^']*)'", str(fault["ctx"]["expected"]))
-            )
-            return f"{named}: {first['input']!r:.60} is none of {choices}"
-        case "model_type" | "model_attributes_type" | "dict_type":
-            return f"{named} should be an object of JSON"
-    said = SHOULD.match(first["msg"])
-    text = f"{named} should {said[1]}" if said else f"{named}: {first['msg']}"
+            known = ", ".join(choice for fault in alike for choice in choices(fault))
+            return f"{named}: {first['input']!r:.60} is none of {known}"
+        case kind if kind in NO_TABLE:
+            return f"{named}: expected an object of JSON"
+    text = f"{named}: expected {expected(first)}"
     shown = first["type"].endswith("_parsing") or first["type"].startswith(("greater_", "less_"))
     return f"{text}, found {first['input']!r:.60}" if shown else text

@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from heedful.errors import InputError
+from heedful.errors import InputError, text_of
 from heedful.studio.render import direction
 
 Words = str | Mapping[str, str]  # a sentence; where one counts, a form for each category of Unicode's plural rules
@@ -126,11 +126,9 @@ def _read(path: Path) -> dict[str, Any]:
         return dict(pairs)
 
     try:
-        found = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=once)
+        found = json.loads(text_of(path), object_pairs_hook=once)
     except json.JSONDecodeError as error:
         raise InputError(f"{path}, line {error.lineno}: is no JSON ({error.msg})") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: can't be read as text ({error})") from None
     if not isinstance(found, dict):
         raise InputError(f"{path}: write an object, from keys to sentences, as {SHIPPED.name}/{FIRST}.json has it")
     return found

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import gc
-import socket
 import time
 
 import uvicorn
 
-from heedful.errors import ResourceError
 from heedful.feedback.accounts import create_link, owners
 from heedful.feedback.store import Store, open_store
+from heedful.run.listening import listen
 from heedful.run.progress import console
 from heedful.studio.app import create_app
 from heedful.studio.settings import Settings
@@ -38,7 +37,7 @@ def serve_studio(settings: Settings) -> None:
         server_header=False,
         timeout_graceful_shutdown=5,
     )
-    listening = _listen(settings.host, settings.port)
+    listening = listen(settings.host, settings.port)
     store = open_store(settings.database)
     config.app = create_app(settings, store)
     _greet(settings, store)
@@ -50,19 +49,6 @@ def serve_studio(settings: Settings) -> None:
     finally:
         store.close()
         listening.close()
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    """A socket at the address, made here since uvicorn's own would print its fault before ours."""
-    listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listening.bind((host, port))
-    except OSError as error:
-        listening.close()
-        mend = "does another studio run?); choose one with --port"
-        raise ResourceError(f"port {port} of {host} can't be used ({error.strerror or error}; {mend}") from None
-    return listening
 
 
 def _greet(settings: Settings, store: Store) -> None:
