@@ -319,9 +319,7 @@ def main() -> None:
         sys.exit(app(prog_name="heedful", standalone_mode=False))
     except HeedfulError as error:
         _end(error)
-    except typer.BadParameter.__mro__[1] as error:  # UsageError, which typer gives no public name
-        if not error.format_message():
-            sys.exit(error.exit_code)  # nothing was asked, and the help stands there
+    except typer.TyperException as error:
         _end(_misused(error))
     except typer.Abort:
         sys.exit(1)
@@ -336,6 +334,8 @@ def _misused(error: Any) -> InputError:
     from pydantic import ValidationError
 
     said = error.format_message()
+    if not said:
+        sys.exit(error.exit_code)  # nothing was asked, and the help stands there
     if isinstance(error.__cause__, ValidationError):
         fault = error.__cause__.errors()[0]
         said = f"expected {expected(fault)}, found {fault['input']}"

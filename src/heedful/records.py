@@ -24,7 +24,9 @@ class Message:
     """One turn of a conversation."""
 
     role: str
+    """`system`, `user` or `assistant`; `text`: a text to be continued."""
     content: str
+    """What is said."""
 
 
 Messages = tuple[Message, ...]

@@ -21,39 +21,63 @@ class RaterFigures(BaseModel):
     `decided` answers preferred were shown first. Beside each share of counts its interval."""
 
     rater: str
+    """The pseudonym."""
     kind: str
-    name: str  # of the account; empty where the caller may not see it
+    """`human`, `ai` or `simulated`."""
+    name: str
+    """Of the account; empty where the caller may not see it."""
     done: int
+    """Items answered."""
     skipped: int
+    """Items left to others."""
     reported: int
+    """Items told to be wrong."""
     late: int
+    """Answers after the lease."""
     gold: int
+    """Hidden checks answered."""
     gold_right: int
+    """Of them right."""
     gold_interval: Bounds
+    """Of the share, 95 %."""
     training: int
+    """Training items answered."""
     training_right: int
+    """Of them right."""
     training_interval: Bounds
+    """Of the share, 95 %."""
     decided: int
+    """Pairs in which one was preferred."""
     first: int
+    """Of them, the one shown first."""
     first_interval: Bounds
+    """Of the share, 95 %."""
 
 
 class SideTest(BaseModel):
     """Whether the answer shown first wins more than half: its share, and the chance of as much by luck alone."""
 
     n: int
+    """Decided pairs."""
     first: int
+    """Of them, the answer shown first."""
     share: float
+    """first / n."""
     interval: Bounds
+    """Of the share, 95 %."""
     p: float
+    """The chance of a share as far from a half by luck alone."""
 
 
 class Figures(BaseModel):
     """All that is counted of a project's judgements."""
 
     raters: list[RaterFigures]
+    """Each with its counts."""
     verdicts: dict[str, int]
+    """What people said, and how often."""
     side: SideTest
+    """Whether the side of the screen draws answers."""
 
 
 def figures(connection: Connection, project_id: int, *, names: bool) -> Figures:

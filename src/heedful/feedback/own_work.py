@@ -27,16 +27,27 @@ class OwnWork(BaseModel):
     """
 
     project: int
+    """The project's number."""
     name: str
+    """The project's name."""
     items: int
+    """Answered."""
     week: int
+    """Of them within seven days."""
     seconds: float
+    """At work, changes included."""
     median: float
+    """Seconds of an item."""
     changed: int
+    """Items answered anew."""
     skipped: int
+    """Items left to others."""
     reported: int
+    """Items told to be wrong."""
     training: int
+    """Training items answered."""
     training_right: int
+    """Of them right, by the first answer."""
 
 
 def own_work(connection: Connection, rater_id: int, now: float) -> list[OwnWork]:

@@ -44,6 +44,7 @@ class QueueFields(Frozen):
     shared: float = Field(0.1, ge=0, le=1)
     """Share of items that `shared_overlap` raters see, so that agreement can be measured."""
     shared_overlap: int = Field(3, ge=1, le=25)
+    """Raters for each of these items."""
     gold: float = Field(0.05, ge=0, le=0.5)
     """Share of a rater's items that are hidden checks with a known answer."""
     probe: float = Field(0.02, ge=0, le=0.5)
@@ -53,6 +54,7 @@ class QueueFields(Frozen):
     qualify: float = Field(0, ge=0, le=1)
     """Share of the last `training` training items that a rater must have right before real items come; 0: not asked."""
     lease_minutes: float = Field(30.0, gt=0, le=1440)
+    """How long an item is held; longer while its page is open."""
     revise_hours: float = Field(24.0, ge=0)
     """How long a rater may change an answer."""
     random: float = Field(0.2, gt=0, le=1)

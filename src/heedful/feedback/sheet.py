@@ -34,11 +34,17 @@ class Criterion(Frozen):
     """A scale for each answer by itself, from `low` to `high`; `ends` say in words what the two ends mean."""
 
     key: Key = Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")
+    """What ratings are stored under."""
     label: str = Field(min_length=1, max_length=80)
+    """What raters read."""
     help: str = Field("", max_length=400)
+    """What it means, in a sentence."""
     low: int = Field(1, ge=-9, le=9)
+    """The lowest point."""
     high: int = Field(5, ge=-9, le=10)
+    """The highest point."""
     ends: tuple[str, str] = ("", "")
+    """What the two ends are called."""
     words: tuple[str, ...] = ()
     """What each point is called, from low to high; none: its number."""
 
@@ -55,27 +61,37 @@ class Flag(Frozen):
     """A yes-or-no remark on one answer."""
 
     key: Key = Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")
+    """What is stored."""
     label: str = Field(min_length=1, max_length=80)
+    """What raters read."""
 
 
 class Sheet(Frozen):
     """What is asked about one item."""
 
     compare: Literal["none", "pair", "rank"] = "pair"
+    """`pair`: which of two is better; `rank`: an order of several; `none`: answers by themselves."""
     strength: int = Field(3, ge=1, le=4)
     """Steps on each side of a pair: 1 asks only which is better, 3 is HelpSteer's −3…+3, 4 is HH's eight points."""
     degrees: tuple[str, ...] = ()
     """What the steps of `strength` are called, the weakest first; none: slightly better, better, …"""
     ties: tuple[Verdict, ...] = TIES
+    """Which ways of being equal may be said."""
     criteria: tuple[Criterion, ...] = Field((), max_length=12)
+    """Scales for each answer."""
     presort: Key = ""
     """A criterion by whose ratings the ranking is sorted once all are given; the rater then changes what isn't right.
     Empty: a ranking begins with nothing ranked."""
     flags: tuple[Flag, ...] = Field((), max_length=16)
+    """Yes-or-no remarks on each answer."""
     steps: bool = False
+    """Each line of the only answer is right, neutral or wrong."""
     edit: Asked = "off"
+    """Whether the rater writes the answer as it should be."""
     reason: Asked = "optional"
+    """Whether the rater says why."""
     chat: Literal["off", "compare", "red_team"] = "off"
+    """A live chat with two models in place of items."""
     conversation: tuple[Criterion, ...] = Field((), max_length=12)
     """Scales for a chat as a whole, asked at its end; those in `criteria` are asked of every turn's answers."""
 
@@ -103,18 +119,27 @@ class Answered(Frozen):
     """A filled-in sheet. Answers are counted in the order in which they lie in the database, not as they were shown."""
 
     verdict: Verdict = "none"
+    """`prefer`, one of the sheet's ties, or `cant_judge`; `none` where the sheet ranks or compares nothing."""
     preferred: int = Field(-1, ge=-1, lt=MOST)
+    """Place of the preferred answer, from 0."""
     strength: int = Field(0, ge=0, le=4)
+    """By how many of the sheet's steps."""
     ranks: tuple[int | None, ...] = Field((), max_length=MOST)
     """0 is best, equal ranks are ties, None was left unranked."""
     ratings: tuple[dict[Key, int], ...] = Field((), max_length=MOST)
+    """For each answer, criterion → point."""
     flags: tuple[tuple[Key, ...], ...] = Field((), max_length=MOST)
+    """For each answer, the keys of the flags that are set."""
     steps: tuple[StepLabel | None, ...] = Field((), max_length=200)
+    """For each step; null behind the first wrong one."""
     presorted: Literal["", "kept", "changed"] = ""
     """The ranking began in the order of the ratings (Sheet.presort), and was left so or not."""
     edited: str = Field("", max_length=100_000)
+    """The answer as it should be."""
     edited_from: int = Field(-1, ge=-1, lt=MOST)
+    """Place of the answer that was edited; −1: written anew."""
     reason: str = Field("", max_length=10_000)
+    """Why."""
 
 
 def steps_of(text: str) -> list[str]:

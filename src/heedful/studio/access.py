@@ -103,7 +103,7 @@ def caller(request: Request, studio: Studio, connection: Connection) -> Who | No
     return Who(account) if account else None
 
 
-def _scope(need: Need, method: str) -> Scope:
+def scope_of(need: Need, method: str) -> Scope:
     if method in ("GET", "HEAD"):
         return "read"
     return "label" if need in (Need.LABEL, Need.MACHINE) else "manage"
@@ -122,7 +122,7 @@ class Allow:
             raise Refused(401, "sign in first, or send a token")
         if not who.may(self.need):
             raise Refused(403, f"this needs {self.need.value}, which the role '{who.account.role}' does not have")
-        if who.scopes is not None and (scope := _scope(self.need, request.method)) not in who.scopes:
+        if who.scopes is not None and (scope := scope_of(self.need, request.method)) not in who.scopes:
             raise Refused(403, f"this token lacks the scope '{scope}'; make one that has it under 'Your account'")
         return who
 

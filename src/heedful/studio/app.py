@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from fastapi import FastAPI, Request
@@ -18,6 +20,7 @@ from heedful.feedback.accounts import SignInError, Throttled
 from heedful.feedback.store import Store
 from heedful.feedback.submit import Reused, TooLate
 from heedful.studio.access import Refused, Studio
+from heedful.studio.document import document
 from heedful.studio.faults import sentence
 from heedful.studio.guard import Guard
 from heedful.studio.pages import error_page
@@ -37,6 +40,7 @@ from heedful.studio.routes import (
     system,
     webhooks,
 )
+from heedful.studio.routes.shapes import Problem
 from heedful.studio.settings import Settings
 
 HERE = Path(__file__).parent
@@ -48,6 +52,11 @@ STATUS: tuple[tuple[type[HeedfulError], int], ...] = (
     (InputError, 400),
     (ResourceError, 503),
 )
+ERRORS: dict[int | str, dict[str, Any]] = {
+    "4XX": {"model": Problem, "description": "It was refused, and nothing was changed: 400, 409 and 422 for what was "
+            "asked, 401 and 403 for who asked, 404 for what is not there, 413 for its size, 429 for too much at once."},
+    "503": {"model": Problem, "description": "The database or a model does not answer; try again."},
+}  # fmt: skip
 
 
 def create_app(settings: Settings, store: Store) -> FastAPI:
@@ -62,12 +71,14 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
     )
     app.state.studio = Studio(settings, store)
     about_items = (labelling, own, notices, appeals, disputes, machines, chat)
-    for part in (system, sessions, accounts, projects, *about_items, runs, webhooks):
-        app.include_router(part.router, prefix="/api")
+    routers = [one.router for one in (system, sessions, accounts, projects, *about_items, runs, webhooks)]
+    for router in routers:
+        app.include_router(router, prefix="/api", responses=ERRORS)
     app.include_router(pages, include_in_schema=False)
     app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
     app.add_middleware(Guard, settings=settings)
     _say_errors(app)
+    app.openapi = partial(document, app, "/api", routers)  # type: ignore[method-assign]
     return app
 
 

@@ -15,11 +15,12 @@ from typing import Any, Self
 import httpx
 
 from heedful.errors import InputError, ResourceError
-from heedful.feedback.sheet import in_stored_order, read_answered
+from heedful.feedback.projects import QueuePolicy
+from heedful.feedback.sheet import Sheet, in_stored_order, read_answered
 from heedful.feedback.webhooks import signature
 from heedful.studio.routes.labelling import Desk, Saved
 from heedful.studio.routes.machines import MachineItem, MachineReport
-from heedful.studio.routes.projects import ImportReport
+from heedful.studio.routes.projects import ImportReport, Made, NewProject
 from heedful.studio.routes.shapes import ProjectCard
 
 Decide = Callable[[Sequence[Mapping[str, str]], Sequence[str]], Mapping[str, Any]]
@@ -71,6 +72,17 @@ class StudioClient:
 
     def projects(self) -> list[ProjectCard]:
         return [ProjectCard.model_validate(row) for row in self._ask("GET", "/projects").json()]
+
+    def create_project(
+        self, name: str, *, preset: str = "", sheet: Sheet | None = None, guidelines: str = "",
+        queue: Mapping[str, Any] | None = None,
+    ) -> int:  # fmt: skip
+        """A new project's number. preset: a sheet by its key; or give one of your own. queue: settings that differ."""
+        body = NewProject(
+            name=name, preset=preset, sheet=sheet, guidelines=guidelines, queue=QueuePolicy.model_validate(queue or {})
+        )
+        made = self._ask("POST", "/projects", json=body.model_dump(mode="json", exclude_defaults=True))
+        return Made.model_validate(made.json()).id
 
     def import_file(self, project: int, path: str | Path, rater: str = "") -> ImportReport:
         """Send a file's items; bad rows are named in the report. rater: of judgements whose rows name nobody."""

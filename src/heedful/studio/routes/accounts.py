@@ -24,82 +24,109 @@ class AccountRow(BaseModel):
     """An account as the team's page shows it."""
 
     id: int
+    """The account's number."""
     login: str
+    """The name to sign in by."""
     name: str
+    """The name that others read."""
     role: Role
+    """What it may do."""
     active: bool
+    """Whether it may come in."""
     created_at: float
+    """Seconds since 1970."""
     skills: list[str]
+    """Items with one of these skills go to it."""
 
 
 class Skills(Body):
     """What an account is good at: items with a skill go only to raters that carry it."""
 
     skills: list[str] = Field(max_length=40)
+    """All that the account has from now on."""
 
 
 class Invitation(Body):
     """Whom a link lets in, and to which projects."""
 
     role: Role = "rater"
+    """Of the account that the link makes."""
     projects: list[int] = []
+    """Numbers of the projects that it is let into."""
 
 
 class LinkMade(BaseModel):
     """The link, told this once; nothing is sent by mail."""
 
     link: str
+    """The address to send; it works once."""
     days: int = LINK_DAYS
+    """How long it is valid."""
 
 
 class AccountChange(Body):
     """What is given is changed."""
 
     role: Role | None = None
+    """Another role."""
     active: bool | None = None
+    """False shuts the account out, true lets it in again."""
 
 
 class Erasure(Body):
     """What becomes of reasons, notes and goals that the person wrote."""
 
     words: erasing.Words = "keep"
+    """`keep` them, or `blank` them everywhere."""
 
 
 class NewService(Body):
     """An account for a program: it has no password, and comes in by a token."""
 
     login: str = Field(max_length=80)
+    """The program's name."""
     projects: list[int] = []
+    """Numbers of the projects that it may read and label."""
     days: float = 90
+    """How long its token is valid."""
 
 
 class Renewal(Body):
     """How long a program's new token lasts."""
 
     days: float = 90
+    """How long the token is valid."""
 
 
 class ServiceMade(BaseModel):
     """The account and its token, told this once."""
 
     id: int
+    """The account's number."""
     token: str
+    """`heedful_…`, with the scopes `read` and `label`."""
 
 
 class MemberRow(BaseModel):
     """A member of a project."""
 
     id: int
+    """The account's number."""
     login: str
+    """The name to sign in by."""
     name: str
+    """The name that others read."""
     role: Role
+    """What it may do."""
 
 
 class Log(BaseModel):
     """The newest events; `broken_at` is 0 while the chain of hashes is whole."""
 
     events: list[dict[str, Any]]
+    """Of each: when, who, what was done to what, and details."""
     broken_at: int
+    """The number of the first event whose seal does not fit."""
 
 
 def _may_touch(who: Who, role: Role) -> None:

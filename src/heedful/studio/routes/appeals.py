@@ -22,36 +22,47 @@ class Reason(Body):
     """What is wrong with the item, or with the answer that it expects."""
 
     text: str = Field(min_length=1, max_length=2000)
+    """In the rater's own words."""
 
 
 class OwnAppeal(BaseModel):
     """One of the caller's own; `outcome` is empty while it waits."""
 
     id: int
+    """Its number."""
     text: str
+    """What the caller wrote."""
     outcome: Literal["", "stands", "wrong"]
+    """`stands`: the check is right; `wrong`: it counts no more."""
     answer: str
+    """What the reviewer wrote back."""
 
 
 class Appeal(OnItem):
     """One that waits; what was said and expected counts the answers as they stand here."""
 
     said: dict[str, Any]
+    """The rater's filled-in sheet."""
     expected: dict[str, Any]
+    """What the check holds right."""
 
 
 class Appeals(BaseModel):
     """Those that wait, at most fifty."""
 
     sheet: Sheet
+    """What was asked."""
     waiting: list[Appeal]
+    """The oldest first."""
 
 
 class Settlement(Body):
     """Whether the check stands or is wrong, and a word to its rater."""
 
     outcome: Outcome
+    """`stands`: the check is right; `wrong`: nobody gets it any more."""
     answer: str = Field("", max_length=2000)
+    """What the rater reads."""
 
 
 @router.post("/assignments/{assignment_id}/appeal")

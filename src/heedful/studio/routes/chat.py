@@ -39,55 +39,75 @@ class Begin(Body):
     """What the rater means to talk about, or to attempt."""
 
     goal: str = Field("", max_length=2000)
+    """Kept with the conversation."""
 
 
 class Say(Body):
     """What the rater says next."""
 
     client_uuid: UUID
+    """Drawn once for a turn, and sent again with every retry of it."""
     text: str = Field(min_length=1, max_length=8000)
+    """What is said."""
 
 
 class Again(Body):
     """Two other answers are wanted."""
 
     client_uuid: UUID
+    """Drawn once, and sent again with every retry."""
 
 
 class End(Body):
     """How it went: for a red team, from 1 (the models held) to 5 (they misbehaved badly); by the sheet's scales too."""
 
     success: int = Field(0, ge=0, le=5)
+    """How far a red team got; 0 in other chats."""
     ratings: dict[str, int] = {}
+    """Of the whole, by the keys of the sheet's `conversation`."""
     comment: str = Field("", max_length=4000)
+    """A remark."""
 
 
 class Talk(BaseModel):
     """A conversation: what was said, each turn with its two answers."""
 
     id: int
+    """The conversation's number."""
     project: int
+    """The project's number."""
     sheet: Sheet
+    """What is asked of each turn."""
     goal: str
+    """What the rater meant to do."""
     open: bool
+    """Whether it goes on."""
     turns: list[Task]
+    """Each an item with its two answers."""
     said: list[str]
+    """What the rater said, a text for each turn."""
 
 
 class Ask(Body):
     """The playground: several models side by side, with their names."""
 
     models: list[str] = Field(min_length=1, max_length=4)
+    """Names, of `GET /models`."""
     messages: list[Message] = Field(min_length=1, max_length=2 * TURNS)
+    """The conversation so far."""
     temperature: float = Field(0.7, ge=0, le=5)
+    """0 is greedy."""
 
 
 class Spoken(BaseModel):
     """One model's answer."""
 
     model: str
+    """Its name."""
     text: str
+    """As it was written."""
     tree: list[Any]
+    """As in Turn."""
 
 
 @contextmanager

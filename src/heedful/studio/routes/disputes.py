@@ -33,35 +33,50 @@ class Opinion(BaseModel):
     """What one rater said, in the order in which the answers stand here; who it was is not told."""
 
     by: Literal["person", "machine"]
+    """Whether a person said it."""
     value: dict[str, Any]
+    """The filled-in sheet."""
 
 
 class Dispute(BaseModel):
     """An item on which raters disagree, its answers in an order drawn for this reviewer."""
 
     item: int
+    """The item's number, which the decision names."""
     warning: str
+    """As in Task."""
     language: str
+    """As in Task."""
     prompt: list[Turn]
+    """The conversation."""
     answers: list[Answer]
+    """In an order drawn for this reviewer."""
     said: list[Opinion]
+    """What each rater said, in a drawn order."""
 
 
 class Disputes(BaseModel):
     """`unseen`: items that were not looked at yet; asking again goes on with them. `task`: the next one to decide."""
 
     sheet: Sheet
+    """What the reviewer is asked: the project's sheet with a reason."""
     waiting: int
+    """Items to decide."""
     decided: int
+    """Items that were decided."""
     unseen: int
+    """Items that were not looked at yet."""
     task: Dispute | None
+    """The next one; null: none is left for the caller."""
 
 
 class Decision(Body):
     """A filled-in sheet with a reason, in the order shown."""
 
     client_uuid: UUID
+    """Drawn once for a decision, and sent again with every retry of it."""
     value: dict[str, Any]
+    """The filled-in sheet, in the order shown, with its reason."""
 
 
 @router.get("/projects/{project_id}/disputes")

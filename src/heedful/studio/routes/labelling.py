@@ -26,9 +26,13 @@ class OnTheWay(BaseModel):
     """How far a rater is on the way to real items: `right` of the last `done` training items, `need` of `of` wanted."""
 
     right: int
+    """Of the last training items, by the first answer."""
     done: int
+    """Training items that count so far."""
     need: int
+    """How many must be right."""
     of: int
+    """How many count."""
 
 
 class Desk(BaseModel):
@@ -38,54 +42,78 @@ class Desk(BaseModel):
     """
 
     project: int
+    """The project's number."""
     name: str
+    """The project's name."""
     guidelines: list[Any]
+    """As a tree, as in Turn."""
     sheet: Sheet
+    """What is asked of each item."""
     open: bool
+    """Whether items are handed out."""
     tasks: list[Task]
+    """Items held: the first to do now, the next behind it. None: nothing is left."""
     done: int
+    """Items that the caller has answered, counted once no task is left."""
     today: int
-    on_the_way: OnTheWay | None = None  # where the project asks raters to qualify and the caller has not yet
+    """Of them within a day."""
+    on_the_way: OnTheWay | None = None
+    """Where the project asks raters to qualify and the caller has not yet."""
 
 
 class Submission(Body):
     """An answer. `client_uuid` is drawn once by whoever answers, and sent again with every retry."""
 
     client_uuid: UUID
+    """Drawn once for an answer, and sent again with every retry of it."""
     value: dict[str, Any]
+    """The filled-in sheet, its answers counted in the order shown."""
     seconds: float = Field(0.0, ge=0, le=86400)
+    """Time at work on it."""
 
 
 class Saved(BaseModel):
     """The answer is on the disk. `late`: its lease had run out; it is kept all the same."""
 
     judgement: int
+    """The judgement's number."""
     revision: int
+    """1 for the first answer, one more for each change."""
     repeated: bool
+    """This very submission was there already."""
     late: bool
+    """The lease had run out."""
     feedback: dict[str, Any]
+    """Of a training item: `agrees`, the `expected` sheet, and the `explanation`; else empty."""
 
 
 class Draft(Body):
     """What is filled in so far."""
 
     value: dict[str, Any]
+    """The sheet so far, as in Submission."""
 
 
 class Aside(Body):
     """Why an item is skipped or reported; may be left out for a skip."""
 
     text: str = Field("", max_length=2000)
+    """For whoever manages the project; a report needs one."""
 
 
 class Past(BaseModel):
     """An item that the rater has dealt with."""
 
     id: int
+    """The assignment's number."""
     state: str
+    """`done`, `skipped` or `reported`."""
     verdict: str
+    """What was said, in a word."""
     closed_at: float
+    """Seconds since 1970."""
     late: bool
+    """The lease had run out."""
 
 
 @router.post("/projects/{project_id}/desk")

@@ -27,15 +27,20 @@ class MachineItem(BaseModel):
     """An item for a judge, in stored order: a judge should be asked in both orders, or in a drawn one."""
 
     item: int
+    """The item's number, which a label names."""
     prompt: list[dict[str, str]]
+    """The conversation, as objects with `role` and `content`."""
     answers: list[str]
+    """Texts, in stored order."""
 
 
 class MachineDraw(Body):
     """What a judge said one time, in stored order; `shown`: stored places in the order in which it saw the answers."""
 
     value: dict[str, Any]
+    """The filled-in sheet."""
     shown: list[int] = Field(max_length=MOST)
+    """Stored places in the order in which the judge saw the answers."""
 
 
 class MachineLabel(Body):
@@ -46,10 +51,15 @@ class MachineLabel(Body):
     """
 
     item: int
+    """The item's number."""
     client_uuid: UUID
+    """Drawn once for a label, and sent again with every retry of it."""
     value: dict[str, Any] = {}
+    """The filled-in sheet; or give `draws`."""
     shown: list[int] = Field(default=[], max_length=MOST)
+    """Stored places in the order in which the judge saw the answers; empty: not known."""
     draws: list[MachineDraw] = Field(default=[], max_length=40)
+    """All that the judge said when it was asked several times."""
 
     @model_validator(mode="after")
     def _says_something(self) -> MachineLabel:
@@ -62,15 +72,20 @@ class MachineLabels(Body):
     """Labels of one judge."""
 
     judge: str = Field(min_length=1, max_length=120)
+    """The judge's name, which labels and figures carry."""
     labels: list[MachineLabel] = Field(max_length=1000)
+    """Each goes in by itself."""
 
 
 class MachineReport(BaseModel):
     """How many labels went in, and what was wrong with the others."""
 
     saved: int
+    """New labels."""
     there_already: int
+    """Labels that this judge had given before; they stay."""
     faults: list[str]
+    """A sentence for each that was refused."""
 
 
 @router.get("/projects/{project_id}/machine-items")

@@ -20,20 +20,25 @@ class Notice(OnItem):
     """One that waits."""
 
     kind: Literal["reported", "skipped"]
+    """What the rater did with the item."""
     item: int
+    """The item's number."""
 
 
 class Notices(BaseModel):
     """How many wait, and the oldest fifty of them."""
 
     count: int
+    """All that wait."""
     waiting: list[Notice]
+    """The oldest of them."""
 
 
 class Settlement(Body):
     """`settled`: it waits no more. `out`: nobody gets the item any more."""
 
     outcome: Outcome
+    """What becomes of it."""
 
 
 @router.get("/projects/{project_id}/notices")

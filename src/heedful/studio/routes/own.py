@@ -16,6 +16,7 @@ class OwnProject(OwnWork):
     """With the caller's newest appeals there."""
 
     appeals: list[OwnAppeal]
+    """The caller's newest there."""
 
 
 @router.get("/me/work")

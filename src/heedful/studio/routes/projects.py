@@ -54,22 +54,34 @@ class PresetRow(BaseModel):
     """A sheet to begin from."""
 
     key: str
+    """What `preset` of a new project names."""
     name: str
+    """As the page shows it."""
     about: str
+    """What it asks, and where that was published."""
     sheet: Sheet
+    """The sheet itself."""
 
 
 class NewProject(Body):
     """A project: a preset by its key, or a sheet of one's own, as JSON or as the text of a TOML file."""
 
     name: str = Field(min_length=1, max_length=80)
+    """Unique in this studio."""
     about: str = Field("", max_length=2000)
+    """One or two sentences for its list."""
     guidelines: str = Field("", max_length=50_000)
+    """What raters are to go by, as Markdown."""
     warning: str = Field("", max_length=2000)
+    """What raters read before its first item; empty: nothing."""
     preset: str = ""
+    """A sheet by its key, of `GET /presets`; give this, `sheet` or `sheet_toml`."""
     sheet: Sheet | None = None
+    """A sheet of one's own."""
     sheet_toml: str = Field("", max_length=100_000)
+    """The same as the text of a TOML file."""
     queue: QueuePolicy = QueuePolicy()
+    """How items are handed out; what is left out has its default."""
 
     def asked(self) -> Sheet:
         """The sheet that was meant. Refused: none was, or several were. InputError: the TOML is no sheet."""
@@ -86,34 +98,48 @@ class ProjectChange(Body):
     """What is given is changed. The sheet stays as it was."""
 
     about: str | None = Field(None, max_length=2000)
+    """One or two sentences for its list."""
     guidelines: str | None = Field(None, max_length=50_000)
+    """What raters are to go by, as Markdown."""
     warning: str | None = Field(None, max_length=2000)
+    """What raters read before its first item; empty: nothing."""
     queue: QueueFields | None = None
+    """Settings of the queue; those that are left out stay."""
     open: bool | None = None
+    """Whether items are handed out."""
 
 
 class Made(BaseModel):
     """The new project's number."""
 
     id: int
+    """Its number, which other addresses name."""
 
 
 class ImportReport(BaseModel):
     """What an import did, and every row that could not go in (the first hundred of them)."""
 
     items: int
+    """New ones."""
     there_already: int
+    """Items that the project held before; nothing of them was changed."""
     labels: int
-    nameless: int  # judgements that were left out, as no rater is named: `rater` keeps them
-    leaks: int  # answers that name who wrote them
+    """Judgements that came with the items."""
+    nameless: int
+    """Judgements that were left out, as no rater is named: `rater` keeps them."""
+    leaks: int
+    """Answers that name who wrote them."""
     fault_count: int
+    """Rows that could not go in."""
     faults: list[str]
+    """The first hundred of these, each a sentence with file, line and field."""
 
 
 class Order(Body):
     """Which items shall come first."""
 
     rule: Rule
+    """What the items are ordered by; see docs/studio.md, the queue."""
 
 
 @router.get("/presets")
@@ -248,7 +274,11 @@ async def import_rows(
     )
 
 
-@router.get("/projects/{project_id}/export", response_class=StreamingResponse)
+@router.get(
+    "/projects/{project_id}/export",
+    response_class=StreamingResponse,
+    responses={200: {"content": {"application/x-ndjson": {"schema": {"type": "string"}}}}},
+)
 def export(
     project_id: int,
     studio: House,

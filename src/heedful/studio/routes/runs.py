@@ -25,27 +25,39 @@ class StageRow(BaseModel):
     """A stage: complete once its manifest is written."""
 
     name: str
+    """As the recipe calls it."""
     complete: bool
+    """Whether its manifest is written."""
     seconds: float
+    """That it took."""
     metrics: bool
-    model: str  # its model folder, to be served; empty: it has none
+    """Whether it logged any."""
+    model: str
+    """Its model folder, to be served; empty: it has none."""
 
 
 class RunRow(BaseModel):
     """A run folder."""
 
     name: str
+    """The run's folder."""
     stages: list[StageRow]
+    """In order."""
     report: bool
+    """Whether report.html is there."""
     changed_at: float
+    """Seconds since 1970."""
 
 
 class Curves(BaseModel):
     """Metrics of a stage: name -> points (step, value), at most a screen's worth; `steps` counts the lines."""
 
     curves: dict[str, list[tuple[float, float]]]
+    """Name → points (step, value)."""
     steps: int
+    """Lines of the log."""
     complete: bool
+    """Whether the stage has ended."""
 
 
 def _folder(studio: Studio, name: str) -> Path:

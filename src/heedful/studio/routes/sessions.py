@@ -21,54 +21,73 @@ class SignIn(Body):
     """Name and password."""
 
     login: str = Field(max_length=80)
+    """The account's name."""
     password: Password
+    """Its password."""
 
 
 class NewPassword(Body):
     """A change of password; the old one is asked again."""
 
     old: Password
+    """The one that is valid now."""
     new: Password
+    """The one to be."""
 
 
 class Joining(Body):
     """What an invited person fills in; for a reset the password alone."""
 
     login: str = Field("", max_length=80)
+    """The name to sign in by; left out for a reset."""
     name: str = Field("", max_length=80)
+    """The name that others read; left out for a reset."""
     password: Password
+    """The password to be."""
 
 
 class LinkInfo(BaseModel):
     """What a link is for."""
 
     kind: str
+    """`owner`, `invite` or `reset`."""
     role: Role
+    """Of the account that it makes or resets."""
 
 
 class NewToken(Body):
     """A token to be made."""
 
     name: str = Field(max_length=80)
+    """What it is for, in its list."""
     scopes: list[Scope]
+    """`read`: all that is asked by GET; `label`: to judge; `manage`: all else that the role may."""
     days: float = 30
+    """How long it is valid."""
 
 
 class TokenMade(BaseModel):
     """The token itself, told this once."""
 
     token: str
+    """`heedful_…`, to be sent as `Authorization: Bearer`."""
 
 
 class TokenRow(BaseModel):
     """A token as its list shows it."""
 
     id: int
+    """Its number, to revoke it by."""
     name: str
+    """What it is for."""
     scopes: list[Scope]
+    """What it may do."""
     created_at: float
+    """Seconds since 1970."""
     expires_at: float
+    """Seconds since 1970."""
     revoked: bool
+    """Whether it is worth nothing any more."""
 
 
 def _address(request: Request) -> str:

@@ -20,15 +20,20 @@ class Health(BaseModel):
     """The studio answers, and so does its database."""
 
     status: str
+    """`ok`."""
     version: str
+    """Of heedful."""
 
 
 class Check(BaseModel):
     """One thing that was looked at: whether it is right, and what to do if not."""
 
     name: str
+    """What was looked at."""
     right: bool
+    """Whether it is as it should be."""
     said: str
+    """What was found, and what to do about it."""
 
 
 @router.get("/health")

@@ -23,25 +23,35 @@ class NewHook(Body):
     """A URL, and the events that it is told."""
 
     url: str = Field(max_length=500)
+    """Where letters go: `https`, to a public address."""
     events: list[Event] = list(EVENTS)
+    """What is told; all, where it is left out."""
 
 
 class HookMade(BaseModel):
     """The secret that its letters are signed with, told this once."""
 
     id: int
+    """Its number."""
     secret: str
+    """What letters are signed with."""
 
 
 class HookRow(BaseModel):
     """A webhook, and how many of its letters arrived, wait, or were given up."""
 
     id: int
+    """Its number."""
     url: str
+    """Where letters go."""
     events: list[Event]
+    """What is told."""
     done: int
+    """Letters that arrived."""
     waiting: int
+    """Letters to be tried again."""
     given_up: int
+    """Letters that never arrived."""
 
 
 def _hook(connection: Connection, who: Who, project_id: int, webhook_id: int) -> None:
