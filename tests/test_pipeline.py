@@ -9,6 +9,7 @@ import pytest
 
 import heedful.pipeline as pipeline
 from heedful.config import Recipe, SampleConfig, SFTConfig, StageConfig, Training
+from heedful.config.paths import resolve
 from heedful.errors import InputError, ResumeError, Stopped
 from heedful.pipeline import run_recipe, run_single
 from heedful.run import Manifest, Run
@@ -20,10 +21,12 @@ class Fakes:
     def __init__(self) -> None:
         self.calls: list[str] = []
         self.stop_in = ""
+        self.saves = True  # a checkpoint, before it stops
 
     def __call__(self, config: StageConfig, run: Run) -> None:
         self.calls.append(config.name)
         if self.stop_in == config.name:
+            run.write_rows("checkpoints/000000.jsonl" if self.saves else "metrics.jsonl", [{"step": 1}])
             run.stopper.signal = 2
             run.stop_if_asked()
         name = "completions.jsonl" if config.type == "sample" else "model"
@@ -86,6 +89,76 @@ def test_a_changed_config_is_refused_also_for_a_stage_that_was_only_begun(
     changed = [recipe.stages[0], recipe.stages[1].model_copy(update={"completions": 2})]
     with pytest.raises(ResumeError, match="completions: 4 → 2"):
         run_recipe(recipe.model_copy(update={"stages": changed}), tmp_path / "runs")
+
+
+def test_a_stage_that_came_to_nothing_is_begun_anew_under_other_conditions(
+    fakes: Fakes, recipe: Recipe, tmp_path: Path
+) -> None:
+    fakes.stop_in, fakes.saves = "sample", False
+    with pytest.raises(Stopped):
+        run_recipe(recipe, tmp_path / "runs")
+    fakes.stop_in = ""
+    changed = [recipe.stages[0], recipe.stages[1].model_copy(update={"completions": 2})]
+    root = run_recipe(recipe.model_copy(update={"stages": changed}), tmp_path / "runs")
+    assert json.loads((root / "02-sample" / "begun.json").read_text())["config"]["completions"] == 2
+    assert not (root / "02-sample" / "metrics.jsonl").exists()
+
+
+def test_bad_input_leaves_what_was_there_and_no_more(
+    fakes: Fakes, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(config: StageConfig, run: Run) -> None:
+        run.write_rows("metrics.jsonl", [{"step": 1}])
+        run.write_rows("checkpoints/last-good/weights", [])
+        raise InputError("line 3")
+
+    out = tmp_path / "mine"
+    mine = [out / ".git" / "config", out / "notes" / "a.txt", out / "metrics.csv"]
+    for path in mine:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("mine")
+    config = SFTConfig(model=str(tmp_path / "base"), data=str(tmp_path / "data.jsonl"))
+    monkeypatch.setattr(pipeline, "run_stage", refuse)
+    before = sorted(tmp_path.rglob("*"))
+    for place in (out, tmp_path / "new" / "deep"):
+        with pytest.raises(InputError, match="line 3"):
+            run_single(config, place, seed=0)
+        assert sorted(tmp_path.rglob("*")) == before
+    with pytest.raises(InputError, match="line 3"):
+        run_recipe(recipe, tmp_path / "runs")
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_bad_input_in_a_later_stage_keeps_the_ones_before(
+    fakes: Fakes, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(config: StageConfig, run: Run) -> None:
+        if config.type == "sample":
+            raise InputError("line 3")
+        fakes(config, run)
+
+    monkeypatch.setattr(pipeline, "run_stage", refuse)
+    with pytest.raises(InputError, match="line 3"):
+        run_recipe(recipe, tmp_path / "runs")
+    root = tmp_path / "runs" / "small"
+    assert {path.name for path in root.iterdir()} == {"recipe.toml", "01-sft"}
+    (tmp_path / "prompts.jsonl").write_text("2\n")  # mended
+    monkeypatch.setattr(pipeline, "run_stage", fakes)
+    run_recipe(recipe, tmp_path / "runs")
+    assert fakes.calls == ["sft", "sample"]
+
+
+def test_bad_input_after_a_checkpoint_keeps_it(fakes: Fakes, recipe: Recipe, tmp_path: Path) -> None:
+    fakes.stop_in = "sample"
+    with pytest.raises(Stopped):
+        run_recipe(recipe, tmp_path / "runs")
+    (tmp_path / "base").unlink()
+    (tmp_path / "prompts.jsonl").unlink()
+    single = resolve(recipe.stages[1], {"sft": tmp_path / "runs/small/01-sft"}, {})
+    with pytest.raises(InputError, match="prompts.jsonl"):
+        run_single(single, tmp_path / "runs/small/02-sample", seed=0)
+    assert (tmp_path / "runs/small/02-sample/checkpoints/000000.jsonl").exists()
+    assert (tmp_path / "runs/small/02-sample/begun.json").exists()
 
 
 def test_a_missing_input_is_said_before_the_first_stage(fakes: Fakes, recipe: Recipe, tmp_path: Path) -> None:

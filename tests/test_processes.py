@@ -56,8 +56,10 @@ def test_two_processes_train_what_one_trains(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("sharding", ["none", "full"])
-def test_the_death_of_one_process_ends_all_is_named_and_the_run_goes_on(tmp_path: Path, sharding: str) -> None:
+@pytest.mark.parametrize(("sharding", "then", "processes"), [("none", "full", 2), ("full", "none", 1)])
+def test_the_death_of_one_process_ends_all_is_named_and_the_run_goes_on_in_another_manner(
+    tmp_path: Path, sharding: str, then: str, processes: int
+) -> None:
     running = start(tmp_path, 20, 2, sharding)
     checkpoints = tmp_path / "small/02-pretrain/checkpoints"
     while not (checkpoints.is_dir() and any(checkpoints.iterdir())):
@@ -67,7 +69,7 @@ def test_the_death_of_one_process_ends_all_is_named_and_the_run_goes_on(tmp_path
     said, _ = running.communicate(timeout=60)
     assert running.returncode == 4, said
     assert re.search(r"process 1 of 2 ended", said.replace("\n", " ")), said
-    again = start(tmp_path, 20, 2, sharding)
+    again = start(tmp_path, 20, processes, then)
     said, _ = again.communicate(timeout=300)
     assert again.returncode == 0, said
     assert "goes on from step" in said

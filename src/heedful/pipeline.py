@@ -7,21 +7,33 @@ import os
 import shutil
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import tomli_w
-from pydantic import ValidationError
 
-from heedful.config import Recipe, StageConfig
+from heedful.config import Recipe, Section, StageConfig
 from heedful.config.paths import input_paths, missing, resolve
 from heedful.errors import InputError, ResourceError, ResumeError
 from heedful.processes import LEADER
-from heedful.run import CACHE, Manifest, Run, RunFolder, Stopper, atomic_folder, atomic_text, console, digest
+from heedful.run import (
+    CACHE,
+    Manifest,
+    Run,
+    RunFolder,
+    Stopper,
+    atomic_folder,
+    atomic_text,
+    console,
+    digest,
+    stage_folders,
+)
+from heedful.run.conditions import begin, changes, conditions, whole_or_nothing
 from heedful.run.manifest import environment, hash_outputs
 from heedful.stages import TRAINING, run_stage
 
-MANIFEST = "manifest.json"
+MANIFEST, RECIPE = "manifest.json", "recipe.toml"
 PUBLISHED = {"evaluate": "evaluation.json", "report": "report.html"}  # also at the run folder's top
 
 
@@ -50,37 +62,12 @@ def _name_inputs(config: StageConfig, root: Path) -> dict[str, str]:
     return hashes
 
 
-def _differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
-    lines = []
-    for key in sorted(old.keys() | new.keys()):
-        before, after = old.get(key, "nothing"), new.get(key, "nothing")
-        if isinstance(before, dict) and isinstance(after, dict):
-            lines += _differences(before, after, f"{prefix}{key}.")
-        elif before != after:
-            lines.append(f"{prefix}{key}: {before!s:.60} → {after!s:.60}")
-    return lines
-
-
-def _as_now(config: StageConfig, then: Mapping[str, Any]) -> Any:
-    """A stage's earlier config with the keys that came into being since: at their defaults nothing has changed."""
-    try:
-        return json.loads(json.dumps(_plain(type(config).model_validate(then).model_dump())))
-    except ValidationError:  # of another kind of stage, or with keys that are gone
-        return then
-
-
-def _is_complete(config: StageConfig, seed: int, inputs: Mapping[str, str], folder: Path, portable: Any) -> bool:
+def _is_complete(config: StageConfig, now: Mapping[str, Any], folder: Path) -> bool:
     """Whether this very stage is done here; refuses when something else was done here."""
     manifest = Manifest.read(folder)
     if manifest is None or config.type == "report":  # a report shows the whole run as it stands: always made anew
         return False
-    now: dict[str, Any] = {"seed": seed, "config": portable, "inputs": dict(inputs)}
-    then: dict[str, Any] = {
-        "seed": manifest.seed,
-        "config": _as_now(config, manifest.config),
-        "inputs": manifest.inputs,
-    }
-    if changed := _differences(then, now):
+    if changed := changes(type(config), manifest.conditions, now):
         raise ResumeError(
             f"{folder}: was completed under other conditions ({'; '.join(changed[:5])}). "
             f"Undo the change, remove {folder} and the stages after it to run them again, or use another run name"
@@ -91,13 +78,14 @@ def _is_complete(config: StageConfig, seed: int, inputs: Mapping[str, str], fold
 def _run_one(config: StageConfig, portable: Any, run: Run, root: Path, shared: Sequence[Path] = ()) -> None:
     """One stage, to its manifest. `shared`: runs whose finished folder is taken over where it is this very stage's."""
     inputs = _name_inputs(config, root)
+    now = conditions(run.seed, portable, inputs)
     if run.main:
-        _take_over(config, portable, run, inputs, shared)
+        _take_over(config, now, run, shared)
         _link_caches(run, shared)
-    if _is_complete(config, run.seed, inputs, run.path, portable):
+    if _is_complete(config, now, run.path):
         run.say("is complete already")
         return
-    _refuse_changed_beginning(config, run, portable, inputs)
+    begin(type(config), run, now)
     begun = time.monotonic()
     _share_cores(config.type in TRAINING)
     run_stage(_settle_precision(config, run), run)
@@ -119,16 +107,13 @@ def _run_one(config: StageConfig, portable: Any, run: Run, root: Path, shared: S
         run.say(f"done in {manifest.seconds:.0f} s")
 
 
-def _take_over(config: StageConfig, portable: Any, run: Run, inputs: Mapping[str, str], shared: Sequence[Path]) -> None:
+def _take_over(config: StageConfig, now: Mapping[str, Any], run: Run, shared: Sequence[Path]) -> None:
     """Link the files of a stage that another run has finished under the same conditions; checkpoints stay there."""
     if config.type == "report" or any(run.path.iterdir()):
         return
     for other in shared:
         manifest = Manifest.read(other / run.path.name)
-        same = manifest is not None and (manifest.kind, manifest.seed) == (config.type, run.seed)
-        if manifest is None or not same or _differences(_as_now(config, manifest.config), portable):
-            continue
-        if not _differences(manifest.inputs, inputs):
+        if manifest and not changes(type(config), manifest.conditions, now, Section.model_dump):
             run.say(f"is taken over from {other.name}")
             with atomic_folder(run.path) as scratch:
                 shutil.copytree(other / run.path.name, scratch, copy_function=_link, dirs_exist_ok=True, ignore=_own)
@@ -155,23 +140,6 @@ def _link(source: str, target: str) -> None:
         os.link(source, target)
     except OSError:
         shutil.copy2(source, target)
-
-
-def _refuse_changed_beginning(config: StageConfig, run: Run, portable: Any, inputs: Mapping[str, str]) -> None:
-    """What a stage began with stands in begun.json: a broken stage goes on only under the same conditions."""
-    path = run.path / "begun.json"
-    now = {"seed": run.seed, "config": portable, "inputs": dict(inputs)}
-    if path.exists():
-        then = json.loads(path.read_text(encoding="utf-8"))
-        then["config"] = _as_now(config, then["config"])
-        if changed := _differences(then, json.loads(json.dumps(now))):
-            raise ResumeError(
-                f"{run.path}: was begun under other conditions ({'; '.join(changed[:5])}). "
-                f"Undo the change, or remove {run.path} to begin the stage anew"
-            )
-    elif run.main:
-        atomic_text(path, json.dumps(now, indent=1) + "\n")
-        atomic_text(run.path / "config.toml", tomli_w.dumps(portable))
 
 
 def _settle_precision(config: StageConfig, run: Run) -> StageConfig:
@@ -230,8 +198,13 @@ def run_recipe(recipe: Recipe, runs: Path, shared: Sequence[Path] = ()) -> Path:
         _run_stages(recipe, folder, main=False)
         return root
     with folder:
-        atomic_text(root / "recipe.toml", tomli_w.dumps(_plain(recipe.model_dump())))
-        _run_stages(recipe, folder, main=True, shared=shared)
+        atomic_text(root / RECIPE, tomli_w.dumps(_plain(recipe.model_dump())))
+        try:
+            _run_stages(recipe, folder, main=True, shared=shared)
+        except InputError:
+            if not stage_folders(root):
+                (root / RECIPE).unlink()
+            raise
     return root
 
 
@@ -243,9 +216,10 @@ def _run_stages(recipe: Recipe, folder: RunFolder, *, main: bool, shared: Sequen
             if not main and stage.type not in TRAINING:
                 _wait_for(path / MANIFEST, stopper)
             else:
-                run = Run(path, stage.name, recipe.seed, stopper, main=main)
-                resolved = resolve(stage, folders, recipe.inputs)
-                _run_one(resolved, _plain(stage.model_dump()), run, folder.root, shared)
+                with whole_or_nothing(path) if main else nullcontext():
+                    run = Run(path, stage.name, recipe.seed, stopper, main=main)
+                    resolved = resolve(stage, folders, recipe.inputs)
+                    _run_one(resolved, _plain(stage.model_dump()), run, folder.root, shared)
                 run.stop_if_asked()
             folders[stage.name] = path
             if main and (published := PUBLISHED.get(stage.type)):
@@ -257,13 +231,9 @@ def run_single(config: StageConfig, out: Path, seed: int) -> Path:
     rank = int(os.environ.get("RANK", "0"))
     config = resolve(config, {}, {})
     folder = RunFolder(out)
-    with Stopper() as stopper:
+    with Stopper() as stopper, nullcontext() if rank else folder, nullcontext() if rank else whole_or_nothing(out):
         run = Run(out, config.name, seed, stopper, main=rank == 0)
-        if rank:
-            _run_one(config, _plain(config.model_dump()), run, out)
-        else:
-            with folder:
-                _run_one(config, _plain(config.model_dump()), run, out)
+        _run_one(config, _plain(config.model_dump()), run, out)
     if rank == 0:
         console.print(f"{config.name:>12} → {out}")
     return out

@@ -1,4 +1,4 @@
-"""Which config values are paths, and where `@stage/file` points."""
+"""What marks on config values say: which are paths, where `@stage/file` points, and which decide no result."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
-from heedful.config.sections import IsCode, IsPath, Section
+from pydantic.fields import FieldInfo
+
+from heedful.config.sections import IsCode, IsManner, IsPath, Section
 from heedful.errors import InputError
 
 S = TypeVar("S", bound=Section)
@@ -107,3 +109,25 @@ def input_paths(config: Section) -> Iterator[Path]:
 
     _map_paths(config, collect)
     yield from (Path(value) for value in dict.fromkeys(found))
+
+
+def essential(section: Section) -> dict[str, Any]:
+    """The section as plain values, without those that say how it is computed and not what."""
+
+    def plain(value: Any) -> Any:
+        match value:
+            case Section():
+                return essential(value)
+            case dict():
+                return {key: plain(item) for key, item in value.items()}
+            case list() | tuple():
+                return [plain(item) for item in value]
+        return value
+
+    fields = type(section).model_fields.items()
+    return {name: plain(getattr(section, name)) for name, field in fields if not is_manner(field)}
+
+
+def is_manner(field: FieldInfo) -> bool:
+    """Whether a field says how something is computed and not what."""
+    return any(isinstance(mark, IsManner) for mark in field.metadata)

@@ -7,6 +7,7 @@ from typing import Any
 from pydantic_core import PydanticUndefined
 
 from heedful.config import blend, direct, on_policy, reward, rewards, rl, sampler, sections, stages
+from heedful.config.paths import is_manner
 from heedful.config.recipe import Recipe
 from heedful.config.rounds import RoundsConfig
 from heedful.config.sections import Section
@@ -21,6 +22,9 @@ SHARED: list[type[Section]] = [
     sampler.SamplerConfig,
     sections.KLControl,
 ]
+
+
+MANNER = "May be changed on the way."
 
 
 def _default(value: Any) -> str:
@@ -41,6 +45,8 @@ def _table(model: type[Section]) -> list[str]:
             about = "which stage this is" if "name" in model.model_fields else field.description or "which kind this is"
         elif name == "name":
             about = "the stage's name in the run folder and in `@name/file` paths"
+        if is_manner(field):
+            about = f"{about} {MANNER}"
         lines.append(f"| `{name}` | {_default(field.default)} | {' '.join(about.split())} |".replace("||", "\\|\\|"))
     return lines
 
@@ -60,6 +66,8 @@ def markdown() -> str:
         "Made by `make docs` from the config models. A recipe is a TOML file: `name`, `seed`, `about`, `[inputs]` and",
         "`[[stages]]` tables in order. Any key can be set from the command line:",
         "`heedful run demo --set ppo.optim.lr=1e-4`.",
+        f"A key with '{MANNER}' says how something is computed and not what: a stage that was stopped or",
+        "broke off goes on with another value of it, and one that is complete stays so; other changes are refused.",
         "Paths may be `@stage/file` (written by an earlier stage) or `$input` (given by the user under `[inputs]`).",
         "",
         "## Recipe",

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from heedful.config.sections import Section
+from heedful.config.sections import IsManner, Section
 
 
 class SamplerConfig(Section):
     """What writes the policy's answers; all engines give tokens and their log-probabilities."""
 
-    type: Literal["native", "transformers", "vllm", "vllm_server"] = "native"
+    type: Annotated[Literal["native", "transformers", "vllm", "vllm_server"], IsManner()] = "native"
     """`native`: heedful's own, or transformers for families that it doesn't know. `transformers`: always that, several
     times slower. `vllm`: vLLM in this process, where it is installed beside heedful. `vllm_server`: a vLLM server that
     you started."""
-    url: str = Field("http://127.0.0.1:8000", pattern=r"^https?://[^\s/]+(/\S*)?$")
+    url: Annotated[str, IsManner()] = Field("http://127.0.0.1:8000", pattern=r"^https?://[^\s/]+(/\S*)?$")
     """Where the server of `vllm_server` listens."""
-    folder: str = ""
+    folder: Annotated[str, IsManner()] = ""
     """Where new weights are left for that server, a folder that both see; empty: this machine's temporary one."""
 
     @model_validator(mode="after")

@@ -16,6 +16,13 @@ class IsCode:
     """Marks a config value that names Python code: `module:name`, or `file.py:name`, whose file the stage reads."""
 
 
+class IsManner:
+    """Marks a config value that says how something is computed and not what: a stage may go on with another.
+
+    The result is the same but for rounding; where an engine samples, one of the same distribution.
+    """
+
+
 def _names_code(given: str) -> str:
     if not re.fullmatch(r"[^:]+:[A-Za-z_]\w*", given):
         raise ValueError("a function is named as module:function or file.py:function")
@@ -129,19 +136,19 @@ class Training(Section):
 
     epochs: float = Field(1.0, gt=0)
     """Passes over the data; a fraction is allowed."""
-    tokens_per_batch: int = Field(16384, ge=64)
+    tokens_per_batch: Annotated[int, IsManner()] = Field(16384, ge=64)
     """Most tokens in one forward pass; a step that holds more is accumulated. Lower it when memory is short."""
     precision: Literal["auto", "float32", "bfloat16"] = "float32"
     """Arithmetic of the forward pass; weights and optimizer stay in float32. `auto` measures this machine once."""
-    sharding: Literal["none", "full"] = "none"
+    sharding: Annotated[Literal["none", "full"], IsManner()] = "none"
     """Of several processes each holds all weights, gradients and moments, or its share of each (`full`, FSDP2)."""
-    checkpoint_every: int = Field(200, ge=1)
+    checkpoint_every: Annotated[int, IsManner()] = Field(200, ge=1)
     """Steps between checkpoints."""
-    keep_checkpoints: int = Field(2, ge=1)
+    keep_checkpoints: Annotated[int, IsManner()] = Field(2, ge=1)
     """How many of the newest checkpoints to keep while the stage runs."""
     log_every: int = Field(10, ge=1)
     """Steps between lines in metrics.jsonl."""
-    gradient_checkpointing: bool = False
+    gradient_checkpointing: Annotated[bool, IsManner()] = False
     """Compute blocks again in the backward pass instead of keeping what they made: a third more time, less memory."""
     ema: float = Field(0.0, ge=0, lt=1)
     """Decay of a running average of the weights, 0.99 for example; the stage saves the average. 0: off."""
@@ -172,7 +179,7 @@ class Generation(Section):
     """Divides the logits; 0 is greedy."""
     max_new_tokens: int = Field(96, ge=1)
     """Where an answer is cut."""
-    batch: int = Field(256, ge=1)
+    batch: Annotated[int, IsManner()] = Field(256, ge=1)
     """Rows decoded together."""
 
 

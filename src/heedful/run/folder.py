@@ -8,12 +8,13 @@ import os
 import socket
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from heedful.errors import InUseError
+from heedful.errors import InputError, InUseError
 from heedful.records import Record, to_row
 from heedful.run.atomic import atomic_text
 from heedful.run.metrics import MetricsLog
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 Item = TypeVar("Item")
-CACHE = ".cache"
+CACHE, LOCK = ".cache", ".lock"
 
 
 @dataclass
@@ -110,15 +111,21 @@ class Run:
 
 
 class RunFolder:
-    """`runs/<name>/`, held by one process at a time. Use as a context manager to take the lock."""
+    """`runs/<name>/`, held by one process at a time. Use as a context manager to take the lock.
+
+    What it made is gone again where bad input ends the block and nothing else was left in there.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self._lock: int | None = None
+        self._made: list[Path] = []  # the lock's file and the folders that it stands in, from the inside out
 
     def __enter__(self) -> Self:
+        path = self.root / LOCK
+        self._made = [place for place in (path, self.root, *self.root.parents) if not place.exists()]
         self.root.mkdir(parents=True, exist_ok=True)
-        handle = os.open(self.root / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -127,15 +134,23 @@ class RunFolder:
             raise InUseError(
                 f"{self.root}: another run works here ({holder}); wait for it, stop it, or choose another name"
             ) from None
+        if not path.exists() or not os.path.samestat(os.fstat(handle), path.stat()):
+            os.close(handle)  # whoever held it has just removed it
+            return self.__enter__()
         os.ftruncate(handle, 0)
         os.write(handle, f"process {os.getpid()} on {socket.gethostname()} since {time.strftime('%F %T')}".encode())
         self._lock = handle
         return self
 
-    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
-        if self._lock is not None:
-            os.close(self._lock)  # the kernel drops the lock with the handle, also after SIGKILL
-            self._lock = None
+    def __exit__(self, kind: type[BaseException] | None, *_: BaseException | TracebackType | None) -> None:
+        if self._lock is None:
+            return
+        if kind and issubclass(kind, InputError):
+            for place in self._made:
+                with suppress(OSError):  # not empty
+                    place.rmdir() if place.is_dir() else place.unlink()
+        os.close(self._lock)  # the kernel drops the lock with the handle, also after SIGKILL
+        self._lock = None
 
     def stage_folder(self, index: int, name: str) -> Path:
         """`03-sample`: numbered so that a listing reads in order."""

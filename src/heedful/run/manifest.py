@@ -31,6 +31,11 @@ class Manifest:
     seconds: float = 0.0
     environment: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def conditions(self) -> dict[str, Any]:
+        """What decided the result: see `run.conditions`."""
+        return {"seed": self.seed, "config": self.config, "inputs": self.inputs}
+
     def write(self, folder: Path) -> None:
         atomic_text(folder / "manifest.json", json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n")
 

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from heedful.config import EvaluateConfig
+from heedful.config.paths import essential
 from heedful.data.chat import Chat
 from heedful.data.sources import read_documents, read_prompts
 from heedful.errors import InputError
@@ -191,7 +192,7 @@ def _place(config: EvaluateConfig, run: Run, name: str, folders: Sequence[str]) 
     if config.temperatures and config.judge == "none":  # the first reward model chooses each one's best temperature
         files += list(config.reward_models.values())[:1]
     read = [digest(Path(path)) if path else "" for path in (*folders, *files)]
-    asked = [config.judge, config.draws, config.temperatures, config.generation.model_dump(), run.seed, run.stage, name]
+    asked = [config.judge, config.draws, config.temperatures, essential(config.generation), run.seed, run.stage, name]
     return run.cache(f"measured-{hashlib.sha256(json.dumps([read, asked]).encode()).hexdigest()[:32]}")
 
 

@@ -1,7 +1,8 @@
 """A policy writes several candidates for each prompt: completions.jsonl, with tokens and log-probabilities.
 
-The work is cut into chunks of whole prompts. Each is written to its own file, there whole or not at all, so a broken
-run goes on at the next chunk; every draw is named by its prompt and number, so the result is the same bytes.
+The work is cut into chunks of whole prompts. Each is written to its own file, there whole or not at all and named by
+its first prompt and the one after its last, so a broken run goes on at the next chunk, whatever its size. Every draw is
+named by its prompt and number, so the result is the same bytes.
 """
 
 from __future__ import annotations
@@ -85,16 +86,27 @@ class _Writer:
 
     def chunks(self) -> Iterator[Path]:
         """The files of all chunks, in order; missing ones are sampled first."""
-        size = max(1, CHUNK_BATCHES * self._config.generation.batch // self._config.completions)
-        with self._run.progress(self._run.stage, len(self._prompts) * self._config.completions) as progress:
-            for number, start in enumerate(range(0, len(self._prompts), size)):
-                indices = range(start, min(start + size, len(self._prompts)))
-                file = self._run.checkpoints / f"{number:06d}.jsonl"
-                if not file.exists():
-                    self._run.stop_if_asked()
-                    self._run.write_records(f"{self._run.checkpoints.name}/{file.name}", self._chunk(indices))
+        total = len(self._prompts)
+        with self._run.progress(self._run.stage, total * self._config.completions) as progress:
+            done = 0
+            while done < total:
+                file = self._written().get(done) or self._write(done)
+                indices = range(done, _after(file))
                 progress.advance(len(indices) * self._config.completions, note=f"{self.speed:.0f} tok/s")
+                done = indices.stop
                 yield file
+
+    def _written(self) -> dict[int, Path]:
+        """Where each chunk begins that is on disk."""
+        return {int(file.stem.partition("-")[0]): file for file in self._run.checkpoints.glob("[0-9]*-*.jsonl")}
+
+    def _write(self, start: int) -> Path:
+        """Sample a chunk from this prompt on, up to one that is there already."""
+        self._run.stop_if_asked()
+        size = max(1, CHUNK_BATCHES * self._config.generation.batch // self._config.completions)
+        stop = min([start + size, len(self._prompts), *(place for place in self._written() if place > start)])
+        name = f"{self._run.checkpoints.name}/{start:06d}-{stop:06d}.jsonl"
+        return self._run.write_records(name, self._chunk(range(start, stop)))
 
     def _chunk(self, indices: Sequence[int]) -> list[Completion]:
         rows = [(index, draw) for index in indices for draw in range(self._config.completions)]
@@ -115,6 +127,11 @@ class _Writer:
             )
             for (index, _), answer in zip(rows, answers, strict=True)
         ]
+
+
+def _after(file: Path) -> int:
+    """The prompt after a chunk's last."""
+    return int(file.stem.partition("-")[2])
 
 
 @torch.no_grad()

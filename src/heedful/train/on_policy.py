@@ -203,7 +203,7 @@ class OnPolicySource:
         if not isfinite(kl) or not isfinite(self.mean(collected.rollout.scores)):
             raise DivergedError(
                 f"iteration {iteration}: the rollout's KL or reward is not finite; "
-                "the last checkpoint is kept: lower optim.lr (and critic_optim.lr)"
+                "the last checkpoint is kept: lower optim.lr (and critic_optim.lr), and start the stage anew"
             )
         if kl <= stop:
             self.last_good.keep(self.players.policy, iteration, kl)
