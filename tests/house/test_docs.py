@@ -18,9 +18,11 @@ from heedful.config.recipe import KINDS
 from heedful.config.reference import markdown, stage_models
 from heedful.config.reward import RewardLoss
 from heedful.config.rl import RLAlgorithm
+from heedful.run import RunFolder
 
 ROOT = Path(__file__).parents[2]
 RECIPES = sorted((ROOT / "recipes").glob("*.toml"))
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 SHARED = [item for item in vars(sections).values() if isinstance(item, type) and issubclass(item, BaseModel)]
 MODELS = [model for model in [*stage_models(), *SHARED] if model is not BaseModel]
 
@@ -29,6 +31,32 @@ MODELS = [model for model in [*stage_models(), *SHARED] if model is not BaseMode
 def test_every_recipe_loads(path: Path) -> None:
     recipe = load_recipe(str(path))
     assert recipe.about, "say in `about` what the recipe does"
+
+
+def folders_of(name: str) -> set[str]:
+    """The stage folders of a shipped recipe's run."""
+    stages = load_recipe(str(ROOT / "recipes" / f"{name}.toml")).stages
+    return {RunFolder(Path()).stage_folder(index, stage.name).name for index, stage in enumerate(stages)}
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.stem)
+def test_a_recipe_reads_stages_that_the_other_run_has(path: Path) -> None:
+    text = path.read_text()
+    wanted = set(re.findall(r"\$run/(\d\d-[\w-]+)", text))
+    (other,) = re.findall(r"^run = .*# the run folder of `(\w+)`", text, re.M) if wanted else ["demo"]
+    assert wanted <= folders_of(other)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)
+def test_pages_name_stage_folders_that_runs_have(page: Path) -> None:
+    """`runs/own/01-sft` is the recipe's; `$run` is a demo's folder."""
+    for run, folder in re.findall(r"(\w+)/(\d\d-[a-z][\w-]*)", page.read_text()):
+        assert folder in folders_of("demo" if run == "run" else run), f"{page.name}: {run}/{folder}"
+
+
+def test_makefile_names_stage_folders_that_its_runs_have() -> None:
+    folders = set(re.findall(r"\$\(RUN\)/(\d\d-[\w-]+)", (ROOT / "Makefile").read_text()))
+    assert folders <= folders_of("demo") | folders_of("sentiment")
 
 
 def test_every_command_is_in_the_docs() -> None:
