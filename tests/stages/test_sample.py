@@ -146,7 +146,7 @@ def test_a_prompt_longer_than_the_context_is_refused_before_anything_is_written(
 ) -> None:
     path = write(tmp_path / "long.jsonl", prompts([*QUESTIONS, "how " * 100]))
     run = Run(tmp_path / "run", "sample", 7)
-    with pytest.raises(InputError, match=r"long.jsonl: prompt 7 has \d+ tokens and the context of .* is 48"):
+    with pytest.raises(InputError, match=r"long.jsonl:8: the prompt has \d+ tokens and the context of .* is 48"):
         stage.sample(config.model_copy(update={"prompts": path}), run)
     assert list(run.path.iterdir()) == []
 

@@ -1,14 +1,28 @@
-"""What to do with sequences longer than a model's context: drop them counted, or cut pages into pieces."""
+"""What to do with sequences longer than a model's context: refuse them, drop them counted, or cut pages into pieces."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
 from heedful.data.packing import Example
+from heedful.data.sources import place_of
 from heedful.errors import InputError
+from heedful.records import Prompt
 
 MOST_DROPPED = 0.01  # share of a data set that may be left out before it is an error
 LISTED = 5
+
+
+def refuse_overlong(
+    prompts: Sequence[Prompt], asked: Sequence[Sequence[int]], context: int, *, path: str, model: str
+) -> None:
+    """InputError where a prompt of this file, as the model's tokens, leaves no room for an answer."""
+    for prompt, ids in zip(prompts, asked, strict=True):
+        if len(ids) >= context:
+            raise InputError(
+                f"{place_of(prompt, path)}: the prompt has {len(ids)} tokens and the context of {model} is {context}: "
+                "shorten or remove it, or take a model with a longer context"
+            )
 
 
 def drop_overlong(examples: Sequence[Example], context: int, what: str) -> tuple[list[Example], str]:

@@ -14,9 +14,11 @@ from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from transformers import (
     CONFIG_MAPPING,
+    AutoConfig,
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
+    PretrainedConfig,
     PreTrainedModel,
 )
 from transformers.utils import logging
@@ -65,20 +67,39 @@ def open_model(
                 output_loading_info=True,
                 **settings,
             )
-    except SafetensorError as error:
-        raise InputError(f"{folder}: its weights are damaged ({error}); copy the folder again") from None
-    except StrictDataclassError as error:
-        reason = str(error.__cause__ or error).splitlines()[-1].strip()
-        raise InputError(f"{folder / 'config.json'}: is no config that transformers takes ({reason})") from None
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise InputError(f"{folder}: transformers can't load this model: {reason}") from None
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError, StrictDataclassError) as error:
+        raise _unloadable(folder, error) from None
     if missing := sorted(set(report["missing_keys"]) - new):
         raise InputError(
             f"{folder}: the weights lack {', '.join(missing[:3])}{' …' if len(missing) > 3 else ''}: "
             f"it holds no whole {type(model).__name__}; name the folder of a complete one"
         )
     return model
+
+
+def open_config(folder: str | Path) -> PretrainedConfig:
+    """A policy's config, of its base where it is adapters alone. InputError: see `open_model`."""
+    folder = Path(folder)
+    if is_adapter(folder):
+        return open_config(base_of(folder))
+    check_folder(folder)
+    _refuse_reward_model(folder)
+    try:
+        with quiet():
+            return AutoConfig.from_pretrained(str(folder), local_files_only=True)
+    except (OSError, ValueError, KeyError) as error:
+        raise _unloadable(folder, error) from None
+
+
+def _unloadable(folder: Path, error: Exception) -> InputError:
+    match error:
+        case SafetensorError():
+            return InputError(f"{folder}: its weights are damaged ({error}); copy the folder again")
+        case StrictDataclassError():
+            reason = str(error.__cause__ or error).splitlines()[-1].strip()
+            return InputError(f"{folder / 'config.json'}: is no config that transformers takes ({reason})")
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return InputError(f"{folder}: transformers can't load this model: {reason}")
 
 
 def _of_another_kind(auto: Auto, folder: Path) -> bool:

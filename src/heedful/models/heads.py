@@ -10,7 +10,7 @@ from math import sqrt
 
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedModel
+from transformers import PretrainedConfig, PreTrainedModel
 
 from heedful.batches import PackedBatch
 from heedful.models.attention import packed_hidden, use_packed_attention
@@ -22,7 +22,12 @@ SCALES = ("logits_scaling", "logit_scale", "final_logit_softcapping")  # what `P
 
 def context_of(model: PreTrainedModel) -> int:
     """The most tokens that a model takes in one sequence."""
-    return int(getattr(model.config, "max_position_embeddings", None) or sys.maxsize)
+    return context_in(model.config)
+
+
+def context_in(config: PretrainedConfig) -> int:
+    """The same, of a model that is not loaded."""
+    return int(getattr(config, "max_position_embeddings", None) or sys.maxsize)
 
 
 def disable_dropout(model: nn.Module) -> None:

@@ -24,8 +24,8 @@ from heedful.data.ratings import Criterion
 from heedful.errors import InputError
 from heedful.models.adapters import base_of, is_adapter
 from heedful.models.agreement import check_policy, check_reward_model
-from heedful.models.folders import open_model, quiet, say
-from heedful.models.heads import Policy, RewardModel, ValueModel, init_score_head
+from heedful.models.folders import open_config, open_model, quiet, say
+from heedful.models.heads import Policy, RewardModel, ValueModel, context_in, init_score_head
 from heedful.models.lora import has_adapters, merge_adapters, write_adapters
 from heedful.run import atomic_folder
 
@@ -88,6 +88,11 @@ def load_policy(folder: str | Path, *, device: Device) -> tuple[Policy, Chat]:
     chat = join(policy.lm, folder)
     check_policy(policy)
     return policy.to(device), chat
+
+
+def reader_of(folder: str | Path) -> tuple[Chat, int]:
+    """A policy's tokenizer and the most tokens that it takes, without its weights. InputError: see `open_model`."""
+    return Chat.load(_with_tokenizer(Path(folder))), context_in(open_config(folder))
 
 
 def save_policy(policy: Policy, chat: Chat, folder: Path) -> None:

@@ -14,6 +14,7 @@ import torch
 from heedful.config import EvaluateConfig
 from heedful.config.paths import essential
 from heedful.data.chat import Chat
+from heedful.data.lengths import refuse_overlong
 from heedful.data.sources import read_documents, read_prompts
 from heedful.errors import InputError
 from heedful.evaluate.answers import Speaker
@@ -22,7 +23,7 @@ from heedful.evaluate.judging import RewardJudge, TruthJudge
 from heedful.evaluate.measure import Measured, Questions, count_parameters, measure, same_tokens
 from heedful.judges.protocol import Judge
 from heedful.models.heads import Policy
-from heedful.models.loading import load_policy
+from heedful.models.loading import load_policy, reader_of
 from heedful.records import Messages, Prompt
 from heedful.rewards.loading import load_reward
 from heedful.run import Run, atomic_folder, atomic_text, digest
@@ -40,6 +41,7 @@ def evaluate(config: EvaluateConfig, run: Run) -> None:
     _check(config)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     questions = _questions(config, run)
+    _refuse_overlong(config, questions)
     judges = _judges(config, device)
     names = list(config.models)
     reference = REFERENCE if REFERENCE in config.models else names[0]
@@ -96,6 +98,17 @@ def _questions(config: EvaluateConfig, run: Run) -> Questions:
         temperature=config.generation.temperature,
         temperatures=config.temperatures,
     )
+
+
+def _refuse_overlong(config: EvaluateConfig, questions: Questions) -> None:
+    """Before any model answers: every model must have room for an answer to every prompt."""
+    files = (config.prompts, config.dev_prompts, config.lookalikes, config.showcase)
+    asked = (questions.test, questions.dev, questions.lookalikes, questions.showcase)
+    for model in dict.fromkeys(config.models.values()):
+        chat, context = reader_of(model)
+        for path, prompts in zip(files, asked, strict=True):
+            ids = [chat.prompt_ids(prompt.messages) for prompt in prompts]
+            refuse_overlong(prompts, ids, context, path=path, model=model)
 
 
 def _once(path: str, run: Run) -> list[Prompt]:

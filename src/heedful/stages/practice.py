@@ -11,6 +11,7 @@ from torch import nn
 
 from heedful.config import Optim, PPOConfig, RLConfig
 from heedful.data.chat import Chat
+from heedful.data.lengths import refuse_overlong
 from heedful.data.sources import read_documents, read_prompts
 from heedful.errors import InputError
 from heedful.models.heads import Policy, context_of
@@ -82,17 +83,10 @@ def starts_at_reference(config: Config) -> bool:
 
 def asked(config: Config, players: Players) -> list[Asked]:
     """The prompts as tokens; one that leaves no room for an answer is refused before anything is sampled."""
-    context = context_of(players.policy.lm)
-    found = [Asked(prompt, players.chat.prompt_ids(prompt.messages)) for prompt in read_prompts(config.prompts)]
-    for row, one in enumerate(found, start=1):
-        if len(one.ids) >= context:
-            raise InputError(
-                f"{config.prompts}: prompt {row} has {len(one.ids)} tokens and the model's context is {context}: "
-                "shorten it to leave room for an answer"
-            )
-    if not found:
-        raise InputError(f"{config.prompts}: holds no prompts: give at least one")
-    return found
+    prompts = read_prompts(config.prompts)
+    ids = [players.chat.prompt_ids(prompt.messages) for prompt in prompts]
+    refuse_overlong(prompts, ids, context_of(players.policy.lm), path=config.prompts, model=config.model)
+    return [Asked(*each) for each in zip(prompts, ids, strict=True)]
 
 
 def text_of(config: Config, players: Players) -> TextMix:

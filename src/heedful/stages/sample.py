@@ -15,10 +15,10 @@ import torch
 
 from heedful.config import SampleConfig
 from heedful.data.chat import Chat
+from heedful.data.lengths import refuse_overlong
 from heedful.data.packing import groups_by_tokens, pack
 from heedful.data.sources import read_completions, read_prompts
-from heedful.errors import InputError
-from heedful.models.heads import Policy, context_of
+from heedful.models.heads import Policy
 from heedful.models.loading import load_policy
 from heedful.records import Completion, Prompt
 from heedful.run import Run, atomic_text
@@ -36,7 +36,7 @@ def sample(config: SampleConfig, run: Run) -> None:
     prompts = run.drawn(read_prompts(config.prompts), config.limit, "prompts")
     policy, chat = load_policy(config.model, device="cuda" if torch.cuda.is_available() else "cpu")
     asked = [chat.prompt_ids(prompt.messages) for prompt in prompts]
-    _check_lengths(config, prompts, asked, context_of(policy.lm))
+    refuse_overlong(prompts, asked, policy.context, path=config.prompts, model=config.model)
     if config.generation.temperature == 0 and config.completions > 1:
         run.say("generation.temperature = 0: all candidates of a prompt will be equal")
     writer = _Writer(config, run, chat, make_sampler(policy, config.sampler, config.generation.batch), prompts, asked)
@@ -50,16 +50,6 @@ def sample(config: SampleConfig, run: Run) -> None:
         f"{len(completions)} answers to {len(prompts)} prompts, {run.summary['mean_length']:.1f} tokens on average, "
         f"{run.summary['eos_rate']:.1%} ended by themselves"
     )
-
-
-def _check_lengths(config: SampleConfig, prompts: Sequence[Prompt], asked: Sequence[Sequence[int]], room: int) -> None:
-    """Every prompt leaves room for an answer, or nothing is sampled at all."""
-    for prompt, ids in zip(prompts, asked, strict=True):
-        if len(ids) >= room:
-            raise InputError(
-                f"{config.prompts}: prompt {prompt.id} has {len(ids)} tokens and the context of "
-                f"{config.model} is {room}: shorten or remove it, or take a model with a longer context"
-            )
 
 
 class _Writer:
