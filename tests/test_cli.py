@@ -90,6 +90,8 @@ def a_run(tmp_path: Path) -> Path:
 def test_runs_are_listed_compared_and_pruned(a_run: Path) -> None:
     listed = command("runs", "list", cwd=a_run).stderr
     assert "one" in listed and "1.5 min" in listed and "70%" in listed
+    times = command("runs", "times", "one", cwd=a_run).stderr
+    assert "| sft | sft | 90 | 100% |\n| all | 1 stages | 90 | |" in times
     compared = command("runs", "compare", "one", cwd=a_run).stderr
     assert "70.0 [60, 80]" in compared and "ppo" in compared
     assert "given twice" in command("runs", "compare", "one", "one", cwd=a_run).stderr

@@ -24,7 +24,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-runs_app = typer.Typer(help="Look at run folders: list, compare, prune.", no_args_is_help=True)
+runs_app = typer.Typer(help="Look at run folders: list, times, compare, prune.", no_args_is_help=True)
 app.add_typer(runs_app, name="runs")
 studio_app.command("next")(next_command)
 app.add_typer(studio_app, name="studio")
@@ -275,6 +275,14 @@ def list_command(runs: Runs = RUNS) -> None:
     from heedful.runs import show_list
 
     show_list(runs)
+
+
+@runs_app.command("times")
+def times_command(name: Annotated[str, typer.Argument(help="The run.")], runs: Runs = RUNS) -> None:
+    """Where a run's time went, by kind of stage."""
+    from heedful.runs import show_times
+
+    show_times(runs, name)
 
 
 @runs_app.command("compare")

@@ -17,7 +17,7 @@ from heedful.errors import InputError
 from heedful.evaluate.kept import Scores, kept_resamples, kept_scores, prompt_rates
 from heedful.evaluate.statistics import TwoWay, t_interval
 from heedful.evaluate.winrate import mean_rate
-from heedful.run import CACHE, Manifest, console, generator, stage_folders
+from heedful.run import CACHE, Manifest, console, generator, stage_folders, stage_times
 
 Contest = tuple[str, str, str]  # policy, against, decoding
 
@@ -54,6 +54,17 @@ def show_list(runs: Path) -> None:
             root.name, f"{len(manifests)} of {len(folders)}", f"{seconds / 60:.1f} min", _headline(_evaluation(root))
         )
     console.print(table if table.row_count else f"no runs under {runs}")
+
+
+def show_times(runs: Path, name: str) -> None:
+    """A run's stages by kind with their seconds, as a table in Markdown, the longest first."""
+    manifests = [m for folder in stage_folders(_run_root(runs, name)).values() if (m := Manifest.read(folder))]
+    lines = ["| kind | stages | seconds | share |", "|---|---|--:|--:|"]
+    for time in stage_times(manifests):
+        lines.append(f"| {time.kind} | {', '.join(time.stages)} | {time.seconds:.0f} | {time.share:.0%} |")
+    lines.append(f"| all | {len(manifests)} stages | {sum(m.seconds for m in manifests):.0f} | |")
+    for line in lines:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def show_comparison(runs: Path, names: list[str], judge: str = "") -> None:

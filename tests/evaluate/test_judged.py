@@ -10,7 +10,14 @@ import pytest
 
 from heedful.evaluate.answers import Answer, AnswerSet
 from heedful.evaluate.behaviour import collapse_row, collapse_warnings, over_refusal_rows, shape
-from heedful.evaluate.criteria import criteria_rows, difference_rows, falls, family_falls
+from heedful.evaluate.criteria import (
+    criteria_rows,
+    difference_rows,
+    falls,
+    families_of,
+    family_difference_rows,
+    family_falls,
+)
 from heedful.evaluate.judging import Judged, judge_sets
 from heedful.evaluate.winrate import resamples_of
 from heedful.judges.protocol import Judgement
@@ -67,11 +74,11 @@ def test_criterion_and_flag_are_means_over_draws() -> None:
 def test_a_fall_is_named_with_its_sign_and_a_rise_is_not() -> None:
     long, short = judged([["x" * 50]] * 12), judged([["x" * 40]] * 12)
     found = falls(difference_rows(short, long, PROMPTS, RESAMPLES), "ppo", "sft", "greedy")
-    assert [text for text, _ in found] == [
+    assert [fall.sentence for fall in found] == [
         "ppo (greedy): total falls against sft by 0.100 [0.100, 0.100], clearly",
         "ppo (greedy): length falls against sft by 0.100 [0.100, 0.100], clearly",
     ]
-    assert all(clear for _, clear in found)
+    assert all(fall.clear for fall in found)
     assert falls(difference_rows(long, short, PROMPTS, RESAMPLES), "ppo", "sft", "greedy") == []
 
 
@@ -80,30 +87,59 @@ def test_a_fall_within_noise_is_named_as_such() -> None:
     before = judged([["x" * n] for n in draw.integers(20, 80, 12)])
     after = judged([["x" * n] for n in draw.integers(20, 80, 12)])
     one, other = (before, after) if before.totals.mean() > after.totals.mean() else (after, before)
-    (text, clear), *_ = falls(difference_rows(other, one, PROMPTS, RESAMPLES), "ppo", "sft", "sample")
-    assert not clear and "within noise (p = " in text
+    fall, *_ = falls(difference_rows(other, one, PROMPTS, RESAMPLES), "ppo", "sft", "sample")
+    assert not fall.clear and "within noise (p = " in fall.sentence
+
+
+def family_rows(before: Judged, after: Judged, prompts: Sequence[Prompt]) -> dict[str, dict[str, float | bool]]:
+    return family_difference_rows(after, before, families_of(prompts, np.random.default_rng(0)))
 
 
 def test_families_are_shown_apart_and_their_falls_named() -> None:
-    before = criteria_rows(judged([["x" * 50]] * 12), PROMPTS, RESAMPLES)
-    after = criteria_rows(judged([["x" * (60 if i % 2 else 30)] for i in range(12)]), PROMPTS, RESAMPLES)
-    assert after["all"]["total"]["mean"] == pytest.approx(0.45)
-    assert after["by_family"]["b"]["total"] == pytest.approx(0.3)
-    assert family_falls(after["by_family"], before["by_family"], "ppo", "sft", "sample") == [
-        "ppo (sample): the family 'b' falls against sft from 0.50 to 0.30 in all"
+    before, after = judged([["x" * 50]] * 12), judged([["x" * (60 if i % 2 else 30)] for i in range(12)])
+    shown = criteria_rows(after, PROMPTS, RESAMPLES)
+    assert shown["all"]["total"]["mean"] == pytest.approx(0.45)
+    assert shown["by_family"]["b"]["total"] == pytest.approx(0.3)
+    (fall,) = family_falls(family_rows(before, after, PROMPTS), "ppo", "sft", "sample")
+    assert fall.sentence.startswith("ppo (sample): the family 'b' falls against sft from 0.50 to 0.30, by 0.200 [")
+
+
+def test_a_family_that_falls_beyond_noise_is_told_from_one_that_may_fall_by_chance() -> None:
+    """Both fall by .2 on 24 prompts of as many templates: one by about as much on each, one on a few by all."""
+    prompts = [
+        Prompt(id=f"p{i}", messages=(Message("user", f"q{i}"),), meta={"family": ("sure", "moody")[i % 2]})
+        for i in range(48)
     ]
+    draw = np.random.default_rng(1)
+    sure, moody = draw.integers(15, 26, 24), np.where(np.arange(24) % 5 == 0, 80, draw.integers(-30, 41, 24))
+    drop = np.stack([sure, moody], axis=1).ravel()
+    before = judge_sets(ByLength(), prompts, {"m": answers([["x" * 90]] * 48)})["m"]
+    after = judge_sets(ByLength(), prompts, {"m": answers([["x" * (90 - int(d))] for d in drop])})["m"]
+    rows = family_rows(before, after, prompts)
+    assert rows["sure"]["clear"] and not rows["moody"]["clear"]
+    assert rows["sure"]["p_holm"] < 0.001 < 0.05 < rows["moody"]["p_holm"]
+    one, other = sorted(family_falls(rows, "ppo", "sft", "greedy"), key=lambda fall: fall.p)
+    assert one.sentence.endswith(", clearly") and "among 2 families)" in other.sentence
+
+
+def test_a_family_of_few_prompts_that_all_fall_alike_is_no_certainty() -> None:
+    """No resample differs from another: the sign test over three prompts says p = .25."""
+    prompts = PROMPTS[:6:2]
+    before, after = (judge_sets(ByLength(), prompts, {"m": answers([["x" * n]] * 3)})["m"] for n in (50, 30))
+    row = family_rows(before, after, prompts)["b"]
+    assert row["p_holm"] == pytest.approx(0.5)  # three prompts, two templates
+    assert not row["clear"]
 
 
 def test_a_policy_that_denies_every_claim_is_named() -> None:
     """It gains on false claims what it loses on true ones: the family's mean stays."""
     claims = [replace(p, meta=p.meta | {"bucket": ("true", "false")[i % 2]}) for i, p in enumerate(PROMPTS)]
     claims = [replace(p, meta=p.meta | {"family": "claim"}) for p in claims]
-    before = criteria_rows(judged([["x" * 50]] * 12), claims, RESAMPLES)
-    after = criteria_rows(judged([["x" * (80 if i % 2 else 20)] for i in range(12)]), claims, RESAMPLES)
-    assert after["all"]["total"]["mean"] == pytest.approx(before["all"]["total"]["mean"])
-    assert family_falls(after["by_family"], before["by_family"], "ppo", "sft", "greedy") == [
-        "ppo (greedy): the family 'claim.true' falls against sft from 0.50 to 0.20 in all"
-    ]
+    before, after = judged([["x" * 50]] * 12), judged([["x" * (80 if i % 2 else 20)] for i in range(12)])
+    both = (criteria_rows(view, claims, RESAMPLES)["all"]["total"]["mean"] for view in (before, after))
+    assert next(both) == pytest.approx(next(both))
+    (fall,) = family_falls(family_rows(before, after, claims), "ppo", "sft", "greedy")
+    assert "the family 'claim.true' falls against sft from 0.50 to 0.20" in fall.sentence
 
 
 def test_a_collapse_is_caught_by_name_even_where_the_tails_vary() -> None:

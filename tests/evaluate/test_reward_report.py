@@ -117,11 +117,28 @@ def test_calibration_by_hand() -> None:
     assert figures["nll"] == pytest.approx((0.3133 + 1.3133) / 2, abs=1e-4)
 
 
-def test_ladder_counts_whole_orders_and_steps() -> None:
-    figures = ladder_figures([[3.0, 2.0, 1.0], [3.0, 1.0, 2.0], [1.0, 2.0, 0.0], [3.0, 2.0, 2.0]])
-    assert figures["right_order"] == 0.25
-    assert figures["steps"] == [0.75, 0.5]
+def test_ladder_counts_whole_orders_and_each_pair_of_rungs() -> None:
+    scores = np.array([[3.0, 2.0, 1.0], [3.0, 1.0, 2.0], [1.0, 2.0, 0.0], [3.0, 2.0, 2.0]])
+    prompts = [Prompt(id=str(i), messages=(Message("user", str(i)),)) for i in range(4)]
+    figures = ladder_figures(prompts, scores, rng())
+    assert figures["right_order"] == 0.25 and figures["low"] < 0.25 < figures["high"]
+    assert [(pair["better"], pair["worse"], pair["rate"]) for pair in figures["pairs"]] == [
+        ("detailed", "vague", 0.75),
+        ("detailed", "wrong", 1.0),
+        ("vague", "wrong", 0.5),
+    ]
+    assert figures["pairs"][1]["low"] == pytest.approx(0.5101, abs=1e-4)  # Wilson: four of four is no certainty
     assert figures["mean_scores"] == [2.5, 1.75, 1.25]
+
+
+def test_prompts_of_one_template_widen_the_ladders_interval() -> None:
+    """Twelve prompts that stand or fall by their template know less than twelve that stand alone."""
+    scores = np.array([[3.0, 2.0, 1.0], [1.0, 2.0, 3.0]])[[i // 3 % 2 for i in range(12)]]
+    meta = [{"template": f"t{i // 3}"} for i in range(12)]
+    alone = [Prompt(id=str(i), messages=(Message("user", str(i)),)) for i in range(12)]
+    shared = [replace(prompt, meta=one) for prompt, one in zip(alone, meta, strict=True)]
+    wide, narrow = (ladder_figures(prompts, scores, rng()) for prompts in (shared, alone))
+    assert wide["high"] - wide["low"] > 1.3 * (narrow["high"] - narrow["low"])
 
 
 def test_the_bootstrap_draws_prompts_by_what_they_ask() -> None:

@@ -144,7 +144,14 @@ def reward() -> dict[str, Any]:
         "pairs": 2700, "prompts": 450, "accuracy": 0.705, "low": 0.688, "high": 0.722, "ceiling": 0.752,
         "gold_on_labels": 0.731, "gold_agreement": 0.86, "length_only": 0.56, "longer_wins": 0.56,
         "calibration": {"ece": 0.02, "curve": curve}, "families": dict.fromkeys(FAMILIES, cell),
-        "ladder": {"prompts": 220, "right_order": 0.83},
+        "ladder": {
+            "prompts": 220, "right_order": 0.71, "low": 0.64, "high": 0.78,
+            "pairs": [
+                {"better": "detailed", "worse": "vague", "rate": 0.95, "low": 0.91, "high": 0.98},
+                {"better": "detailed", "worse": "wrong", "rate": 0.93, "low": 0.9, "high": 0.96},
+                {"better": "vague", "worse": "wrong", "rate": 0.58, "low": 0.52, "high": 0.64},
+            ],
+        },
     }  # fmt: skip
 
 

@@ -93,6 +93,29 @@ def test_falls_within_noise_stand_in_one_place(page: str) -> None:
     assert page.count("within noise") == 1 and "1 fall that may be chance is named under “No harm done?”" in page
 
 
+def test_reward_models_are_shown_beside_chance(page: str, root: Path, tmp_path: Path) -> None:
+    assert "vague over wrong</span>" in page and "near chance" not in page
+    assert "The judge audit is a reward model, right on 70.5" in page
+    run = tmp_path / "weak"
+    shutil.copytree(root, run)
+    for folder in (run / "04-reward", run / "06-evaluate"):
+        for path in folder.glob("*.json"):
+            path.write_text(path.read_text().replace('"low": 0.688', '"low": 0.498'))
+    shutil.copytree(run / "04-reward", run / "07-reward-audit")
+    manifest = json.loads((run / "07-reward-audit" / "manifest.json").read_text())
+    (run / "07-reward-audit" / "manifest.json").write_text(json.dumps(manifest | {"stage": "reward-audit"}))
+    write_report(run, tmp_path / "weak.html")
+    text = (tmp_path / "weak.html").read_text(encoding="utf-8")
+    assert "How good is the reward model: reward-audit (near chance)" in text
+    assert re.search(r"The judge audit is a reward model, .*: near chance\.", text)
+
+
+def test_where_the_time_went_is_shown_by_kind_the_longest_first(page: str) -> None:
+    (times,) = re.findall(r'<div class="rows bars times">(.*?)\n</div>', page, re.S)
+    assert re.findall(r'class="who">(\w+)', times) == ["pretrain", "ppo", "reward", "evaluate", "world", "sft"]
+    assert "3 min 21 s <small>40\N{NO-BREAK SPACE}%</small>" in times
+
+
 def test_names_of_the_data_read_as_words_and_empty_values_are_left_out(page: str) -> None:
     assert "agreed with falsehood" in page and "agreed_with_falsehood" not in page and "unseen_slot" not in page
     assert "tokens 42,000 · loss 0.61</small>" in page and "stopped" not in page

@@ -109,6 +109,38 @@ def test_the_page_keeps_clear_falls_and_counts_the_others(result: dict[str, Any]
     assert page_findings(result) == findings(result)
 
 
+def test_the_order_of_answers_is_said_pair_by_pair(result: dict[str, Any]) -> None:
+    """Beside chance, and where a pair is told no better than by a coin, or the wrong way round, in words."""
+    words = "detailed and clear > vague > wrong"
+    sure = the(findings(result), words)
+    assert sure.state == "note" and "no better than chance" not in sure.text
+    assert "71.0\N{NO-BREAK SPACE}% [64.0, 78.0] of 220 unseen prompts (by chance on 17\N{NO-BREAK SPACE}%" in sure.text
+    pair = result["reward_model"]["ladder"]["pairs"][2]
+    pair |= {"rate": 0.41, "low": 0.33, "high": 0.504}
+    coin = the(findings(result), words)
+    assert coin.state == "note"
+    assert coin.text.endswith("vague over wrong 41.0\N{NO-BREAK SPACE}% [33.0, 50.4] (no better than chance)")
+    pair["high"] = 0.499
+    reversed_order = the(findings(result), words)
+    assert reversed_order.state == "fail" and reversed_order.text.endswith("(the wrong way round)")
+    del result["reward_model"]["ladder"]["pairs"]
+    assert not any(words in f.text for f in findings(result))
+
+
+@pytest.mark.parametrize(
+    ("low", "length", "near"), [(0.498, 0.45, True), (0.53, 0.54, True), (0.53, 0.52, False), (0.51, 0.505, False)]
+)
+def test_a_judges_preference_stands_beside_its_own_accuracy(
+    result: dict[str, Any], low: float, length: float, near: bool
+) -> None:
+    result["reward_models"]["audit"] |= {"accuracy": 0.542, "low": low, "high": 0.589, "length_only": length}
+    said = the(findings(result), "the reward model 'audit' prefers ppo to sft").text
+    assert f"it is right on 54.2\N{NO-BREAK SPACE}% [{100 * low:.1f}, 58.9] of its held-out labels" in said
+    assert said.endswith(": near chance") == near
+    result["reward_models"] = {}
+    assert "held-out" not in the(findings(result), "the reward model 'audit' prefers ppo to sft").text
+
+
 def test_targets_and_faults_beside_them_are_counted_apart(result: dict[str, Any]) -> None:
     assert tally(findings(result)) == "6 of 6 targets met"
     row(result, "ppo", "sft", "greedy")["low"] = 0.45  # one target missed, and the sharpening it shows

@@ -16,6 +16,7 @@ from heedful.records import Completion, Message, Prompt, Ranking, to_row
 from heedful.rewards import Score
 from heedful.run import Run
 from heedful.stages import blend as stage
+from heedful.world import ladder
 
 PROMPTS = [Prompt(id=f"q{i}", messages=(Message("user", f"Question {i}?"),)) for i in range(40)]
 
@@ -65,6 +66,35 @@ def test_together_they_are_right(tmp_path: Path, config: dict[str, object]) -> N
     assert saved["parts"]["even"]["weight"] > 0 and saved["parts"]["even"]["model"] == "../../even"
     assert {"mean": saved["mean"], "std": saved["std"]} == report["affine"]
     assert saved["std"] > 0
+
+
+def test_its_order_of_the_worlds_answers_is_looked_at(
+    tmp_path: Path, config: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the policy is paid by may order detailed, vague and wrong answers otherwise than any of its parts."""
+    rungs = ladder(families=["fact", "sum"], per_family=3)
+    monkeypatch.setattr("heedful.stages.reward.ladder.ladder", lambda: rungs)
+    place = {text: rung for _, texts in rungs for rung, text in enumerate(texts)}
+
+    @dataclass
+    class Partial:
+        """Knows the best of three, or the worst."""
+
+        known: int
+
+        def score(self, asked: Sequence[Prompt], texts: Sequence[str]) -> list[Score]:
+            return [Score(float(place[text] <= self.known) + len(text) / 1e6) for text in texts]
+
+    monkeypatch.setattr(stage, "open_part", lambda part, device: Partial(("even", "odd").index(Path(part.model).name)))
+    rankings = [
+        Ranking(prompt=p, completions=texts, ranks=(0, 1, 2), rater="r", rater_kind="simulated") for p, texts in rungs
+    ]
+    (tmp_path / "heldout.jsonl").write_text("".join(json.dumps(to_row(one)) + "\n" for one in rankings))
+    run = Run(tmp_path / "blend", "blend", 0)
+    stage.blend(BlendConfig.model_validate(config | {"calibration": []}), run)
+    figures = json.loads((run.path / "reward.json").read_text())["ladder"]
+    assert figures["prompts"] == 6 and figures["right_order"] == 1.0
+    assert set(figures["families"]) == {"fact", "sum"}
 
 
 def test_without_samples_scores_stay_in_log_odds(tmp_path: Path, config: dict[str, object]) -> None:

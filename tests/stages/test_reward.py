@@ -150,15 +150,22 @@ def test_bad_files_are_refused_before_training(home: Path, tmp_path: Path) -> No
     assert not run.checkpoints.exists()
 
 
-def test_the_ladder_is_climbed_on_the_worlds_own_prompts(home: Path, tmp_path: Path) -> None:
+def test_the_ladder_is_climbed_on_the_worlds_own_prompts(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rungs = ladder(families=["sum"], per_family=4, split="preference")
     held = [
         Ranking(prompt=prompt, completions=answers, ranks=(0, 1, 2), rater="r", rater_kind="simulated")
         for prompt, answers in rungs
     ]
     settings = config(home).model_copy(update={"heldout": [write(tmp_path / "held.jsonl", held)]})
+    run = Run(tmp_path / "whole", "reward", 0)
+    reward(settings, run)  # all families: more than this small model reads
+    assert "ladder" not in json.loads((run.path / "reward.json").read_text())
+    monkeypatch.setattr("heedful.stages.reward.ladder.ladder", lambda: rungs)
     run = Run(tmp_path / "run", "reward", 0)
     reward(settings, run)
     figures = json.loads((run.path / "reward.json").read_text())["ladder"]
-    assert figures["prompts"] > 0 and 0 <= figures["right_order"] <= min(figures["steps"])
-    assert len(figures["mean_scores"]) == 3 and "sum" in figures["families"]
+    assert figures["prompts"] == len(rungs)
+    assert 0 <= figures["right_order"] <= min(pair["rate"] for pair in figures["pairs"])
+    assert figures["families"] == {"sum": figures["right_order"]}

@@ -11,7 +11,16 @@ import numpy as np
 
 from heedful.evaluate import behaviour
 from heedful.evaluate.answers import AnswerSet
-from heedful.evaluate.criteria import criteria_rows, difference_rows, falls, family_falls
+from heedful.evaluate.criteria import (
+    Fall,
+    Families,
+    criteria_rows,
+    difference_rows,
+    falls,
+    families_of,
+    family_difference_rows,
+    family_falls,
+)
 from heedful.evaluate.judging import Judged, judge_sets
 from heedful.evaluate.measure import Measured, Questions
 from heedful.evaluate.statistics import TwoWay
@@ -49,6 +58,11 @@ class Contest:
         """Of the counted test prompts; drawn once for all figures."""
         test = self.questions.test
         return resamples_of([test[i] for i in counted_rows(test)], self.rng("prompts"))
+
+    @cached_property
+    def families(self) -> Families:
+        """The same of each family's prompts."""
+        return families_of(self.questions.test, self.rng("families"))
 
     def sets(self, decoding: str) -> dict[str, AnswerSet]:
         """The answer sets of all models that have one of this kind."""
@@ -111,22 +125,29 @@ def criteria_section(contest: Contest, views: Views) -> dict[str, Any]:
         for name, view in judged.items():
             rows = criteria_rows(view, prompts, contest.resamples)
             if name != contest.reference and contest.reference in judged:
-                rows["difference"] = difference_rows(view, judged[contest.reference], prompts, contest.resamples)
+                before = judged[contest.reference]
+                rows["difference"] = difference_rows(view, before, prompts, contest.resamples)
+                rows["difference_by_family"] = family_difference_rows(view, before, contest.families)
             section.setdefault(name, {})[decoding] = rows
     return section
 
 
 def warnings_section(contest: Contest, criteria: Mapping[str, Any], collapse: Mapping[str, Any]) -> dict[str, Any]:
-    """What fell or collapsed, the gravest first; the first `clear_warnings` of them are beyond noise."""
+    """What fell or collapsed, the gravest first; the first `clear_warnings` of them are beyond noise.
+
+    What is clear stands before what may be chance, the last model's before earlier ones', the surer and larger first.
+    """
     watched = {name: collapse[name] for name in (contest.reference, *contest.later)}
-    clear = behaviour.collapse_warnings(watched, contest.reference)
-    hints: list[str] = []
-    for name in contest.later:
+    collapsed = behaviour.collapse_warnings(watched, contest.reference)
+    found: list[Fall] = []
+    for name in reversed(contest.later):
+        own: list[Fall] = []
         for decoding, rows in criteria.get(name, {}).items():
-            for sentence, surely in falls(rows["difference"], name, contest.reference, decoding):
-                (clear if surely else hints).append(sentence)
-            before = criteria[contest.reference][decoding]["by_family"]
-            hints += family_falls(rows["by_family"], before, name, contest.reference, decoding)
+            own += falls(rows["difference"], name, contest.reference, decoding)
+            own += family_falls(rows["difference_by_family"], name, contest.reference, decoding)
+        found += sorted(own, key=lambda fall: (fall.p, -fall.size))
+    clear = collapsed + [fall.sentence for fall in found if fall.clear]
+    hints = [fall.sentence for fall in found if not fall.clear]
     return {"warnings": clear + hints, "clear_warnings": len(clear)}
 
 

@@ -10,15 +10,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
+from math import factorial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from heedful.evaluate.rater_figures import FEWEST, PUBLISHED, rater_figures
+from heedful.evaluate.rates import wilson
 from heedful.evaluate.statistics import clustered_bootstrap
 from heedful.evaluate.strata import stratum
-from heedful.records import Ranking, prompt_id
+from heedful.evaluate.winrate import resamples_of
+from heedful.records import Prompt, Ranking, prompt_id
 
 Floats = NDArray[np.float64]
 TRUTH = "truth"  # where a held-out ranking carries what simulated raters saw: prompt.meta["truth"]
@@ -26,6 +29,7 @@ AMONG_RATERS = (
     "raters_agree", "raters_agree_low", "raters_agree_high", "overlapping", "overlapping_prompts", "ceiling",
     "ceiling_low", "ceiling_high",
 )  # fmt: skip
+RUNGS = ("detailed", "vague", "wrong")  # answers to one prompt, from best to worst
 BINS = 15
 DRAWS = 1000
 
@@ -213,20 +217,26 @@ def _interval(
     return round(float(low), 4), round(float(high), 4)
 
 
-def ladder_figures(scores: Sequence[Sequence[float]]) -> dict[str, Any]:
-    """How often each prompt's answers, given from best to worst, are scored in that order.
+def ladder_figures(prompts: Sequence[Prompt], scores: Floats, rng: np.random.Generator) -> dict[str, Any]:
+    """How often each prompt's answers, given from best to worst as `RUNGS` says, are scored in that order.
 
-    `scores` has one row a prompt: the detailed and clear answer, the vague one, the wrong one.
+    scores: (prompts, 3). Chance is ½ for a pair, a sixth for all three. Intervals as those of win rates.
     """
-    if not scores:
-        return {}
-    values = np.asarray(scores, dtype=float)
-    falls = values[:, :-1] > values[:, 1:]
+    resamples = resamples_of(prompts, rng)
+
+    def share(name: str, right: NDArray[np.bool_]) -> dict[str, float]:
+        found = resamples.interval(right.astype(float), (0.0, 1.0))
+        low, high = (found.low, found.high) if found.se else wilson(float(right.sum()), len(right))
+        return {name: round(found.mean, 4), "low": round(low, 4), "high": round(high, 4)}
+
     return {
-        "prompts": len(values),
-        "right_order": round(float(falls.all(axis=1).mean()), 4),
-        "steps": [round(float(step), 4) for step in falls.mean(axis=0)],
-        "mean_scores": [round(float(mean), 4) for mean in values.mean(axis=0)],
+        "prompts": len(prompts),
+        **share("right_order", (np.diff(scores) < 0).all(axis=1)),
+        "pairs": [
+            {"better": RUNGS[i], "worse": RUNGS[j], **share("rate", scores[:, i] > scores[:, j])}
+            for i, j in combinations(range(len(RUNGS)), 2)
+        ],
+        "mean_scores": [round(float(mean), 4) for mean in scores.mean(axis=0)],
     }
 
 
@@ -244,6 +254,10 @@ def sentence(report: Mapping[str, Any]) -> str:
     for key, name in (("ceiling", "ceiling"), ("gold_on_labels", "gold itself"), ("length_only", "length alone")):
         if report[key] is not None:
             parts.append(f"{name} {report[key]:.1%}{_bounds(report, f'{key}_')}")
+    if ladder := report.get("ladder"):
+        order, chance = " > ".join(RUNGS), 1 / factorial(len(RUNGS))
+        right = f"{ladder['right_order']:.1%}{_bounds(ladder, '')} of {ladder['prompts']} prompts"
+        parts.append(f"{order} on {right} (chance {chance:.0%})")
     return ", ".join(parts)
 
 

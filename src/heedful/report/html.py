@@ -21,12 +21,14 @@ from heedful.report.verdict import (
     Finding,
     bounds,
     headline_policy,
+    heldout,
     judge_of,
+    near_chance,
     page_findings,
     percent,
     tally,
 )
-from heedful.run import atomic_text
+from heedful.run import atomic_text, stage_times
 
 TEMPLATES = files("heedful.report") / "templates"
 SUMMARY_FIGURES = 6  # of a stage's summary in the table
@@ -66,6 +68,9 @@ def render(view: RunView, title: str) -> str:
         decodings=[d for d in DECODING_NAMES if any(r["decoding"] == d for r in evaluation.get("win_rate", []))],
         decoding_names=DECODING_NAMES,
         bounds=bounds,
+        heldout=heldout,
+        near_chance=near_chance,
+        times=stage_times(stage.manifest for stage in view.stages if stage.manifest),
         criteria=list(criteria_rows(evaluation)),
         family_rows=list(family_rows(evaluation)),
         figures=figures,

@@ -7,9 +7,11 @@ from heedful.run.metrics import MetricsLog, read_metrics
 from heedful.run.progress import Progress, console
 from heedful.run.seeds import generator, seed_of
 from heedful.run.signals import Stopper
+from heedful.run.times import KindTime, stage_times
 
 __all__ = [
     "CACHE",
+    "KindTime",
     "Manifest",
     "MetricsLog",
     "Progress",
@@ -24,4 +26,5 @@ __all__ = [
     "read_metrics",
     "seed_of",
     "stage_folders",
+    "stage_times",
 ]

@@ -20,7 +20,7 @@ from heedful.records import Ranking
 from heedful.rewards import Reward
 from heedful.rewards.blend import BlendReward, Fitted, bounds, fit_weights, open_part, save_blend
 from heedful.run import Run, atomic_text
-from heedful.stages.reward import first_samples, scale_of
+from heedful.stages.reward import first_samples, ladder_report, scale_of
 
 SUMMARY = (
     "accuracy", "low", "high", *AMONG_RATERS, "gold_on_labels", "gold_agreement", "short_of_gold", "length_only",
@@ -58,6 +58,7 @@ def blend(config: BlendConfig, run: Run) -> None:
     save_blend(run.model, fitted, affine)
     gap = _unseen(differences, pairs, config.folds, run.rng("folds"))
     report = gap_report(pairs, gap, run.rng("report"))
+    report |= ladder_report(together, rankings, run)
     report["affine"] = {"mean": affine.mean, "std": affine.std}
     report["parts"] = {
         name: {"weight": one.weight, "accuracy": model_figures(pairs, differences[:, k])["accuracy"]}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from transformers import PreTrainedModel
@@ -22,16 +21,16 @@ from heedful.data.pairs import RankedExamples, apart, by_answers, fits, pack_pai
 from heedful.data.sources import read_rankings
 from heedful.errors import InputError
 from heedful.evaluate.ensemble_report import ensemble_figures
-from heedful.evaluate.reward_report import ladder_figures, reward_report, sentence
+from heedful.evaluate.reward_report import reward_report, sentence
 from heedful.models.classifiers import draw_heads, keep_head, new_heads
 from heedful.models.loading import reward_from_policy, save_reward_model
 from heedful.models.lora import add_lora
 from heedful.records import Ranking
 from heedful.rewards.model import RAW, ModelReward
 from heedful.run import Run
+from heedful.stages.reward.ladder import ladder_report
 from heedful.stages.reward.lesson import Lesson, Report, shown
 from heedful.stages.reward.scale import Samples, read_samples, scale_of
-from heedful.world import FAMILIES, ladder
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +100,7 @@ class ScoredAnswers:
         """Figures on judgements never trained on, and the ladder where the prompts are the built-in world's."""
         heldout, ranked = self.material.heldout, self.material.ranked
         report = reward_report(heldout, self._raw(), run.rng("report"))
-        if heldout and all(ranking.prompt.meta.get("family") in FAMILIES for ranking in heldout):
-            report["ladder"] = _ladder(self.judge)
+        report |= ladder_report(self.judge, heldout, run)
         report |= {"trained_on": {"rankings": len(ranked), "comparisons": sum(len(item.chosen) for item in ranked)}}
         report |= {"affine": {"mean": self.affine.mean, "std": self.affine.std}} | self.figures
         return report, sentence(report)
@@ -187,16 +185,3 @@ def _length_figures(judge: ModelReward, material: Material) -> Report:
     if np.ptp(scores) == 0 or np.ptp(tokens) == 0:
         return {}
     return {"length": {"correlation": round(float(np.corrcoef(scores, tokens)[0, 1]), 4)}}
-
-
-def _ladder(judge: ModelReward) -> dict[str, Any]:
-    """The seeds' own order, detailed and clear > vague > wrong, on unseen prompts: overall and by family."""
-    rows: dict[str, list[list[float]]] = {}
-    for prompt, answers in ladder():
-        examples = [judge.chat.example(prompt.messages, text) for text in answers]
-        if all(len(example.ids) <= judge.context for example in examples):
-            rows.setdefault(str(prompt.meta["family"]), []).append(judge.score_examples(examples))
-    figures = ladder_figures([row for family in rows.values() for row in family])
-    if figures:
-        figures["families"] = {name: ladder_figures(family)["right_order"] for name, family in sorted(rows.items())}
-    return figures
