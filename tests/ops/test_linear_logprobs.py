@@ -10,9 +10,9 @@ from heedful.ops.linear_logprobs import linear_logprobs
 from heedful.ops.logprobs import token_logprobs
 
 
-@pytest.mark.parametrize(("rows", "kept"), [(256, 1 << 25), (2, 1 << 25), (2, 0)])
+@pytest.mark.parametrize(("rows", "kept"), [(256, 1 << 25), (2, 1 << 25), (2, 0), (256, 0)])
 def test_values_and_gradients_are_autograds(rows: int, kept: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in (("PIECE", 1), ("ROWS", rows), ("KEPT", kept)):
+    for name, value in (("PIECE", 2 * rows), ("ROWS", rows), ("KEPT", kept)):
         monkeypatch.setattr(module, name, value)
     draw = torch.Generator().manual_seed(0)
     hidden, weight = (torch.randn(n, 4, generator=draw, dtype=torch.float64).requires_grad_() for n in (7, 5))
@@ -41,3 +41,15 @@ def test_float32_agrees_with_the_whole_softmax_and_no_target_is_no_error() -> No
     none = linear_logprobs(hidden[:0].requires_grad_(), weight.requires_grad_(), tokens[:0])
     none.sum().backward()
     assert none.shape == (0,)
+
+
+@pytest.mark.parametrize("kept", [1 << 25, 0])
+def test_far_apart_logits_neither_overflow_nor_lose_the_target(kept: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """log p_y of −400 nats, whose probability float32 can't hold, in both ways."""
+    monkeypatch.setattr(module, "KEPT", kept)
+    monkeypatch.setattr(module, "PIECE", 2 * module.ROWS)  # blocks of two words
+    hidden, weight = torch.tensor([[1.0]], requires_grad=True), torch.tensor([[0.0], [400.0], [390.0]])
+    found = linear_logprobs(hidden, weight, torch.tensor([0]))
+    torch.testing.assert_close(found, torch.log_softmax(hidden @ weight.T, -1)[:, 0])
+    found.backward()
+    torch.testing.assert_close(hidden.grad, torch.tensor([[-400.0]]), rtol=1e-4, atol=0)
