@@ -2,8 +2,8 @@
 
     python benchmarks/ukp_raters.py FOLDER
 
-FOLDER holds UKPConvArg1 as `pairs.jsonl.gz` and `votes.csv.gz`. The last part, ratings against comparisons, is
-simulated, for these raters were asked for comparisons alone.
+FOLDER holds UKPConvArg1 as `pairs.jsonl.gz` and `votes.csv.gz`. The last two parts are simulated: what a pair's own gap
+costs, and ratings against comparisons, for these raters were asked for comparisons alone.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ import gzip
 import io
 import json
 import time
-from collections.abc import Sequence
+from itertools import combinations, product
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
-from heedful.evaluate.statistics import t_interval
+from heedful.evaluate.statistics import Interval, TwoWay, t_interval
 from heedful.evaluate.vote_ceiling import leave_one_out, vote_ceiling
 from heedful.feedback.agreement import (
     count_table,
@@ -31,17 +31,17 @@ from heedful.feedback.agreement import (
     raw_agreement,
     unanimous,
 )
-from heedful.feedback.consensus import Rule, agree_on
-from heedful.feedback.crowd import fit_crowd
-from heedful.feedback.diagnosis import copying, length_slope, others_share
-from heedful.feedback.judgements import Judgement
+from heedful.feedback.consensus import agree_on
+from heedful.feedback.crowd import OWN, fit_crowd
+from heedful.feedback.diagnosis import copying, length_slope, others_share, vote_weights
+from heedful.feedback.judgements import FIRST, SECOND, TIE, Judgement
 from heedful.feedback.reliability import dawid_skene, pseudo_counts
-from heedful.feedback.votes import FIRST, SECOND, Votes, collect_votes
+from heedful.feedback.votes import Votes, collect_votes
 from heedful.records import Message, Prompt
 
 Floats = NDArray[np.float64]
-RULES: tuple[Rule, ...] = ("majority", "dawid-skene", "crowd")
-SEEDS = 3
+DRAWS = 10  # of the votes that a consensus is made of
+SPREADS = (0.7, OWN, 3.0)  # of a pair's own gap, in log odds; OWN is what was chosen
 ENOUGH = 10  # votes of a worker whose skill is compared
 
 
@@ -159,29 +159,85 @@ def subset(votes: Votes, each: int, rng: np.random.Generator) -> Votes:
 
 
 def show_consensus(votes: Votes, gold: Floats, topic: NDArray[np.int64]) -> None:
+    """How often each rule's label is gold's. The spread of a pair's own gap is chosen on every second topic alone."""
     known = gold >= 0
-    print(f"consensus on {int(known.sum()):,} pairs with a gold label, {SEEDS} draws of votes; undecided is half right")
+    sign, of_topic = np.where(gold == FIRST, 1, -1)[known], topic[known]
+    chosen_on = of_topic % 2 == 0  # topics are numbered by name
+    print(f"consensus: mean of {DRAWS} draws of votes; undecided is half right. Gains over the majority are means of")
+    print("topics' means, with 95 % intervals over topics and draws")
     for each in (1, 2, 3):
-        right: dict[str, list[Floats]] = {rule: [] for rule in RULES}
-        for seed in range(SEEDS):
-            part = subset(votes, each, np.random.default_rng(seed))
-            for rule in RULES:
-                lead = np.sign(agree_on(part, rule).preference - 0.5) * np.where(gold == FIRST, 1, -1)
-                right[rule].append((0.5 + 0.5 * lead)[known])
-        means = {rule: np.mean(values, axis=0) for rule, values in right.items()}
-        line = f"  {each} vote{'s' * (each > 1)}: "
-        for rule in RULES:
-            line += f"{rule} {means[rule].mean():.4f}"
-            if rule != "majority":
-                gain = t_interval(_by_topic(means[rule] - means["majority"], topic[known]))
-                line += f" ({gain.mean:+.4f} [{gain.low:+.4f}, {gain.high:+.4f}])"
-            line += "  "
-        print(line)
+        rows = [_right(subset(votes, each, np.random.default_rng(draw)), known, sign) for draw in range(DRAWS)]
+        right = {name: np.array([row[name] for row in rows]) for name in rows[0]}  # (draws, pairs with gold)
+        print(f" {each} vote{'s' * (each > 1)} a pair")
+        for where, mask, names in (
+            ("all topics", np.ones_like(chosen_on), ("majority", "dawid-skene", "scores alone")),
+            ("topics that chose the spread", chosen_on, ("majority", *map(_spread, SPREADS))),
+            ("held-out topics", ~chosen_on, ("majority", _spread(OWN))),
+        ):
+            print(f"  {where}: {len(np.unique(of_topic[mask]))} topics, {int(mask.sum()):,} pairs")
+            for name in names:
+                line = f"    {name:24s} {right[name][:, mask].mean():.4f}"
+                if name != "majority":
+                    gain = _gain((right[name] - right["majority"])[:, mask], of_topic[mask])
+                    line += f"  {100 * gain.mean:+.2f} [{100 * gain.low:+.2f}, {100 * gain.high:+.2f}]"
+                print(line, flush=True)
 
 
-def _by_topic(values: Floats, topic: NDArray[np.int64]) -> Sequence[float]:
+def _spread(own: float) -> str:
+    return f"own gaps, spread {own}"
+
+
+def _right(votes: Votes, known: NDArray[np.bool_], sign: NDArray[np.int64]) -> dict[str, Floats]:
+    """1 where a rule's label is gold's, ½ where it is none, else 0, for each pair with gold."""
+    weight = vote_weights(votes, copying(votes))
+    said = {rule: agree_on(votes, rule).preference for rule in ("majority", "dawid-skene", "crowd")}
+    said[_spread(OWN)] = said.pop("crowd")  # the rule as it is shipped
+    for name, own in [("scores alone", 0.0), *((_spread(own), own) for own in SPREADS if own != OWN)]:
+        crowd = fit_crowd(votes, weight, own)
+        if not crowd.converged:
+            print(f"  {name}: the fit did not converge")
+        p = crowd.probabilities(votes.first, votes.second)
+        said[name] = p[:, FIRST] + p[:, TIE] / 2
+    return {name: 0.5 + 0.5 * np.sign(preference - 0.5)[known] * sign for name, preference in said.items()}
+
+
+def _gain(values: Floats, topic: NDArray[np.int64]) -> Interval:
+    """Of the mean over draws and topics, both of which might have been others. values (draws, pairs)"""
     n = np.bincount(topic)
-    return [float(v) for v in (np.bincount(topic, values) / np.maximum(n, 1))[n > 0]]
+    cells = np.array([(np.bincount(topic, row) / np.maximum(n, 1))[n > 0] for row in values])  # (draws, topics)
+    draws, topics = np.indices(cells.shape)
+    return TwoWay(topics.ravel(), draws.ravel(), np.random.default_rng(0)).interval(cells.ravel())
+
+
+def show_price(seeds: int = 20) -> None:
+    """Simulated: what the gaps of their own cost where one score an answer is the whole truth."""
+    rows = []
+    for seed in range(seeds):
+        rng = np.random.default_rng(seed)
+        quality = rng.normal(0, 1.5, (12, 12))
+        judgements = []
+        for prompt, (a, b) in product(range(12), combinations(range(12), 2)):
+            first = rng.random() < 1 / (1 + np.exp(quality[prompt, b] - quality[prompt, a]))
+            judgements.append(
+                Judgement(
+                    prompt=Prompt(id=str(prompt), messages=(Message("user", str(prompt)),)),
+                    completions=(str(a), str(b)),
+                    value={"verdict": "prefer", "preferred": int(not first)},
+                    rater=f"r{rng.integers(7)}",
+                )
+            )
+        votes = collect_votes(judgements)
+        better = [
+            quality[int(name)][[int(votes.texts[a]), int(votes.texts[b])]]
+            for name, a, b in zip(votes.names, votes.first, votes.second, strict=True)
+        ]
+        sign = np.where(np.diff(better)[:, 0] < 0, 1, -1)
+        right = _right(votes, np.ones(votes.items, dtype=bool), sign)
+        rows.append([right[name].mean() for name in ("majority", _spread(OWN), "scores alone")])
+    print(f"SIMULATED crowd that obeys one score an answer, one vote a pair, {seeds} seeds: right, mean [95 %]")
+    for name, column in zip(("the vote alone", _spread(OWN), "scores alone"), np.array(rows).T, strict=True):
+        interval = t_interval(column.tolist())
+        print(f"  {name:44s} {interval.mean:.3f} [{interval.low:.3f}, {interval.high:.3f}]")
 
 
 def show_ratings(seeds: int = 20) -> None:
@@ -222,13 +278,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     folder = parser.parse_args().folder
-    begun = time.perf_counter()
     votes, gold, topic, competence = read(folder)
     show_agreement(*as_published(folder))
     show_skill(votes, competence)
     show_consensus(votes, gold, topic)
+    show_price()
     show_ratings()
-    print(f"{time.perf_counter() - begun:.0f} s")
+    print(f"{time.process_time():.0f} s of one core")
 
 
 if __name__ == "__main__":
