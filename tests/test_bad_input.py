@@ -166,6 +166,14 @@ def test_a_file_that_is_no_raw_log_stays_as_it_is(ran: Ran, tmp_path: Path) -> N
     assert (tmp_path / "words.db").read_bytes() == b"no database, only words"
 
 
+def test_a_file_that_can_not_be_read_makes_no_project(ran: Ran, tmp_path: Path) -> None:
+    ended, said = ran("studio import p folder --database s.db")
+    assert ended == 2 and "folder: is a folder but none" in said and not (tmp_path / "s.db").exists()
+    ran("studio import p good.csv --database s.db")
+    ended, said = ran("studio export q out --database s.db")
+    assert ended == 2 and "s.db: holds no project 'q' (projects: 'p')" in said
+
+
 def test_a_taken_port_is_said_before_the_model_is_read(ran: Ran) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))

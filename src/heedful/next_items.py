@@ -40,13 +40,11 @@ def next_command(
     """
     from heedful.feedback.audit import note
     from heedful.feedback.order import keep_scores, reorder, unbegun
-    from heedful.feedback.projects import find_project
+    from heedful.feedback.projects import known_project
 
     with closing(there(database)) as store:
         with store.read() as connection:
-            of = find_project(connection, project)
-            if of is None:
-                raise InputError(f"{database}: holds no project '{project}'")
+            of = known_project(connection, project, database)
             items = unbegun(connection, of)
         scores = score_items(items, load_all(rewards, device)) if rewards and items else {}
         with store.write() as connection:

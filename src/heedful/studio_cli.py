@@ -159,7 +159,7 @@ def import_command(
     database: Database = DATABASE,
 ) -> None:
     """Add a file's items to a project, which is made if there is none. Bad rows are named; run again to go on."""
-    from heedful.feedback.intake import import_file
+    from heedful.feedback.intake import import_file, refuse_unreadable
     from heedful.feedback.presets import PRESETS
     from heedful.feedback.projects import QueuePolicy, create_project, find_project
     from heedful.feedback.sheet_file import load_sheet
@@ -169,8 +169,7 @@ def import_command(
         raise InputError("--preset and --sheet both name a sheet; give one of them")
     if preset and preset not in PRESETS:
         raise InputError(f"--preset {preset}: is none of {', '.join(PRESETS)}")
-    if not file.exists():
-        raise InputError(f"{file}: there is no such file")
+    refuse_unreadable(file)  # before a project is made for it
     sheet = load_sheet(sheet_file) if sheet_file else PRESETS[preset or "pair"].sheet
     with closing(open_store(database)) as store, store.write() as connection:
         found = find_project(connection, project)
@@ -214,13 +213,11 @@ def export_command(
     """Write a project's judgements in any format, split by prompt, with a manifest: what training reads."""
     from heedful.feedback.exports.write import export_judgements
     from heedful.feedback.labels import CHECKS, LABELS, labels_for, newest_number
-    from heedful.feedback.projects import find_project
+    from heedful.feedback.projects import known_project
 
     query = query_of(format, labels, kind, without, without_leaks, fewest, heldout, seed)
     with closing(there(database)) as store, store.read() as connection:
-        found = find_project(connection, project)
-        if found is None:
-            raise InputError(f"{database}: holds no project '{project}'")
+        found = known_project(connection, project, database)
         inputs = {f"project '{project}'": f"judgements up to number {newest_number(connection, found)}"}
         given = labels_for(
             connection, found, query.format, query.rule, query.kinds, LABELS + CHECKS if checks else LABELS

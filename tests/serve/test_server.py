@@ -84,3 +84,11 @@ def test_refusals(client: TestClient, fields: dict[str, Any], status: int, messa
     response = ask(client, **fields)
     assert response.status_code == status
     assert message in response.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"), [(b"hello", "text/plain"), (b"{", "application/json"), (b"3", "application/json")]
+)
+def test_a_body_that_is_no_json(client: TestClient, body: bytes, kind: str) -> None:
+    response = client.post("/v1/chat/completions", content=body, headers={"content-type": kind})
+    assert response.status_code == 400 and response.json()["error"]["message"] == "the body is no object of JSON"

@@ -42,7 +42,7 @@ def look_at(database: str) -> list[Check]:
 
 def _checks(store: Store) -> list[Check]:
     found = version_of(store)
-    checks: list[Check] = [("studio", f"{store.url.render_as_string()} answers", True), _version(found)]
+    checks: list[Check] = [("studio", f"{store.place} answers", True), _version(found)]
     if store.sqlite:
         check_file(store.file)
         size, free = store.file.stat().st_size, shutil.disk_usage(store.file.parent).free

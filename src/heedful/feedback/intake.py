@@ -18,6 +18,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from heedful.data.faults import Fault
+from heedful.data.rows import container_of
 from heedful.errors import InputError
 from heedful.feedback.draws import Draw
 from heedful.feedback.fitting import NewItem, answered_of
@@ -52,6 +53,11 @@ class Imported:
         self.fault_count += 1
         if len(self.faults) < LISTED:
             self.faults.append(str(fault))
+
+
+def refuse_unreadable(path: Path) -> None:
+    """InputError: there is no such file, or it is of no kind that heedful reads."""
+    container_of(path)
 
 
 def import_file(store: Store, project_id: int, path: Path, rater: str = "") -> Imported:

@@ -30,16 +30,14 @@ def up_to_date(store: Store) -> None:
         return
     if found > HEAD:
         raise InputError(
-            f"{store.url.render_as_string()}: was written by a newer heedful (tables {found}, this one knows {HEAD}); "
+            f"{store.place}: was written by a newer heedful (tables {found}, this one knows {HEAD}); "
             "update heedful: going back would lose what the newer tables hold"
         )
     if found and store.sqlite:
         copy_database(store, store.file.with_name(f"{store.file.name}.{found}.{time.strftime('%Y%m%d-%H%M%S')}.bak"))
     with store.read() as connection:
         if not found and has_tables(connection):
-            raise InputError(
-                f"{store.url.render_as_string()}: holds tables that heedful did not write; name another database"
-            )
+            raise InputError(f"{store.place}: holds tables that heedful did not write; name another database")
     _upgrade(store)
 
 

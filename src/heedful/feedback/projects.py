@@ -122,6 +122,15 @@ def _project(row: AnyRow) -> Project:
 _PROJECT = select(project).where(project.c.id == bindparam("which"))
 
 
+def known_project(connection: Connection, name: str, database: str) -> Project:
+    """InputError: the database holds none of this name."""
+    found = find_project(connection, name)
+    if found is None:
+        names = ", ".join(f"'{one.name}'" for one in all_projects(connection)) or "none yet"
+        raise InputError(f"{database}: holds no project '{name}' (projects: {names})")
+    return found
+
+
 def create_project(
     connection: Connection,
     name: str,

@@ -41,6 +41,11 @@ class Store:
         """The SQLite file."""
         return Path(str(self.url.database))
 
+    @property
+    def place(self) -> str:
+        """Where the labels lie, for whoever reads it: the file, or the URL without its password."""
+        return _place(self.url)
+
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """One consistent view."""
@@ -95,6 +100,10 @@ def database_url(database: str) -> URL:
         case "postgresql" | "postgres":
             return url.set(drivername="postgresql+psycopg")
     raise InputError(f"{url.render_as_string()}: heedful keeps labels in a SQLite file or in PostgreSQL")
+
+
+def _place(url: URL) -> str:
+    return str(url.database) if url.get_backend_name() == "sqlite" else url.render_as_string()
 
 
 def _engines(url: URL, wait: float) -> tuple[Engine, Engine]:
@@ -171,7 +180,7 @@ def _in_words(url: URL) -> Iterator[None]:
 
 
 def _sentence(url: URL, fault: str) -> str:
-    where = url.render_as_string() if url.host else str(url.database)
+    where = _place(url)
     if "locked" in fault or "busy" in fault:
         return (
             f"{where}: another program holds the database; nothing was saved. Close what has it open "

@@ -9,11 +9,15 @@ from heedful.errors import ResourceError
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket at the address. ResourceError: the port is taken, or the host is no address of this machine."""
+    """A socket that listens at the address; who comes early waits.
+
+    ResourceError: the port is taken, or the host is no address of this machine.
+    """
     listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((host, port))
+        listening.listen()  # a port that is only bound can be bound again
     except OSError as error:
         listening.close()
         if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:

@@ -26,7 +26,7 @@ from heedful.records import Message
 from heedful.run import console
 from heedful.run.listening import listen
 from heedful.serve.speaker import Answer, Speaker
-from heedful.wording import expected
+from heedful.wording import NO_TABLE, expected
 
 DEFAULT_TOKENS = 256  # of an answer, where the client does not say
 SEEDS = 1 << 32  # answer i of a request has the seed `seed · 2¹⁶ + i`
@@ -81,7 +81,9 @@ def create_app(speaker: Speaker) -> FastAPI:
     @app.exception_handler(RequestValidationError)
     def refuse_request(_: Request, error: RequestValidationError) -> JSONResponse:
         first = error.errors()[0]
-        where = ".".join(map(str, first["loc"][1:])) or "the body"
+        where = ".".join(map(str, first["loc"][1:]))
+        if first["type"] == "json_invalid" or (first["type"] in NO_TABLE and not where):
+            return _refusal(400, "the body is no object of JSON")
         said = "is missing" if first["type"] == "missing" else f"expected {expected(first)}"
         return _refusal(400, f"{where}: {said}")
 

@@ -121,7 +121,7 @@ def agreed(labels: Sequence[Judgement], rule: Rule) -> list[Judgement]:
 
 def _wait(store: Store, project: Project, asked: Collection[int], run: Run) -> None:
     """Until these items have the judgements that they should, or won't get them; Ctrl-C leaves all where it is."""
-    run.say(f"waiting for people: 'heedful studio --database {store.url.render_as_string()}'")
+    run.say(f"waiting for people: 'heedful studio --database {store.place}'")
     done, said = 0, False
     with run.progress("label", len(asked)) as bar:
         while True:

@@ -52,7 +52,7 @@ def serve_studio(settings: Settings) -> None:
 
 
 def _greet(settings: Settings, store: Store) -> None:
-    where = store.url.render_as_string()
+    where = store.place
     console.print(f"      studio {settings.url} · labels in {where} (Ctrl-C stops)", soft_wrap=True, markup=False)
     for one in settings.languages.values():
         if one.missing:
