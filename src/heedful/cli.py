@@ -331,7 +331,7 @@ def main() -> None:
         _end(_misused(error))
     except typer.Abort:
         sys.exit(1)
-    except OSError as error:
+    except Exception as error:
         if (told := of_system(error)) is None:
             raise
         _end(told)

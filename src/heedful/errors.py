@@ -54,12 +54,20 @@ class Stopped(HeedfulError):
         self.exit_code = 128 + signal
 
 
-def of_system(error: OSError) -> HeedfulError | None:
-    """What the operating system refused, in a sentence; None where it is about no file and no disk."""
+FULL = "no space is left on the disk; free some, then run the same command again"
+
+
+def of_system(error: Exception) -> HeedfulError | None:
+    """What the operating system refused, in a sentence; None where it is about no file, no disk and no memory."""
+    said = str(error)
+    if isinstance(error, MemoryError) or "can't allocate memory" in said or "out of memory" in said:
+        return ResourceError("memory ran out; close what else needs it, or make the batches smaller, then run again")
+    if not isinstance(error, OSError):  # of a library that wraps it, as safetensors does
+        return ResourceError(FULL) if "No space left on device" in said else None
     where = f"{error.filename}: " if error.filename is not None else ""
     match error.errno:
         case errno.ENOSPC | errno.EDQUOT:
-            return ResourceError(f"{where}no space is left on the disk; free some, then run the same command again")
+            return ResourceError(where + FULL)
         case _ if not where:
             return None
         case errno.ENOENT:

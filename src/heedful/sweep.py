@@ -93,8 +93,7 @@ def sweep(recipe: str, given: Sequence[str], overrides: Sequence[str], runs: Pat
         except HeedfulError as error:
             broken[cell.name] = error
         except Exception as error:  # a fault of one cell, whatever it is, must not cost the others
-            known = of_system(error) if isinstance(error, OSError) else None
-            broken[cell.name] = known or HeedfulError(f"{type(error).__name__}: {error}")
+            broken[cell.name] = of_system(error) or HeedfulError(f"{type(error).__name__}: {error}")
         if cell.name in broken:
             console.print(f"[bold red]cell {cell.name} broke:[/bold red]", str(broken[cell.name]), highlight=False)
         _write(root, grid, cells[:number], broken, policy)
