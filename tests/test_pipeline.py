@@ -109,6 +109,7 @@ def test_bad_input_leaves_what_was_there_and_no_more(
 ) -> None:
     def refuse(config: StageConfig, run: Run) -> None:
         run.write_rows("metrics.jsonl", [{"step": 1}])
+        run.write_rows("kernels.json", [])
         run.write_rows("checkpoints/last-good/weights", [])
         raise InputError("line 3")
 
@@ -196,3 +197,13 @@ def test_a_key_that_came_into_being_since_changes_nothing_at_its_default(
     changed = [recipe.stages[0].model_copy(update={"training": Training(epochs=3, ema=0.5)}), recipe.stages[1]]
     with pytest.raises(ResumeError, match="training.ema: 0.0 → 0.5"):
         run_recipe(recipe.model_copy(update={"stages": changed}), tmp_path / "runs")
+
+
+def test_shares_of_one_process_are_told(
+    fakes: Fakes, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(Run, "say", lambda self, text: said.append(text))
+    data, training = str(tmp_path / "data.jsonl"), Training(sharding="full")
+    run_single(SFTConfig(model=str(tmp_path / "base"), data=data, training=training), tmp_path / "out", seed=0)
+    assert "this is one, and holds all" in said[0]

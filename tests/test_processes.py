@@ -11,8 +11,16 @@ import time
 from pathlib import Path
 
 import pytest
+from accelerate.commands.launch import _validate_launch_command, launch_command_parser
+from accelerate.utils.launch import prepare_simple_launcher_cmd_env
 from safetensors.torch import load_file
 from torch import allclose
+
+from heedful.config import WorldConfig
+from heedful.errors import InputError
+from heedful.pipeline import run_single
+from heedful.processes import refuse_scattered
+from heedful.run import Manifest
 
 RECIPE = """
 name = "small"
@@ -44,12 +52,49 @@ def start(root: Path, epochs: int, processes: int, sharding: str = "none") -> su
     return subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
+@pytest.mark.parametrize(
+    ("environment", "words"),
+    [
+        ({"WORLD_SIZE": "2"}, "WORLD_SIZE = 2 says that there are several processes, and no RANK"),
+        ({"PMI_SIZE": "4"}, "PMI_SIZE = 4 says"),
+        ({"RANK": "1"}, "RANK = 1 is none of WORLD_SIZE = 1 processes"),
+        ({"RANK": "2", "WORLD_SIZE": "2"}, "RANK = 2 is none of WORLD_SIZE = 2"),
+    ],
+)
+def test_a_process_that_does_not_know_its_part_is_refused(
+    environment: dict[str, str], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(InputError, match=words):
+        run_single(WorldConfig(), tmp_path / "out", seed=0)
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_accelerate_launch_starts_on_processors_is_refused_where_several_were_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def launched(*words: str) -> dict[str, str]:
+        args, _, _ = _validate_launch_command(launch_command_parser().parse_args([*words, "-m", "heedful"]))
+        return dict(prepare_simple_launcher_cmd_env(args)[1])
+
+    one, two = (launched("--cpu", "--num_processes", count) for count in "12")
+    monkeypatch.setattr(os, "environ", one)
+    refuse_scattered()
+    monkeypatch.setattr(os, "environ", two)
+    with pytest.raises(InputError, match="accelerate launch was asked for several processes, and has started one"):
+        refuse_scattered()
+
+
 @pytest.mark.slow
 def test_two_processes_train_what_one_trains(tmp_path: Path) -> None:
     for processes in (1, 2):
         done = start(tmp_path / str(processes), 1, processes)
         said, _ = done.communicate(timeout=300)
         assert done.returncode == 0, said
+        assert ("pretrain trains in 2 processes" in said) == (processes == 2)
+        manifest = Manifest.read(tmp_path / str(processes) / "small/02-pretrain")
+        assert manifest and manifest.environment["processes"] == str(processes)
     one, two = (load_file(tmp_path / n / "small/02-pretrain/model/model.safetensors") for n in ("1", "2"))
     for name, tensor in one.items():
         assert allclose(tensor, two[name], atol=2e-3), name

@@ -16,7 +16,7 @@ import tomli_w
 from heedful.config import Recipe, Section, StageConfig
 from heedful.config.paths import input_paths, missing, resolve
 from heedful.errors import InputError, ResourceError, ResumeError
-from heedful.processes import LEADER
+from heedful.processes import LEADER, processes, rank, refuse_scattered
 from heedful.run import (
     CACHE,
     Manifest,
@@ -87,6 +87,8 @@ def _run_one(config: StageConfig, portable: Any, run: Run, root: Path, shared: S
         return
     begin(type(config), run, now)
     begun = time.monotonic()
+    count = processes() if config.type in TRAINING else 1
+    _tell_processes(config, count, run)
     _share_cores(config.type in TRAINING)
     run_stage(_settle_precision(config, run), run)
     if not run.main:
@@ -101,7 +103,7 @@ def _run_one(config: StageConfig, portable: Any, run: Run, root: Path, shared: S
             outputs=hash_outputs(run.path),
             summary=run.summary,
             seconds=round(time.monotonic() - begun, 1),
-            environment=environment(),
+            environment={**environment(), "processes": str(count)},
         )
         manifest.write(run.path)
         run.say(f"done in {manifest.seconds:.0f} s")
@@ -140,6 +142,14 @@ def _link(source: str, target: str) -> None:
         os.link(source, target)
     except OSError:
         shutil.copy2(source, target)
+
+
+def _tell_processes(config: StageConfig, count: int, run: Run) -> None:
+    training = getattr(config, "training", None)
+    if count > 1:
+        run.say(f"trains in {count} processes")
+    elif training is not None and training.sharding == "full":
+        run.say("training.sharding = 'full' shares weights out over several processes: this is one, and holds all")
 
 
 def _settle_precision(config: StageConfig, run: Run) -> StageConfig:
@@ -191,10 +201,10 @@ def run_recipe(recipe: Recipe, runs: Path, shared: Sequence[Path] = ()) -> Path:
     `shared`: other run folders; a stage that one of them has finished under the same conditions is not run again.
     """
     root = runs / recipe.name
+    refuse_scattered()
     refuse_missing(recipe)
-    rank = int(os.environ.get("RANK", "0"))
     folder = RunFolder(root)
-    if rank:
+    if rank():
         _run_stages(recipe, folder, main=False)
         return root
     with folder:
@@ -228,12 +238,14 @@ def _run_stages(recipe: Recipe, folder: RunFolder, *, main: bool, shared: Sequen
 
 def run_single(config: StageConfig, out: Path, seed: int) -> Path:
     """One stage in a folder of its own, outside any recipe; `@stage/file` paths have no meaning here."""
-    rank = int(os.environ.get("RANK", "0"))
+    refuse_scattered()
+    main = rank() == 0
     config = resolve(config, {}, {})
     folder = RunFolder(out)
-    with Stopper() as stopper, nullcontext() if rank else folder, nullcontext() if rank else whole_or_nothing(out):
-        run = Run(out, config.name, seed, stopper, main=rank == 0)
+    held, kept = (folder, whole_or_nothing(out)) if main else (nullcontext(), nullcontext())
+    with Stopper() as stopper, held, kept:
+        run = Run(out, config.name, seed, stopper, main=main)
         _run_one(config, _plain(config.model_dump()), run, out)
-    if rank == 0:
+    if main:
         console.print(f"{config.name:>12} → {out}")
     return out

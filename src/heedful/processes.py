@@ -20,11 +20,13 @@ from typing import IO
 
 from rich.markup import escape
 
-from heedful.errors import ResourceError
+from heedful.errors import InputError, ResourceError
 from heedful.run.progress import console
 
 LEADER = "HEEDFUL_LEADER"  # the environment's name for rank 0's process number
 GRACE = 15.0  # seconds in which rank 0 may say itself what ended another process, and others may end by themselves
+SIZES = ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")  # as launchers call the number
+MEND = "start them with `heedful run … --processes N`, or with `torchrun --nproc-per-node N -m heedful …`"
 STOPPED = (130, 143)  # a signal that rank 0 shared: everyone saves and ends
 FAULTS = (2, 4, 5, 6, 7)  # exit codes that say what a process found
 
@@ -58,6 +60,32 @@ class _Other:
         except subprocess.TimeoutExpired:  # it hangs in a collective; only rank 0 writes, so nothing is lost
             self.process.kill()
             self.process.wait()
+
+
+def rank() -> int:
+    """Which of several processes this one is."""
+    return int(os.environ.get("RANK", "0"))
+
+
+def processes() -> int:
+    """How many train together."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def refuse_scattered() -> None:
+    """InputError where a launcher was asked for several processes, and this one would work alone or not know its part.
+
+    `accelerate launch` on processors starts one whatever `--num_processes` says; above 1 it sets MASTER_ADDR.
+    """
+    if "RANK" in os.environ:
+        if rank() >= processes():
+            raise InputError(f"RANK = {rank()} is none of WORLD_SIZE = {processes()} processes: {MEND}")
+        return
+    for name in SIZES:
+        if int(os.environ.get(name, "1")) > 1:
+            raise InputError(f"{name} = {os.environ[name]} says that there are several processes, and no RANK: {MEND}")
+    if {"ACCELERATE_MIXED_PRECISION", "MASTER_ADDR", "MASTER_PORT"} <= os.environ.keys():
+        raise InputError(f"accelerate launch was asked for several processes, and has started one: {MEND}")
 
 
 @contextmanager

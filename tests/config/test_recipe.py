@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import get_args, get_origin
+from typing import Any, get_args, get_origin
 
 import pytest
 
-from heedful.config import PPOConfig, RewardConfig, Section, SFTConfig, load_recipe, load_stage
-from heedful.config.paths import input_paths, missing, resolve
+from heedful.config import (
+    KLControl,
+    PPOConfig,
+    PretrainConfig,
+    RewardConfig,
+    Section,
+    SFTConfig,
+    load_recipe,
+    load_stage,
+)
+from heedful.config.on_policy import PTX
+from heedful.config.paths import essential, input_paths, missing, resolve
 from heedful.config.recipe import KINDS
 from heedful.errors import InputError
 
@@ -251,3 +261,32 @@ def test_a_misspelt_key_in_a_table_of_sections_is_named() -> None:
         load_stage("blend", "", [*given, "parts.a.modle=x"])
     with pytest.raises(InputError, match="'parts.not a name': a name has letters"):
         load_stage("blend", "", [*given, 'parts={ "not a name" = { model = "m" }, b = { model = "n" } }'])
+
+
+@pytest.mark.parametrize(
+    ("section", "given", "sentence"),
+    [
+        (PTX, {"data": "pages.jsonl"}, "data weighs nothing while coefficient is 0"),
+        (PTX, {"coefficient": 0.5}, "coefficient is of text that is mixed in, and none is given"),
+        (PTX, {"tokens": 64}, "tokens is of text that is mixed in, and none is given"),
+        (KLControl, {"target": 3.0}, "target is read by type = 'adaptive' alone"),
+        (KLControl, {"horizon": 500}, "horizon is read by type = 'adaptive' alone"),
+        (PretrainConfig, {"data": "d", "model": "m", "architecture": {"layers": 2}}, "architecture is of a new model"),
+    ],
+)
+def test_a_setting_that_nothing_would_read_is_refused(
+    section: type[Section], given: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        section.model_validate(given)
+
+
+def test_what_says_how_and_not_what_is_no_essence() -> None:
+    parts = {"one": {"type": "model", "model": "r"}}
+    given = {"model": "m", "prompts": "p", "rewards": {"model": "r", "parts": parts}}
+    found = essential(PPOConfig.model_validate(given))
+    assert found["generation"] == {"temperature": 1.0, "max_new_tokens": 96}
+    assert found["sampler"] == {}
+    assert {"tokens_per_batch", "sharding", "checkpoint_every"}.isdisjoint(found["training"])
+    assert found["rewards"]["parts"]["one"]["weight"] == 1.0
+    assert found["optim"]["betas"] == [0.9, 0.99]

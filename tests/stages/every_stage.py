@@ -1,7 +1,4 @@
-"""One tiny stage of every kind, and the files that they read, for tests of what all stages must do.
-
-As a script it runs one of them, and may die: `every_stage.py HOUSE STAGE OUT MOMENT`.
-"""
+"""One tiny stage of every kind, and the files that they read, for tests of what all stages must do."""
 
 from __future__ import annotations
 
@@ -86,7 +83,7 @@ def stages(house: Path) -> Mapping[str, tuple[StageConfig, str]]:
                     "model": sft,
                     "data": str(house / "demonstrations.jsonl"),
                     "tokens_per_step": 64,
-                    "training": WALK | {"precision": "auto"},
+                    "training": WALK,
                 }
             ),
             "demonstrations",

@@ -146,11 +146,13 @@ def test_reward_models_alone_can_judge(inputs: Path, tmp_path: Path) -> None:
         ({"judge": "none", "reward_models": {}}, "no reward_models are given"),
         ({"dev_prompts": ""}, "belong together"),
         ({"judge": "sentiment"}, "few_shot examples are the built-in world's"),
+        ({"judge": "none", "few_shot": False}, "lookalikes are read by no judge"),
+        ({"rounds": {"dpo": 2}}, "rounds names dpo, which is no key"),
     ],
 )
-def test_what_does_not_fit_is_refused(inputs: Path, tmp_path: Path, changes: dict[str, Any], words: str) -> None:
-    with pytest.raises(InputError, match=words):
-        evaluate(config(inputs, **changes), Run(tmp_path, "evaluate", 0))
+def test_what_does_not_fit_is_refused(inputs: Path, changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        config(inputs, **changes)
 
 
 def test_a_prompt_that_stands_twice_is_asked_once(inputs: Path, tmp_path: Path) -> None:

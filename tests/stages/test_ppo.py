@@ -12,14 +12,13 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 sys.path += [str(Path(__file__).parent), str(Path(__file__).parents[1] / "sampling")]
-from rl_house import build, ppo_config, steered, untimed, write
+from rl_house import build, ppo_config, steered, untimed
 from vllm_stand_in import stub_server
 
 from heedful.config import Architecture, BlendPart
 from heedful.data.chat import Chat, train_tokenizer
 from heedful.errors import InputError, ResourceError, Stopped
 from heedful.models.loading import Affine, new_policy, save_policy
-from heedful.records import Message, Prompt
 from heedful.rewards.blend import Fitted, save_blend
 from heedful.run import Run, read_metrics
 from heedful.stages.ppo import ppo
@@ -125,15 +124,6 @@ def test_leaving_the_budget_keeps_the_last_weights_within_it(house: Path, tmp_pa
 def test_greedy_rollouts_are_refused(house: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="temperature"):
         ppo(ppo_config(house, generation={"temperature": 0.0}), Run(tmp_path / "ppo", "ppo", seed=1))
-
-
-def test_a_prompt_longer_than_the_context_is_refused_by_its_row(house: Path, tmp_path: Path) -> None:
-    rows = [Prompt(id=str(i), messages=(Message("user", "how " * n),)) for i, n in enumerate((1, 90))]
-    data = write(tmp_path / "prompts.jsonl", rows)
-    run = Run(tmp_path / "ppo", "ppo", seed=1)
-    with pytest.raises(InputError, match=r"prompts\.jsonl: prompt 2 has .* context is 64"):
-        ppo(ppo_config(house, prompts=data), run)
-    assert not list(run.path.iterdir())
 
 
 def test_the_critic_begins_in_the_units_that_are_paid(house: Path, tmp_path: Path) -> None:

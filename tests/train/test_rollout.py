@@ -204,7 +204,7 @@ def test_advantages_are_whitened_over_the_whole_rollout(run: Run) -> None:
 
 def test_any_cut_of_a_minibatch_gives_the_same_gradient(run: Run) -> None:
     """Text mixed in as well: 1 micro-batch equals many."""
-    made = source(run, replace_section(config(), ptx={"coefficient": 0.7}))
+    made = source(run, replace_section(config(), ptx={"data": "d", "coefficient": 0.7}))
     found = made.collect(0)
     moved = replace(found, rollout=replace(found.rollout, policy_logprobs=found.rollout.policy_logprobs + 0.1))
     experience, _ = learned(made, moved)  # ratios other than 1
@@ -383,7 +383,9 @@ def test_a_stronger_leash_stays_nearer(run: Run, tmp_path: Path) -> None:
 
 
 def test_while_the_critic_warms_up_the_policy_stays(run: Run) -> None:
-    made = source(run, replace_section(config(critic_warmup=2), ptx={"coefficient": 1.0}), documents=["defg"] * 3)
+    made = source(
+        run, replace_section(config(critic_warmup=2), ptx={"data": "d", "coefficient": 1.0}), documents=["defg"] * 3
+    )
     before = [parameter.clone() for parameter in made.players.policy.parameters()]
     critic = [parameter.clone() for parameter in made.method.critic.parameters()]
     learn(made, until=12)  # two iterations

@@ -8,7 +8,17 @@ from pydantic import Field, field_validator, model_validator
 
 from heedful.config.rewards import Rewards
 from heedful.config.sampler import SamplerConfig
-from heedful.config.sections import Generation, InputPath, KLControl, Lora, Name, Optim, Section, Training
+from heedful.config.sections import (
+    Generation,
+    InputPath,
+    KLControl,
+    Lora,
+    Name,
+    Optim,
+    Section,
+    Training,
+    changed,
+)
 
 ImportanceCap = Annotated[
     float,
@@ -82,6 +92,14 @@ class PTX(Section):
     """γ: weight of the mean log-likelihood of the text."""
     tokens: int = Field(1024, ge=64)
     """Tokens of text in each optimizer step."""
+
+    @model_validator(mode="after")
+    def _mixes_in_what_is_given(self) -> Self:
+        if self.data and not self.coefficient:
+            raise ValueError("data weighs nothing while coefficient is 0: set ptx.coefficient, or leave ptx.data out")
+        if not self.data and (idle := changed(self, "coefficient", "tokens")):
+            raise ValueError(f"{idle} is of text that is mixed in, and none is given: set ptx.data, or leave it out")
+        return self
 
 
 class PPOConfig(Section):

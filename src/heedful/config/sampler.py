@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from heedful.config.sections import IsManner, Section
+from heedful.config.sections import IsManner, Section, changed
 
 
 class SamplerConfig(Section):
@@ -23,8 +23,6 @@ class SamplerConfig(Section):
 
     @model_validator(mode="after")
     def _reads_what_is_set(self) -> Self:
-        default = type(self).model_fields
-        idle = [name for name in ("url", "folder") if getattr(self, name) != default[name].default]
-        if idle and self.type != "vllm_server":
-            raise ValueError(f"{idle[0]} is read by type = 'vllm_server' alone: set that type, or leave {idle[0]} out")
+        if self.type != "vllm_server" and (idle := changed(self, "url", "folder")):
+            raise ValueError(f"{idle} is read by type = 'vllm_server' alone: set that type, or leave {idle} out")
         return self

@@ -62,6 +62,12 @@ class Section(BaseModel):
         }
 
 
+def changed(section: Section, *names: str) -> str:
+    """The first of these keys that does not stand at its default; empty: none."""
+    fields = type(section).model_fields
+    return next((name for name in names if getattr(section, name) != fields[name].default), "")
+
+
 class Architecture(Section):
     """The shape of a model trained from nothing."""
 
@@ -201,7 +207,9 @@ class KLControl(Section):
     stays where it is. Above 0 the KL, and `stop` with it, is to the reference as it has become."""
 
     @model_validator(mode="after")
-    def _has_something_to_steer(self) -> Self:
+    def _steers_what_is_set(self) -> Self:
         if self.type == "adaptive" and not self.coefficient:
             raise ValueError("coefficient is 0, and adaptive multiplies it: set kl.coefficient above 0 (0.1 is usual)")
+        if self.type == "fixed" and (idle := changed(self, "target", "horizon")):
+            raise ValueError(f"{idle} is read by type = 'adaptive' alone: set that type, or leave {idle} out")
         return self

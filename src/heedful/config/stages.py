@@ -76,6 +76,14 @@ class PretrainConfig(Section):
     optim: Optim = Optim(lr=6e-3, schedule="cosine", final=0.05, warmup=60, weight_decay=0.01)
     training: Training = Training()
 
+    @model_validator(mode="after")
+    def _goes_on_or_begins(self) -> Self:
+        if self.model and self.architecture != Architecture():
+            raise ValueError(
+                f"architecture is of a new model, and model = {self.model} goes on with its own: leave one of them out"
+            )
+        return self
+
 
 class SFTConfig(Section):
     """Supervised fine-tuning on demonstrations: the loss counts the answer's tokens only."""
@@ -285,6 +293,22 @@ class EvaluateConfig(Section):
     few_shot: bool = False
     """Judge the base with a few question-and-answer pages in front as well."""
     generation: Generation = Generation()
+
+    @model_validator(mode="after")
+    def _reads_what_is_set(self) -> Self:
+        if not self.models:
+            raise ValueError("'models' is empty: name at least one model folder")
+        if self.judge == "none" and not self.reward_models:
+            raise ValueError("judge is 'none' and no reward_models are given: name at least one")
+        if unknown := self.rounds.keys() - self.models.keys():
+            raise ValueError(f"rounds names {', '.join(sorted(unknown))}, which is no key of 'models'")
+        if bool(self.temperatures) != bool(self.dev_prompts):
+            raise ValueError("'temperatures' and 'dev_prompts' belong together: give both or neither")
+        if self.few_shot and self.judge != "world":
+            raise ValueError("few_shot examples are the built-in world's: set judge = 'world'")
+        if self.lookalikes and self.judge == "none":
+            raise ValueError("reward models can't tell a refusal, so lookalikes are read by no judge: leave them out")
+        return self
 
 
 class ReportConfig(Section):

@@ -38,7 +38,6 @@ PROXY = "reward"  # the name that a recipe gives to the reward model the policy 
 
 def evaluate(config: EvaluateConfig, run: Run) -> None:
     """Every model answers, every judge scores, every difference gets its interval."""
-    _check(config)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     questions = _questions(config, run)
     _refuse_overlong(config, questions)
@@ -65,23 +64,6 @@ def evaluate(config: EvaluateConfig, run: Run) -> None:
     run.summary |= _summary(evaluation)
     for sentence in evaluation["warnings"]:
         run.say(sentence)
-
-
-def _check(config: EvaluateConfig) -> None:
-    if not config.models:
-        raise InputError(f"stage '{config.name}': 'models' is empty: name at least one model folder")
-    if config.judge == "none" and not config.reward_models:
-        raise InputError(f"stage '{config.name}': judge is 'none' and no reward_models are given: name at least one")
-    if unknown := config.rounds.keys() - config.models.keys():
-        raise InputError(
-            f"stage '{config.name}': rounds names {', '.join(sorted(unknown))}, which is no key of 'models'"
-        )
-    if bool(config.temperatures) != bool(config.dev_prompts):
-        raise InputError(
-            f"stage '{config.name}': 'temperatures' and 'dev_prompts' belong together: give both or neither"
-        )
-    if config.few_shot and config.judge != "world":
-        raise InputError(f"stage '{config.name}': few_shot examples are the built-in world's: set judge = 'world'")
 
 
 def _questions(config: EvaluateConfig, run: Run) -> Questions:

@@ -90,9 +90,8 @@ def asked(config: Config, players: Players) -> list[Asked]:
 
 
 def text_of(config: Config, players: Players) -> TextMix:
-    """What is mixed in against forgetting: nothing where no text is given or it weighs nothing."""
-    on = config.ptx.data and config.ptx.coefficient
-    documents: Sequence[str | Messages] = read_documents(config.ptx.data) if on else ()
+    """What is mixed in against forgetting: nothing where no text is given."""
+    documents: Sequence[str | Messages] = read_documents(config.ptx.data) if config.ptx.data else ()
     return TextMix(documents, players.chat, config.ptx.tokens, context_of(players.policy.lm))
 
 
