@@ -34,6 +34,13 @@ def test_atomic_text_leaves_the_old_file_when_writing_fails(tmp_path: Path) -> N
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
 
 
+def test_what_a_killed_writer_left_is_gone_with_the_next(tmp_path: Path) -> None:
+    for name in (".file.a1b2c3d4", ".file.swp"):
+        (tmp_path / name).write_text("half")
+    atomic_text(tmp_path / "file", "whole")
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".file.swp", "file"]
+
+
 def test_atomic_folder_takes_its_place_whole_or_not_at_all(tmp_path: Path) -> None:
     target = tmp_path / "model"
     with atomic_folder(target) as scratch:

@@ -157,8 +157,8 @@ def together(script: str, *arguments: str, processes: int = 2) -> None:
             process.communicate()
 
 
-def die_at(moment: int) -> None:
-    """SIGKILL this process at the n-th of the moments at which something changes; 0: never."""
+def die_at(moment: int) -> list[int]:
+    """SIGKILL this process at the n-th of the moments at which something changes; 0: never. What is left to it."""
     left = [moment]
 
     def watch(owner: Any, name: str) -> None:
@@ -176,6 +176,7 @@ def die_at(moment: int) -> None:
         watch(owner, name)
     for name in ("ask", "scored", "measure", "log_samples"):
         watch(on_policy, name)
+    return left
 
 
 def attempt(house: Path, path: Path, moment: int) -> int:

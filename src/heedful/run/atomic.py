@@ -23,6 +23,8 @@ def _sync(path: Path) -> None:
 def atomic_text(path: Path, text: str) -> None:
     """Write a file beside its place, flush it to the disk, then rename it there."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    for left in path.parent.glob(f".{escape(path.name)}.????????"):  # by a writer that was killed; a file has one
+        left.unlink(missing_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
