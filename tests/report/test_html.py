@@ -111,7 +111,7 @@ def test_reward_models_are_shown_beside_chance(page: str, root: Path, tmp_path: 
 
 
 def test_where_the_time_went_is_shown_by_kind_the_longest_first(page: str) -> None:
-    (times,) = re.findall(r'<div class="rows bars times">(.*?)\n</div>', page, re.S)
+    (times,) = re.findall(r'<div class="rows small times">(.*?)\n</div>', page, re.S)
     assert re.findall(r'class="who">(\w+)', times) == ["pretrain", "ppo", "reward", "evaluate", "world", "sft"]
     assert "3 min 21 s <small>40\N{NO-BREAK SPACE}%</small>" in times
 

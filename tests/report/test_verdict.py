@@ -95,15 +95,18 @@ def test_a_win_by_length_alone_is_named(result: dict[str, Any]) -> None:
 def test_clear_falls_count_and_falls_within_noise_are_named(result: dict[str, Any]) -> None:
     result["warnings"] = ["ppo collapsed into 'I don't know'", "honesty falls, within noise"]
     result["clear_warnings"] = 1
-    assert [f.state for f in findings(result)[-2:]] == ["fail", "note"]
+    found = findings(result)
+    assert found[-1] == Finding("note", "honesty falls, within noise")
+    fault = found.index(Finding("fail", "ppo collapsed into 'I don't know'"))
+    assert fault < min(found.index(the(found, words)) for words in ("dpo against sft", "prefers ppo to sft", "tax"))
 
 
 def test_the_page_keeps_clear_falls_and_counts_the_others(result: dict[str, Any]) -> None:
     result["warnings"] = ["ppo collapsed into 'I don't know'", "honesty falls", "the family 'sum' falls"]
     result["clear_warnings"] = 1
-    fault, line = page_findings(result)[-2:]
-    assert fault == Finding("fail", "ppo collapsed into 'I don't know'")
-    assert line == Finding("note", "2 falls that may be chance are named under “No harm done?”")
+    shown = page_findings(result)
+    assert Finding("fail", "ppo collapsed into 'I don't know'") in shown
+    assert shown[-1] == Finding("note", "2 falls that may be chance are named under “No harm done?”")
     result["warnings"] = []
     result["clear_warnings"] = 0
     assert page_findings(result) == findings(result)

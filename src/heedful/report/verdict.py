@@ -71,7 +71,8 @@ def find(evaluation: Row, policy: str, against: str, decoding: str, judge: str) 
 
 
 def findings(evaluation: Row) -> list[Finding]:
-    """All sentences in order: primary endpoint, other win rates, no harm done, the reward model, what else to know."""
+    """All sentences in order: primary endpoint, other win rates, no harm done, the reward model, what clearly fell,
+    what else to know, what may have fallen by chance."""
     if not evaluation.get("win_rate"):
         return [Finding("note", "one model alone was evaluated: there is nothing to compare it with")]
     return [
@@ -81,20 +82,20 @@ def findings(evaluation: Row) -> list[Finding]:
         *_reward_model(evaluation),
         *_ladder(evaluation),
         *_truth_difference(evaluation),
+        *(Finding("fail", sentence) for sentence in _warnings(evaluation)[0]),
         *_others(evaluation),
         *_tax(evaluation),
-        *_warnings(evaluation),
+        *(Finding("note", sentence) for sentence in _warnings(evaluation)[1]),
     ]
 
 
 def page_findings(evaluation: Row) -> list[Finding]:
     """The findings with all falls that are not clear as one line: the page names each where it tells what fell."""
-    clear = evaluation.get("clear_warnings", 0)
-    warnings = evaluation.get("warnings", [])
-    found = findings({**evaluation, "warnings": warnings[:clear]})
-    small = len(warnings) - clear
-    if small and evaluation.get("win_rate"):
-        named = "1 fall that may be chance is named" if small == 1 else f"{small} falls that may be chance are named"
+    clear, hints = _warnings(evaluation)
+    found = findings({**evaluation, "warnings": clear})
+    if hints and evaluation.get("win_rate"):
+        many = len(hints) > 1
+        named = f"{len(hints)} falls that may be chance are named" if many else "1 fall that may be chance is named"
         found.append(Finding("note", f"{named} under “No harm done?”"))
     return found
 
@@ -109,10 +110,10 @@ def tally(found: Sequence[Finding]) -> str:
     return f"{met}, {faults} fault{'s' if faults > 1 else ''} besides" if faults else met
 
 
-def _warnings(evaluation: Row) -> Iterator[Finding]:
-    """What fell or collapsed: clear cases count against the run, falls within noise are named."""
-    for place, sentence in enumerate(evaluation.get("warnings", [])):
-        yield Finding("fail" if place < evaluation["clear_warnings"] else "note", sentence)
+def _warnings(evaluation: Row) -> tuple[list[str], list[str]]:
+    """What fell or collapsed: beyond noise, which counts against the run, and what may be chance."""
+    sentences, clear = list(evaluation.get("warnings", [])), evaluation.get("clear_warnings", 0)
+    return sentences[:clear], sentences[clear:]
 
 
 def judge_of(evaluation: Row) -> str:
