@@ -217,6 +217,11 @@ def _interval(
     return round(float(low), 4), round(float(high), 4)
 
 
+def in_order(scores: Floats) -> NDArray[np.bool_]:
+    """Which rows fall from each place to the next. (prompts, rungs) -> (prompts,)"""
+    return np.asarray((np.diff(scores) < 0).all(axis=1))
+
+
 def ladder_figures(prompts: Sequence[Prompt], scores: Floats, rng: np.random.Generator) -> dict[str, Any]:
     """How often each prompt's answers, given from best to worst as `RUNGS` says, are scored in that order.
 
@@ -231,7 +236,7 @@ def ladder_figures(prompts: Sequence[Prompt], scores: Floats, rng: np.random.Gen
 
     return {
         "prompts": len(prompts),
-        **share("right_order", (np.diff(scores) < 0).all(axis=1)),
+        **share("right_order", in_order(scores)),
         "pairs": [
             {"better": RUNGS[i], "worse": RUNGS[j], **share("rate", scores[:, i] > scores[:, j])}
             for i, j in combinations(range(len(RUNGS)), 2)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from heedful.errors import InputError
-from heedful.evaluate.reward_report import RUNGS, ladder_figures
+from heedful.evaluate.reward_report import RUNGS, in_order, ladder_figures
 from heedful.records import Ranking
 from heedful.rewards import Reward
 from heedful.run import Run
@@ -30,6 +30,6 @@ def ladder_report(reward: Reward, heldout: Sequence[Ranking], run: Run) -> dict[
     scores = np.array([one.value for one in scored]).reshape(-1, len(RUNGS))
     figures = ladder_figures(prompts, scores, run.rng("ladder"))
     names = np.array([str(prompt.meta["family"]) for prompt in prompts])
-    right = (np.diff(scores) < 0).all(axis=1)
+    right = in_order(scores)
     families = {str(name): round(float(right[names == name].mean()), 4) for name in np.unique(names)}
     return {"ladder": figures | {"families": families}}
