@@ -277,7 +277,10 @@ def to_row(record: Record) -> Row:
             }
 
 
+_quoted = json.JSONEncoder(ensure_ascii=False).encode
+
+
 def prompt_id(messages: Iterable[Message]) -> str:
     """A content hash: the same conversation has the same id in every file."""
-    text = json.dumps([[m.role, m.content] for m in messages], ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    text = ", ".join([f"[{_quoted(m.role)}, {_quoted(m.content)}]" for m in messages])  # as json.dumps writes lists
+    return hashlib.sha256(f"[{text}]".encode()).hexdigest()[:16]

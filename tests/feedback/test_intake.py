@@ -15,6 +15,7 @@ from tests.feedback.conftest import plain, say
 
 from heedful.data.sources import read_demonstrations, read_rankings
 from heedful.errors import InputError
+from heedful.feedback import intake
 from heedful.feedback.exports.pairs import LeftOut
 from heedful.feedback.exports.rows import ExportFormat
 from heedful.feedback.figures import figures
@@ -28,7 +29,7 @@ from heedful.feedback.queue import lease
 from heedful.feedback.sheet import Answered
 from heedful.feedback.store import Store
 from heedful.feedback.submit import add_machine_label
-from heedful.feedback.tables import assignment, item
+from heedful.feedback.tables import assignment, completion, item, prompt
 
 Make = Callable[..., Project]
 PAIR = {"prompt": "q", "response_a": "one", "response_b": "two", "source_a": "sft", "source_b": "ppo"}
@@ -86,6 +87,41 @@ def test_a_stray_row_turns_no_other_away(store: Store, make: Make, tmp_path: Pat
         assert (report.items, report.fault_count) == (before + after, 1)
         assert report.faults[0].startswith(f"{path}:{before + 1}: field 'response_a': found no such field")
         assert "the file's rows are answers to be compared" in report.faults[0]
+
+
+def test_a_prompt_that_comes_again_keeps_what_the_first_row_says_of_it(
+    store: Store, make: Make, tmp_path: Path
+) -> None:
+    rows = [PAIR | {"id": "mine", "lang": "de"}, PAIR | {"response_a": "other", "id": "later"}]
+    report = import_file(store, make(0).id, write(tmp_path / "a.jsonl", rows))
+    assert report.items == 2
+    with store.read() as connection:
+        [row] = connection.execute(select(prompt.c.name, prompt.c.meta)).all()
+    assert (row.name, row.meta) == ("mine", {"lang": "de"})
+
+
+def test_an_import_in_several_transactions_is_one(
+    store: Store, make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows that meet again in another transaction are told apart as within one; only the labels' order may differ."""
+    rows = [PAIR | {"prompt": f"q{i % 7}", "response_b": f"two {i % 5}", "id": str(i)} for i in range(50)]
+    path = write(tmp_path / "a.jsonl", [*rows, PAIR | {"response_a": "I am Claude."}])
+    found = []
+    for size in (3, 1000):
+        monkeypatch.setattr(intake, "CHUNK", size)
+        project = make(0, name=f"by {size}")
+        report = import_file(store, project.id, path)
+        with store.read() as connection:
+            names = select(prompt.c.name, prompt.c.key).where(prompt.c.project_id == project.id)
+            texts = select(completion.c.text, completion.c.source, completion.c.leak, prompt.c.key).join(prompt)
+            found.append(
+                (
+                    (report.items, report.there_already, report.leaks),
+                    sorted(map(tuple, connection.execute(names))),
+                    sorted(map(tuple, connection.execute(texts.where(prompt.c.project_id == project.id)))),
+                )
+            )
+    assert found[0] == found[1] and found[0][0] == (36, 15, 1)
 
 
 def test_csv_names_its_lines(store: Store, make: Make, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from difflib import get_close_matches
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 from heedful.data.faults import RowFault
@@ -101,7 +102,7 @@ instruction+output (Alpaca); question+answer"
 
 def columns_of(row: Row) -> frozenset[str]:
     """The columns that hold something: Parquet and `datasets` fill those a row lacks with null."""
-    return frozenset(name for name, value in row.items() if value is not None)
+    return frozenset([name for name, value in row.items() if value is not None])
 
 
 def recognise(row: Row) -> Format:
@@ -135,10 +136,8 @@ def _is_hh(value: Any) -> bool:
 
 def require_columns(row: Row, kind: Format) -> None:
     """Refuse a row that lacks what its file's format needs, and name the column."""
-    columns = columns_of(row)
-    shared = Format.HH if kind is Format.IMPLICIT else kind
-    signs = [sign for known, sign in SIGNS if known is shared]
-    if any(sign <= columns for sign in signs):
+    columns, signs = columns_of(row), _signs_of(kind)
+    if any(map(columns.issuperset, signs)):
         return
     missing = min((sorted(sign - columns) for sign in signs), key=len)
     found = "nothing" if missing[0] in row else "no such field"
@@ -148,9 +147,15 @@ def require_columns(row: Row, kind: Format) -> None:
     raise RowFault(missing[0], found, f"a value (the file's rows are {kind.value})", mend)
 
 
+@lru_cache
+def _signs_of(kind: Format) -> tuple[frozenset[str], ...]:
+    """The columns of which a row has to have all, in one way or another."""
+    shared = Format.HH if kind is Format.IMPLICIT else kind
+    return tuple(sign for known, sign in SIGNS if known is shared)
+
+
 def extras(row: Row, kind: Format) -> Row:
     """What stands in a row beside its format's own columns: kept as the prompt's metadata."""
-    shared = Format.HH if kind is Format.IMPLICIT else kind
-    own = frozenset({"id", "meta"}).union(*(sign for known, sign in SIGNS if known is shared))
+    own = frozenset({"id", "meta"}).union(*_signs_of(kind))
     own |= OPTIONAL.get(kind, frozenset())
     return {name: row[name] for name in row if name not in own and row[name] is not None}

@@ -78,6 +78,8 @@ def fitting(new: NewItem, sheet: Sheet) -> Iterator[NewItem]:
 
 
 def _part_of(new: NewItem, places: Sequence[int], sheet: Sheet) -> NewItem:
+    if len(places) == len(new.answers) and (new.label is None or new.part == "main"):
+        return new
     label = _among(new.label, places, len(new.answers)) if new.label else None
     check = label is not None and new.part != "main"
     return replace(

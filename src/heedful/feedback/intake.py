@@ -11,7 +11,6 @@ import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +31,20 @@ from heedful.feedback.submit import add_machine_label, label_of
 from heedful.feedback.tables import assignment, completion, item, judgement, prompt
 from heedful.records import Prompt, messages_to_rows, prompt_id
 
-CHUNK = 500  # items in one transaction, so that raters never wait long
+CHUNK = 2000  # plain items in one transaction, which is a tenth of a second: raters never wait long
 LISTED = 100  # faults that are told
 NAMESPACE = uuid.UUID("6f1f3f0a-8f5d-4b5e-9b0e-0d7a4f6c2e11")  # of the UUIDs of imported labels
+
+
+@dataclass(frozen=True, slots=True)
+class Keyed:
+    """An item with what takes long to find out, and needs no transaction: what its texts are told apart by, and which
+    of its answers name their writer."""
+
+    new: NewItem
+    prompt: str
+    answers: tuple[str, ...]
+    leaks: tuple[str, ...]  # the words of each answer by which it does; empty: none
 
 
 @dataclass(slots=True)
@@ -84,11 +94,25 @@ def import_items(store: Store, of: Project, items: Iterable[NewItem], done: Impo
     """Add items, a few hundred to a transaction; those that are there already stay as they are."""
     with store.write() as connection:
         epoch = next_place(connection, of.id)
-    rest = iter(items)
-    while chunk := list(islice(rest, CHUNK)):
+    for chunk in _chunks(items):
         with store.write() as connection:
             add_items(connection, of, chunk, epoch, done)
     return done
+
+
+def _chunks(items: Iterable[NewItem]) -> Iterator[list[Keyed]]:
+    """As many as one transaction takes: fewer where texts are long, and where labels come with them, which take twenty
+    times as long as an item."""
+    chunk: list[Keyed] = []
+    size = 0
+    for new in items:
+        chunk.append(keyed(new))
+        size += (20 if new.label else 1) + sum(map(len, new.answers)) // 4000
+        if size >= CHUNK:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
+        yield chunk
 
 
 # ── items to tables ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -96,42 +120,58 @@ def _hash(*texts: str) -> str:
     return hashlib.sha256("\0".join(texts).encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def add_items(connection: Connection, of: Project, chunk: Sequence[NewItem], epoch: int, done: Imported) -> None:
-    prompts = {_prompt_key(new.prompt): new.prompt for new in chunk}
-    insert_new(connection, prompt, [_prompt_row(of, key, one) for key, one in prompts.items()])
-    query = select(prompt.c.key, prompt.c.id).where(prompt.c.project_id == of.id, prompt.c.key.in_(prompts))
-    ids = {row.key: row.id for row in connection.execute(query)}
-    written = {(ids[_prompt_key(new.prompt)], *one) for new in chunk for one in _written(new)}
-    rows = [
-        {"prompt_id": owner, "key": completion_key(source, text), "text": text, "source": source}
-        | {"leak": leak_of(text, source)}
-        for owner, text, source in sorted(written)
-    ]
-    done.leaks += sum(bool(row["leak"]) for row in rows)
-    insert_new(connection, completion, rows)
-    query_2 = select(completion.c.prompt_id, completion.c.key, completion.c.id).where(
-        completion.c.prompt_id.in_(set(ids.values()))
-    )
-    known = {(owner, key): number for owner, key, number in connection.execute(query_2)}
-    items: dict[str, tuple[dict[str, Any], NewItem]] = {}
+def keyed(new: NewItem) -> Keyed:
+    leaks = tuple(map(leak_of, new.answers, new.sources))
+    return Keyed(new, prompt_id(new.prompt.messages), _answer_keys(new), leaks)
+
+
+def _answer_keys(new: NewItem) -> tuple[str, ...]:
+    return tuple(completion_key(source, text) for text, source in zip(new.answers, new.sources, strict=True))
+
+
+def add_items(connection: Connection, of: Project, chunk: Sequence[Keyed], epoch: int, done: Imported) -> None:
+    prompts = _add_prompts(connection, of, chunk)
+    completions = _add_completions(connection, chunk, prompts, done)
+    items: dict[str, dict[str, Any]] = {}
     labelled = []  # several raters may have judged one item
-    for new in chunk:
-        owner = ids[_prompt_key(new.prompt)]
-        row = _item_row(of, new, owner, [known[owner, key] for key in _completion_keys(new)], epoch)
-        items.setdefault(row["key"], (row, new))
-        labelled += [(row["key"], new)] if new.label else []
-    there = _there(connection, of, items)
-    insert_new(connection, item, [row for key, (row, _) in items.items() if key not in there])
-    done.nameless += sum(new.nameless for new in chunk)
-    done.items += len(items) - len(there)
-    done.there_already += len(there) + len(chunk) - len(items)
-    if lowest := [row["place"] for key, (row, _) in items.items() if key not in there]:
-        back_to(connection, of.id, min(lowest))
+    for one in chunk:
+        owner = prompts[one.prompt]
+        row = _item_row(of, one.new, owner, [completions[owner, key] for key in one.answers], epoch)
+        items.setdefault(row["key"], row)
+        labelled += [(row["key"], one.new)] if one.new.label else []
+    added = insert_new(connection, item, list(items.values()))
+    if added:
+        back_to(connection, of.id, min(row["place"] for row in items.values()))
+    done.items += added
+    done.there_already += len(chunk) - added
+    done.nameless += sum(one.new.nameless for one in chunk)
     _keep_labels(connection, of, labelled, done)
 
 
-def _written(new: NewItem) -> Iterator[tuple[str, str]]:
-    return zip(new.answers, new.sources, strict=True)
+def _add_prompts(connection: Connection, of: Project, chunk: Sequence[Keyed]) -> dict[str, int]:
+    """The numbers of all prompts of the chunk, by key. One that comes again keeps the first row's name and columns."""
+    prompts: dict[str, Prompt] = {}
+    for one in chunk:
+        prompts.setdefault(one.prompt, one.new.prompt)
+    insert_new(connection, prompt, [_prompt_row(of, key, new) for key, new in prompts.items()])
+    query = select(prompt.c.key, prompt.c.id).where(prompt.c.project_id == of.id, prompt.c.key.in_(prompts))
+    return dict(connection.execute(query).all())
+
+
+def _add_completions(
+    connection: Connection, chunk: Sequence[Keyed], prompts: Mapping[str, int], done: Imported
+) -> dict[tuple[int, str], int]:
+    """The numbers of all answers to the chunk's prompts, by the prompt's number and the answer's key."""
+    rows: dict[tuple[int, str], dict[str, Any]] = {}
+    for one in chunk:
+        owner, new = prompts[one.prompt], one.new
+        for key, text, source, leak in zip(one.answers, new.answers, new.sources, one.leaks, strict=True):
+            rows[owner, key] = {"prompt_id": owner, "key": key, "text": text, "source": source, "leak": leak}
+    done.leaks += sum(bool(row["leak"]) for row in rows.values())
+    insert_new(connection, completion, list(rows.values()))
+    query = select(completion.c.prompt_id, completion.c.key, completion.c.id)
+    found = connection.execute(query.where(completion.c.prompt_id.in_(set(prompts.values()))))
+    return {(owner, key): number for owner, key, number in found.all()}
 
 
 def completion_key(source: str, text: str) -> str:
@@ -139,23 +179,16 @@ def completion_key(source: str, text: str) -> str:
     return _hash(source, text)
 
 
-def _completion_keys(new: NewItem) -> Iterator[str]:
-    return (completion_key(source, text) for text, source in _written(new))
-
-
-def _prompt_key(one: Prompt) -> str:
-    return prompt_id(one.messages)
-
-
 def _prompt_row(of: Project, key: str, one: Prompt) -> dict[str, Any]:
-    messages, meta = messages_to_rows(one.messages), json.loads(json.dumps(dict(one.meta), default=str))
-    return {"project_id": of.id, "key": key, "name": one.id[:120], "messages": messages, "meta": meta}
+    messages = messages_to_rows(one.messages)
+    meta = json.loads(json.dumps(dict(one.meta), default=str)) if one.meta else {}
+    return {"project_id": of.id, "key": key, "name": one.id[:120] or key, "messages": messages, "meta": meta}
 
 
 def _item_row(of: Project, new: NewItem, owner: int, completions: list[int], epoch: int) -> dict[str, Any]:
     """The item's key hangs on what is compared, in whatever order the file has it."""
     key = _key(new, owner, completions)
-    shared = share_of(of.seed, "shared", key) < of.queue.shared
+    shared = bool(of.queue.shared) and share_of(of.seed, "shared", key) < of.queue.shared
     target = max(of.queue.overlap, of.queue.shared_overlap if shared else 1)
     return {
         "project_id": of.id,
@@ -183,17 +216,10 @@ def _key(new: NewItem, owner: int, completions: Sequence[int]) -> str:
 def item_key(connection: Connection, of: Project, new: NewItem) -> str:
     """The key of an item that is there."""
     owner = connection.execute(
-        select(prompt.c.id).where(prompt.c.project_id == of.id, prompt.c.key == _prompt_key(new.prompt))
+        select(prompt.c.id).where(prompt.c.project_id == of.id, prompt.c.key == prompt_id(new.prompt.messages))
     ).scalar_one()
-    query = select(completion.c.id).where(
-        completion.c.prompt_id == owner, completion.c.key.in_(list(_completion_keys(new)))
-    )
+    query = select(completion.c.id).where(completion.c.prompt_id == owner, completion.c.key.in_(_answer_keys(new)))
     return _key(new, owner, list(connection.execute(query).scalars()))
-
-
-def _there(connection: Connection, of: Project, keys: Mapping[str, Any]) -> set[str]:
-    query = select(item.c.key).where(item.c.project_id == of.id, item.c.key.in_(keys))
-    return set(connection.execute(query).scalars())
 
 
 def _keep_labels(connection: Connection, of: Project, labelled: Sequence[tuple[str, NewItem]], done: Imported) -> None:

@@ -40,7 +40,7 @@ from heedful.feedback.projects import skill_named
 from heedful.feedback.sheet import Sheet
 from heedful.records import Completion, Labelled, Message, Messages, Prompt, Row, prompt_id
 
-OWN = ("part", "explanation", "priority", "skill", "scores")
+OWN = frozenset(("part", "explanation", "priority", "skill", "scores"))
 Said = tuple[str, Messages]  # a rater, and the prompt whose answers were labelled one by one
 PLAIN: tuple[Kind, ...] = (Format.CANDIDATES, Foreign.SIDES)
 
@@ -68,7 +68,8 @@ def read_items(path: Path, sheet: Sheet, rater: str = "") -> Iterator[NewItem | 
                     name = label.rater or nobody.name([(label.prompt.messages, label.completion)])
                     labels.setdefault((name, label.prompt.messages), []).append(label)
                 continue
-            found = _items_of(row, kind) if rater else [_nameless(new) for new in _items_of(row, kind)]
+            items = _items_of(row, kind, where)
+            found = items if rater else [_nameless(new) for new in items]
             shaped = [(new, nobody.named(list(fitting(new, sheet)))) for new in found]  # a row is in whole, or not
         except RowFault as fault:
             yield fault.at(where)
@@ -77,7 +78,7 @@ def read_items(path: Path, sheet: Sheet, rater: str = "") -> Iterator[NewItem | 
             if new.label and new.label.ranks and sheet.compare == "none" and new.part == "main":
                 mend = "its answers go in without it"
                 yield Fault(where, "", "a comparison", "none: the sheet compares nothing", mend)
-            yield from (replace(one, where=where) for one in fit)
+            yield from fit
     yield from _put_together(path, answers, labels, sheet)
 
 
@@ -88,24 +89,34 @@ def _put_together(
     said = [(name, one) for (name, _), given in labels.items() if name for one in rankings_of(given)[0]]
     nameless = Counter({prompt_id(asked): len(given) for (name, asked), given in labels.items() if not name})
     for new in (
-        *(_from_candidates(gathered, nameless[prompt_id(gathered.prompt.messages)]) for gathered in gather(answers)),
-        *(_from_judgement(from_ranking(replace(ranking, rater=name))) for name, ranking in said),
+        *(
+            _from_candidates(gathered, nameless[prompt_id(gathered.prompt.messages)], path)
+            for gathered in gather(answers)
+        ),
+        *(
+            _from_judgement(from_ranking(replace(ranking, rater=name)), _of_prompt(ranking.prompt, path))
+            for name, ranking in said
+        ),
     ):
-        where = f"{path}, prompt {new.prompt.id}"
         try:
-            yield from (replace(one, where=where) for one in fitting(_with_extras(new, new.prompt.meta), sheet))
+            yield from fitting(_with_extras(new, new.prompt.meta), sheet)
         except RowFault as fault:
-            yield fault.at(where)
+            yield fault.at(new.where)
 
 
-def _items_of(row: Row, kind: Kind) -> list[NewItem]:
+def _of_prompt(prompt: Prompt, path: Path) -> str:
+    """The place in its file of what several rows say."""
+    return f"{path}, prompt {prompt.id}"
+
+
+def _items_of(row: Row, kind: Kind, where: str) -> list[NewItem]:
     """The items of one row; a judgement that it holds is their label."""
     if kind in PLAIN:
-        return [_from_responses(row)]
+        return [_from_responses(row, where)]
     if kind not in JUDGED:
         mend = "write prompt, response_a, response_b; or prompt, completion, a row for each answer"
         raise RowFault("", f"a row of {kind.value}", "answers to compare", mend)
-    found = [_from_judgement(judgement) for judgement in judgements_of(row, kind) if not judgement.state]
+    found = [_from_judgement(judgement, where) for judgement in judgements_of(row, kind) if not judgement.state]
     if kind is Foreign.RAW:  # whose part says how a label came about, and is no wish
         if any(new.label and new.label.part == DECISION for new in found):
             raise RowFault("part", "a reviewer's decision", "a rater's label", "decide anew in this project")
@@ -113,7 +124,7 @@ def _items_of(row: Row, kind: Kind) -> list[NewItem]:
     return [_with_extras(new, row if isinstance(kind, Foreign) else new.prompt.meta) for new in found]
 
 
-def _from_judgement(judgement: Judgement) -> NewItem:
+def _from_judgement(judgement: Judgement, where: str) -> NewItem:
     """What was judged. The steps of a worked answer are its lines."""
     answers = judgement.completions
     if judgement.value.get("steps"):
@@ -125,11 +136,18 @@ def _from_judgement(judgement: Judgement) -> NewItem:
         answers=answers,
         sources=tuple(source or "given" for source in sources) or ("given",) * len(answers),
         label=judgement if any(said != "none" for said in judgement.value.values()) else None,
+        where=where,
     )
 
 
-def _from_candidates(gathered: Candidates, nameless: int) -> NewItem:
-    return NewItem(prompt=gathered.prompt, answers=gathered.texts, sources=gathered.sources, nameless=nameless)
+def _from_candidates(gathered: Candidates, nameless: int, path: Path) -> NewItem:
+    return NewItem(
+        prompt=gathered.prompt,
+        answers=gathered.texts,
+        sources=gathered.sources,
+        nameless=nameless,
+        where=_of_prompt(gathered.prompt, path),
+    )
 
 
 def _nameless(new: NewItem) -> NewItem:
@@ -164,7 +182,7 @@ class _Nobody:
         ]
 
 
-def _from_responses(given: Row) -> NewItem:
+def _from_responses(given: Row, where: str) -> NewItem:
     """`prompt`, `response_a`, `response_b`, … and, where it is known, `source_a`, …; or lists of them.
 
     A `winner` of two answers is a label.
@@ -184,24 +202,25 @@ def _from_responses(given: Row) -> NewItem:
             raise RowFault("winner", f"one of {len(answers)} answers", "one of two", "write completions and ranks")
         [label] = judgements_of(row, Foreign.SIDES)
         own |= {"winner", "rater", "rater_kind"}
-    extra = {key: value for key, value in row.items() if key not in {"prompt", "id"} | own}
-    found = Prompt(id=str(row.get("id") or prompt_id(messages)), messages=messages, meta=extra)
-    return _with_extras(NewItem(prompt=found, answers=answers, sources=sources, label=label), extra)
+    own |= {"prompt", "id"}
+    extra = {key: value for key, value in row.items() if key not in own}
+    found = Prompt(id=str(row.get("id") or ""), messages=messages, meta=extra)
+    return _with_extras(NewItem(prompt=found, answers=answers, sources=sources, label=label, where=where), extra)
 
 
 Answers = tuple[tuple[str, ...], tuple[str, ...], set[str]]  # texts, who wrote each, and the columns that hold them
 
 
 def _lettered(row: Row) -> Answers:
-    letters = [key.removeprefix("response_") for key in row if key.startswith("response_")]
-    if not letters:
+    answers = {column: text for column, text in row.items() if column.startswith("response_")}
+    if not answers:
         raise RowFault("response_a", "no such field", "an answer", "name the columns prompt, response_a, response_b")
-    for letter in letters:
-        if not isinstance(row[f"response_{letter}"], str):
-            raise RowFault(f"response_{letter}", describe(row[f"response_{letter}"]), "a text", "write the answer")
-    own = {f"{name}_{letter}" for name in ("response", "source") for letter in letters}
-    answers = tuple(str(row[f"response_{letter}"]) for letter in letters)
-    return answers, tuple(str(row.get(f"source_{letter}") or "given") for letter in letters), own
+    for column, text in answers.items():
+        if not isinstance(text, str):
+            raise RowFault(column, describe(text), "a text", "write the answer")
+    writers = [column.replace("response_", "source_", 1) for column in answers]
+    sources = tuple([str(row.get(column) or "given") for column in writers])
+    return tuple(answers.values()), sources, {*answers, *writers}
 
 
 def _listed(row: Row) -> Answers:
@@ -213,6 +232,8 @@ def _listed(row: Row) -> Answers:
 
 def _with_extras(new: NewItem, given: Mapping[str, Any]) -> NewItem:
     """The columns of this module, taken out of the prompt's metadata where the readers put what they don't know."""
+    if OWN.isdisjoint(given) and OWN.isdisjoint(new.prompt.meta):
+        return new
     own = {name: given[name] for name in OWN if given.get(name) is not None}
     part = choice(own, "part", ("main", "gold", "training", "probe"), "main")
     if part in ("gold", "training") and new.label is None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import groupby
 
 from sqlalchemy import Connection, func, select
 
@@ -40,15 +41,20 @@ _MADE = re.compile(
     re.IGNORECASE,
 )
 _ENDS = re.compile(r"[\w.+-]+$")
-_GAP = re.compile(r"\(\?:[^)]*\)\??|\[[^]]*\][?*+]?|.\?|\\[a-z][*+]?")  # what a name may hold in more than one way
 
 
-def _stem(name: str) -> str:
-    """The longest run of characters that whatever a name's pattern matches holds."""
-    return max(_GAP.sub("\0", name.replace(r"\.", ".")).split("\0"), key=len).strip()
+def _any_name() -> re.Pattern[str]:
+    """Any name, in small letters and behind a space, as it stands in both patterns above.
+
+    Names share a branch by their first letter, so that a word which begins like none is quick to pass.
+    """
+    by_letter = groupby(sorted((*MODELS.split("|"), *MAKERS.split("|"))), key=lambda name: name[0])
+    return re.compile(
+        " (?:" + "|".join(f"{letter}(?:{'|'.join(name[1:] for name in names)})" for letter, names in by_letter) + ")"
+    )
 
 
-STEMS = tuple(sorted({_stem(name) for name in (*MODELS.split("|"), *MAKERS.split("|"))}))
+ANY_NAME = _any_name()
 
 
 def leak_of(text: str, source: str = "") -> str:
@@ -58,7 +64,7 @@ def leak_of(text: str, source: str = "") -> str:
     any word ("first") only as a name that the answer gives itself.
     """
     low = text.lower()
-    known = (_NAMED, _MADE) if any(stem in low for stem in STEMS) else ()  # most hold none, which is quick to see
+    known = (_NAMED, _MADE) if ANY_NAME.search(low) else ()  # most hold none, which is quick to see
     name = _name_of(source)
     own = _of_name(name) if name and name.lower() in low else ()
     patterns: tuple[re.Pattern[str], ...] = (*known, *own)

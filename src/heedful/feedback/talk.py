@@ -9,7 +9,7 @@ from uuid import NAMESPACE_OID, uuid5
 from sqlalchemy import Connection, delete, func, select, update
 
 from heedful.feedback.fitting import NewItem
-from heedful.feedback.intake import Imported, add_items, item_key
+from heedful.feedback.intake import Imported, add_items, item_key, keyed
 from heedful.feedback.projects import Project
 from heedful.feedback.queue import hold, next_place
 from heedful.feedback.store import AnyRow, insert_one
@@ -39,7 +39,7 @@ def add_turn(
 
 
 def _hold(connection: Connection, of: Project, rater_id: int, new: NewItem, now: float) -> int:
-    add_items(connection, of, [new], next_place(connection, of.id), Imported())
+    add_items(connection, of, [keyed(new)], next_place(connection, of.id), Imported())
     where = (item.c.project_id == of.id, item.c.key == item_key(connection, of, new))
     row = connection.execute(select(item.c.id, item.c.completions).where(*where)).one()
     connection.execute(update(item).where(item.c.id == row.id).values(open=False, taken=1))
