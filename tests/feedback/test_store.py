@@ -39,6 +39,12 @@ def test_commits_outlive_a_power_cut_by_setting(store: Store) -> None:
         assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar() == 1
 
 
+def test_pages_are_kept_once_and_not_by_every_reader(store: Store) -> None:
+    with store.read() as reader, store.write() as writer:
+        kept = [-one.exec_driver_sql("PRAGMA cache_size").scalar_one() for one in (reader, writer)]
+    assert kept[0] * 48 <= 50_000 and kept[1] >= 8_000  # KiB; as many may read at once
+
+
 def test_a_block_that_fails_leaves_nothing(store: Store, make: Callable[..., Project]) -> None:
     with pytest.raises(ZeroDivisionError), store.write() as connection:
         connection.execute(text("INSERT INTO attempt (key, at) VALUES ('x', 1)"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 import socket
 import subprocess
 import sys
@@ -134,6 +135,28 @@ print(int(open("/proc/self/status").read().split("VmRSS:")[1].split()[0]) // 102
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) < 150  # MiB
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
+def test_a_password_leaves_no_room_taken() -> None:
+    """A hash takes 19 MiB, in whichever thread a request is answered."""
+    code = """
+import threading
+from heedful.feedback.accounts import _digest_password
+from heedful.studio.server import _give_large_blocks_back
+
+def taken():
+    return int(open("/proc/self/status").read().split("VmRSS:")[1].split()[0]) / 1024
+
+_give_large_blocks_back()
+before = taken()
+for _ in range(3):
+    thread = threading.Thread(target=_digest_password, args=("a plain pass phrase",))
+    thread.start()
+    thread.join()
+assert taken() < before + 4, (before, taken())
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_few_libraries_of_others_are_used() -> None:

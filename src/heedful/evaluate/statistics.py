@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy.special import stdtr, stdtrit  # scipy.stats would be another 24 MB in a running studio
 
 from heedful.evaluate.rates import Z
 
@@ -40,7 +40,7 @@ class Interval:
         gap = abs(self.mean - null)
         if self.se == 0.0:
             return 1.0 if gap == 0.0 else 0.0
-        return float(2 * stats.t.sf(gap / self.se, self.df))
+        return float(2 * stdtr(self.df, -gap / self.se))
 
     def row(self) -> dict[str, float]:
         return {"mean": self.mean, "low": self.low, "high": self.high}
@@ -125,7 +125,7 @@ class TwoWay:
         if spreads[widest] <= SAME * max(1.0, measured * measured):
             return np.full_like(off[widest], measured), 0.0
         variance = max(variances[0] + variances[1] - variances[2], variances[widest])
-        stretch = sqrt(variance / spreads[widest]) * float(stats.t.ppf(TAILS[1], self.df)) / Z
+        stretch = sqrt(variance / spreads[widest]) * float(stdtrit(self.df, TAILS[1])) / Z
         return measured + stretch * off[widest], sqrt(variance)
 
 
@@ -136,7 +136,7 @@ def t_interval(values: Sequence[float]) -> Interval:
     if len(array) < 2:
         return Interval(mean, float("-inf"), float("inf"), float("inf"), 0.0)
     se, df = float(array.std(ddof=1)) / sqrt(len(array)), len(array) - 1.0
-    half = float(stats.t.ppf(TAILS[1], df)) * se
+    half = float(stdtrit(df, TAILS[1])) * se
     return Interval(mean, mean - half, mean + half, se, df)
 
 

@@ -16,8 +16,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
-from scipy.special import expit, kolmogorov, logit
+from scipy.special import expit, kolmogorov, logit, ndtr
 
 from heedful.evaluate.rates import Z, wilson
 from heedful.evaluate.statistics import Interval, holm
@@ -96,7 +95,7 @@ def lead_chance(lead: NDArray[np.int64]) -> float:
         return 1.0
     if len(sizes) > EXACT:
         step = int(np.gcd.reduce(sizes))  # sums lie 2·step apart
-        return float(2 * stats.norm.sf((seen - step) / sqrt(float((sizes**2).sum()))))
+        return float(2 * ndtr((step - seen) / sqrt(float((sizes**2).sum()))))
     top = int(sizes.sum())
     p = np.zeros(2 * top + 1)
     p[top] = 1.0
@@ -202,7 +201,7 @@ def length_findings(votes: Votes) -> list[Finding]:
     middle = float(np.median(slopes))
     between = max(0.0, (1.4826 * float(np.median(np.abs(slopes - middle)))) ** 2 - float(np.median(errors**2)))
     z = (slopes - middle) / np.sqrt(errors**2 + between)
-    p = holm((2 * stats.norm.sf(np.abs(z))).tolist())
+    p = holm((2 * ndtr(-np.abs(z))).tolist())
     return [
         Finding("length", (votes.raters[rater],), n, slope, value, _liking(slope, middle))
         for (rater, n, slope, _), value in zip(found, p, strict=True)
@@ -232,7 +231,7 @@ def careless_findings(votes: Votes, crowd: Crowd) -> list[Finding]:
     who = np.flatnonzero(votes.judgements() >= FEWEST)
     odds = logit(crowd.skill[who]) - logit(CARELESS)
     se = (logit(crowd.skill_high[who]) - logit(crowd.skill_low[who])) / (2 * Z)
-    p = holm(stats.norm.cdf(odds / se).tolist())
+    p = holm(ndtr(odds / se).tolist())
     return [
         Finding("careless", (votes.raters[r],), int(total[r]), float(crowd.skill[r]), value, _guesses(crowd, r))
         for r, value in zip(who, p, strict=True)
@@ -309,7 +308,7 @@ def copying(votes: Votes) -> list[Finding]:
         return []
     middle = float(np.median(z[keep]))
     spread = max(1.0, 1.4826 * float(np.median(np.abs(z[keep] - middle))))
-    p = np.array(holm(stats.norm.sf((z[keep] - max(0.0, middle)) / spread).tolist()))
+    p = np.array(holm(ndtr((max(0.0, middle) - z[keep]) / spread).tolist()))
     hits = np.flatnonzero(p < ALPHA)
     joined = [(int(a), int(b)) for a, b in zip(k[keep][hits], m[keep][hits], strict=True)]
     most = len(np.unique([k[keep], m[keep]])) / 2  # who are more than half are the crowd

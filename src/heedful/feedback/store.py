@@ -25,6 +25,8 @@ from heedful.errors import InputError, ResourceError
 
 AnyRow = Row[*tuple[Any, ...]]
 WAIT = 15.0  # seconds that a transaction waits for its turn
+WRITER_CACHE = 16_000  # KiB of pages that the one writing connection keeps
+READER_CACHE = 1_000  # and each of the many that read: the system has the file in memory once for all of them
 REMOTE_DISKS = ("nfs", "nfs4", "cifs", "smb3", "9p", "fuse.sshfs")
 
 
@@ -119,10 +121,12 @@ def _engines(url: URL, wait: float) -> tuple[Engine, Engine]:
         return engine, engine
     path = Path(str(url.database))
     _check_folder(path)
-    reader = create_engine(url, json_serializer=_json, pool_size=16, max_overflow=32, pool_timeout=wait)
+    reader = create_engine(
+        url, json_serializer=_json, pool_size=16, max_overflow=32, pool_timeout=wait, pool_use_lifo=True
+    )
     writer = create_engine(url, json_serializer=_json, pool_size=1, max_overflow=0, pool_timeout=wait)
-    for engine, begin in ((reader, "BEGIN"), (writer, "BEGIN IMMEDIATE")):
-        _set_up_sqlite(engine, begin, wait)
+    for engine, begin, cache in ((reader, "BEGIN", READER_CACHE), (writer, "BEGIN IMMEDIATE", WRITER_CACHE)):
+        _set_up_sqlite(engine, begin, wait, cache)
     return reader, writer
 
 
@@ -156,7 +160,7 @@ def _disk_kind(folder: Path) -> str:
     return max(over, default=(0, ""))[1]
 
 
-def _set_up_sqlite(engine: Engine, begin: str, wait: float) -> None:
+def _set_up_sqlite(engine: Engine, begin: str, wait: float, cache: int) -> None:
     @event.listens_for(engine, "connect")
     def connected(connection: sqlite3.Connection, _: Any) -> None:
         connection.isolation_level = None  # this module begins transactions, not the driver
@@ -164,7 +168,7 @@ def _set_up_sqlite(engine: Engine, begin: str, wait: float) -> None:
             f"busy_timeout={int(wait * 1000)}",
             "foreign_keys=ON",
             "synchronous=FULL",
-            "cache_size=-16000",
+            f"cache_size=-{cache}",
             "temp_store=MEMORY",
         ):
             connection.execute(f"PRAGMA {pragma}")
