@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from heedful.data.packing import Example
 from heedful.data.pairs import apart, by_answers, fitting, pack_pairs, rank_examples
+from heedful.errors import InputError
 from heedful.records import Message, Messages, Prompt, Ranking
 
 
@@ -116,5 +117,6 @@ def test_prompts_that_are_held_out_are_never_trained_on() -> None:
         "1 rankings left out of training: their prompts are among the held-out ones",
     )
     assert apart([other], [held]) == ([other], "")
-    assert apart([replace(held, prompt=replace(held.prompt, id="renamed"))], [held])[0] == []
+    with pytest.raises(InputError, match="every prompt is held out: of 1 rankings nothing is left to train on"):
+        apart([replace(held, prompt=replace(held.prompt, id="renamed"))], [held])
     assert by_answers([held, other]) == [[held], [other]]

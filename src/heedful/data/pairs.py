@@ -15,6 +15,7 @@ import torch
 from heedful.batches import PairBatch
 from heedful.data.lengths import fitting_groups
 from heedful.data.packing import Example, pack
+from heedful.errors import InputError
 from heedful.records import Messages, Prompt, Ranking
 
 
@@ -68,11 +69,19 @@ J = TypeVar("J", bound=Asked)
 
 
 def apart(training: Sequence[J], heldout: Sequence[J], what: str = "rankings") -> tuple[list[J], str]:
-    """The training judgements of prompts that are not held out, and a sentence about the others ("" for none)."""
+    """The training judgements of prompts that are not held out, and a sentence about the others ("" for none).
+
+    InputError: every prompt is held out.
+    """
     kept_out = {judgement.prompt.messages for judgement in heldout}
     kept = [judgement for judgement in training if judgement.prompt.messages not in kept_out]
     if len(kept) == len(training):
         return kept, ""
+    if not kept:
+        raise InputError(
+            f"every prompt is held out: of {len(training):,} {what} nothing is left to train on; give other prompts as "
+            "data, or as heldout"
+        )
     return kept, f"{len(training) - len(kept)} {what} left out of training: their prompts are among the held-out ones"
 
 

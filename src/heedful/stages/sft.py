@@ -11,7 +11,6 @@ from heedful.data.lengths import drop_overlong
 from heedful.data.packing import Example
 from heedful.data.pairs import apart
 from heedful.data.sources import read_demonstrations
-from heedful.errors import InputError
 from heedful.models.heads import Policy
 from heedful.models.loading import load_policy
 from heedful.models.lora import add_lora
@@ -30,8 +29,6 @@ def sft(config: SFTConfig, run: Run) -> None:
     held_out = read_demonstrations(config.heldout) if config.heldout else []
     demonstrations, overlap = apart(read_demonstrations(config.data), held_out, "demonstrations")
     run.note(overlap)
-    if not demonstrations:
-        raise InputError(f"{config.data}: every prompt is held out: nothing is left to train on")
     kept, dropped = _examples(config.data, demonstrations, policy, chat, run)
     heldout = packed(_examples(config.heldout, held_out, policy, chat, run)[0], config.training.tokens_per_batch)
     source = PackedSource(

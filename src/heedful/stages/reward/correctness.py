@@ -14,7 +14,6 @@ from heedful.data.lengths import fitting_groups
 from heedful.data.pairs import apart
 from heedful.data.sources import read_outcomes, read_steps
 from heedful.data.steps import JOINT, LabelledExample, StepExample, pack_correctness, step_example, up_to_first_error
-from heedful.errors import InputError
 from heedful.evaluate.correctness_report import outcome_report, sentence, step_report
 from heedful.models.classifiers import STEP_LABELS, draw_heads, new_heads, save_heads
 from heedful.models.heads import RewardModel
@@ -99,8 +98,6 @@ def outcome_lesson(config: RewardConfig, loss: Outcome, run: Run, head: int) -> 
     """One logit, learnt at the answer's last token or at each of them, and read at the last."""
     held_all = read_outcomes(config.heldout)
     labelled, overlap = apart(read_outcomes(config.data), held_all, "labels")
-    if not labelled:
-        raise InputError(f"{', '.join(config.data)}: every prompt is held out: nothing is left to train on")
     model, chat = new_heads(config.model, ("right",))
     draw_heads(model, head)
     run.note(add_lora(model.classifier, config.lora, config.model, run.seed_for("lora")))
@@ -137,8 +134,6 @@ def process_lesson(config: RewardConfig, loss: Process, run: Run, head: int) -> 
     """Two logits at the end of each step."""
     held_all = read_steps(config.heldout)
     labelled, overlap = apart(read_steps(config.data), held_all, "answers in steps")
-    if not labelled:
-        raise InputError(f"{', '.join(config.data)}: every prompt is held out: nothing is left to train on")
     model, chat = new_heads(config.model, STEP_LABELS, tokens=True)
     draw_heads(model, head)
     run.note(add_lora(model.classifier, config.lora, config.model, run.seed_for("lora")))

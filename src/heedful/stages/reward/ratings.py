@@ -14,7 +14,6 @@ from heedful.data.packing import Example
 from heedful.data.pairs import apart
 from heedful.data.ratings import RatedExample, criteria_of, pack_ratings, standardised
 from heedful.data.sources import read_ratings
-from heedful.errors import InputError
 from heedful.evaluate.rating_report import rating_report, sentence
 from heedful.models.classifiers import criteria_row, draw_heads, new_heads, save_heads
 from heedful.models.lora import add_lora
@@ -65,8 +64,6 @@ def regression_lesson(config: RewardConfig, loss: Regression, run: Run, head: in
     """Ratings standardised over the training answers; the heads' names and scales are kept with the model."""
     held_all = read_ratings(config.heldout)
     ratings, overlap = apart(read_ratings(config.data), held_all, "ratings")
-    if not ratings:
-        raise InputError(f"{', '.join(config.data)}: every rated prompt is held out: nothing is left to train on")
     criteria = criteria_of(ratings, loss.weights)
     model, chat = new_heads(config.model, [criterion.name for criterion in criteria])
     draw_heads(model, head)
