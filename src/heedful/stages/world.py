@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import random
-from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
 from heedful.config import WorldConfig
-from heedful.records import Completion, Prompt, messages_to_rows
+from heedful.records import messages_to_rows
 from heedful.run import Run, atomic_text
-from heedful.world import WorldSettings, build, dressed, vague_answer, wrong_answer
+from heedful.world import WorldSettings, build
 
 
 def world(config: WorldConfig, run: Run) -> None:
@@ -29,7 +27,6 @@ def world(config: WorldConfig, run: Run) -> None:
     run.write_rows("corpus.jsonl", ({"messages": messages_to_rows(page)} for page in built.documents))
     run.write_rows("heldout.jsonl", ({"messages": messages_to_rows(page)} for page in built.heldout_documents))
     run.write_records("demonstrations.jsonl", built.demonstrations)
-    run.write_records("written.jsonl", _written(built.prompts["preference"], run.seed_for("written")))
     for split, prompts in built.prompts.items():
         run.write_records(f"prompts/{split}.jsonl", prompts)
     run.write_records("showcase.jsonl", built.showcase)
@@ -37,15 +34,3 @@ def world(config: WorldConfig, run: Run) -> None:
     atomic_text(run.path / "world.json", json.dumps({"digest": built.digest, "counts": built.counts}, indent=1) + "\n")
     run.summary |= {"digest": built.digest, "counts": built.counts, "settings": asdict(built.settings)}
     run.say(f"{len(built.documents)} pages, {len(built.demonstrations)} demonstrations; digest {built.digest[:12]}")
-
-
-def _written(prompts: Sequence[Prompt], seed: int) -> Iterator[Completion]:
-    """One poor answer a prompt, vague and wrong by turns, to be ranked beside what policies write.
-
-    Raters and reward model then meet kinds of answers that an SFT model seldom gives, and learn their place. They come
-    in the dress of the demonstrations: were they bare, flattery would be the mark of a good answer.
-    """
-    rng = random.Random(seed)
-    for index, prompt in enumerate(prompts):
-        text, policy = (vague_answer, "vague") if index % 2 else (wrong_answer, "wrong")
-        yield Completion(prompt=prompt, text=dressed(text(prompt, rng), rng), policy=f"written:{policy}")

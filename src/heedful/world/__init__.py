@@ -12,7 +12,7 @@ Nothing outside the stages knows that this world is there. It imports no torch.
 """
 
 from heedful.world.build import World, WorldSettings, available, build, digest
-from heedful.world.compose import demo_answer, dressed, ideal_answer, vague_answer, web_answer, wrong_answer
+from heedful.world.compose import demo_answer, ideal_answer, vague_answer, web_answer, wrong_answer
 from heedful.world.draws import lookalikes, showcase
 from heedful.world.families import FAMILIES, UNSEEN_FAMILY
 from heedful.world.flips import FlippingRater
@@ -23,7 +23,7 @@ from heedful.world.rates import LEFT_OUT
 
 __all__ = [
     "FAMILIES", "LEFT_OUT", "UNSEEN_FAMILY", "FlippingRater", "GoldJudge", "GoldScore", "Rater", "SimulatedRater",
-    "World", "WorldSettings", "available", "build", "calibrate", "demo_answer", "digest", "disagreement", "dressed",
+    "World", "WorldSettings", "available", "build", "calibrate", "demo_answer", "digest", "disagreement",
     "few_shot_messages", "few_shot_prefix", "ideal_answer", "ladder", "lookalikes", "preference_probability",
     "raters", "showcase", "vague_answer", "web_answer", "wrong_answer",
 ]  # fmt: skip
