@@ -6,11 +6,12 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 import heedful.pipeline as pipeline
 from heedful.config import Recipe, SampleConfig, SFTConfig, StageConfig, Training
 from heedful.config.paths import resolve
-from heedful.errors import InputError, ResumeError, Stopped
+from heedful.errors import InputError, ResourceError, ResumeError, Stopped
 from heedful.pipeline import run_recipe, run_single
 from heedful.run import Manifest, Run
 
@@ -207,3 +208,34 @@ def test_shares_of_one_process_are_told(
     data, training = str(tmp_path / "data.jsonl"), Training(sharding="full")
     run_single(SFTConfig(model=str(tmp_path / "base"), data=data, training=training), tmp_path / "out", seed=0)
     assert "this is one, and holds all" in said[0]
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), MemoryError()])
+def test_memory_that_runs_out_anywhere_is_one_sentence(
+    error: Exception, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reading, sampling, scoring, measuring: with the settings that the stage has."""
+    fails = "sft"
+
+    def stage(config: StageConfig, run: Run) -> None:
+        if config.name == fails:
+            raise error
+        run.write_rows("model", [{}])
+
+    monkeypatch.setattr(pipeline, "run_stage", stage)
+    with pytest.raises(ResourceError, match=r"sft: memory is short; lower training.tokens_per_batch \(now 16384\)"):
+        run_recipe(recipe, tmp_path / "runs")
+    fails = "sample"
+    with pytest.raises(ResourceError, match=r"sample: memory is short; lower generation.batch \(now 256\), or leave"):
+        run_recipe(recipe, tmp_path / "runs")
+
+
+def test_other_errors_are_not_taken_for_short_memory(
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stage(config: StageConfig, run: Run) -> None:
+        raise RuntimeError("shapes differ")
+
+    monkeypatch.setattr(pipeline, "run_stage", stage)
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        run_recipe(recipe, tmp_path / "runs")

@@ -22,7 +22,7 @@ def doctor(database: str) -> bool:
     import torch
 
     from heedful.feedback.health import look_at
-    from heedful.ops.rates import matrix_rate
+    from heedful.ops.rates import matrix_rate, training_device
 
     checks: list[tuple[str, str, bool]] = []
     checks.append(("python", sys.version.split()[0], sys.version_info >= (3, 11)))
@@ -37,7 +37,7 @@ def doctor(database: str) -> bool:
     disk = shutil.disk_usage(Path.cwd()).free
     checks.append(("disk free", f"{disk / 1e9:.1f} GB (the demo wants 2)", disk > DISK_NEEDED))
     checks.append(("folder", f"{Path.cwd()} can be written", os.access(Path.cwd(), os.W_OK)))
-    for dtype, rate in matrix_rate().items():
+    for dtype, rate in matrix_rate(training_device()).items():
         checks.append((f"matrix rate, {dtype}", f"{rate / 1e9:.0f} GFLOP/s", True))
     checks += look_at(database)
     table = Table("check", "found", "")

@@ -6,8 +6,8 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +90,8 @@ def _run_one(config: StageConfig, portable: Any, run: Run, root: Path, shared: S
     count = processes() if config.type in TRAINING else 1
     _tell_processes(config, count, run)
     _share_cores(config.type in TRAINING)
-    run_stage(_settle_precision(config, run), run)
+    with _memory_told(config):
+        run_stage(_settle_precision(config, run), run)
     if not run.main:
         _wait_for(run.path / MANIFEST, run.stopper)  # the next stage reads what rank 0 writes
     else:
@@ -159,13 +160,32 @@ def _settle_precision(config: StageConfig, run: Run) -> StageConfig:
         return config
     path = run.path / "kernels.json"
     if run.main and not path.exists():
-        from heedful.ops.rates import faster_precision
+        from heedful.ops.rates import faster_precision, training_device
 
-        atomic_text(path, json.dumps({"precision": faster_precision()}) + "\n")
+        atomic_text(path, json.dumps({"precision": faster_precision(training_device())}) + "\n")
     _wait_for(path, run.stopper)
     precision = json.loads(path.read_text(encoding="utf-8"))["precision"]
     run.say(f"precision: {precision}, the faster here")
     return config.model_copy(update={"training": training.model_copy(update={"precision": precision})})
+
+
+@contextmanager
+def _memory_told(config: StageConfig) -> Iterator[None]:
+    """Memory that runs out anywhere in a stage, be it sampling, scoring, reading or measuring, is one sentence."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        from heedful.ops.memory import is_out_of_memory
+
+        if not is_out_of_memory(error):
+            raise
+        sections = (("training", "tokens_per_batch"), ("generation", "batch"))
+        found = [(s, name, getattr(config, s)) for s, name in sections if getattr(config, s, None)]
+        lower = " or ".join(f"{s}.{name} (now {getattr(section, name)})" for s, name, section in found)
+        raise ResourceError(
+            f"{config.name}: memory is short; {f'lower {lower}' if lower else 'take smaller models'}, or leave more of "
+            "it free, and run the same command again"
+        ) from None
 
 
 def _wait_for(path: Path, stopper: Stopper) -> None:
