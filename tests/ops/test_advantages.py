@@ -8,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from heedful.ops.advantages import centred, differs, gae, last_tokens, leave_one_out, standardised, to_go, whiten
-from heedful.ops.reductions import global_mean, mean_and_variance
 
 
 def brute_force(rewards: list[float], values: list[float], gamma: float, lam: float) -> list[float]:
@@ -49,32 +48,15 @@ def test_last_tokens() -> None:
 
 def test_whitened_values_have_mean_zero_and_variance_one() -> None:
     values = torch.tensor([1.0, 2.0, 3.0, 6.0])  # mean 3, biased variance 3.5
-    white = whiten(values, *mean_and_variance(values))
+    white = whiten(values)
     assert white.tolist() == pytest.approx([(v - 3.0) / 3.5**0.5 for v in values.tolist()], abs=1e-6)
     assert float(white.mean()) == pytest.approx(0.0, abs=1e-6)
     assert float(white.square().mean()) == pytest.approx(1.0, abs=1e-6)
 
 
-def test_moments_are_those_of_all_processes() -> None:
-    """Two processes holding parts of different size find the moments of the whole."""
-    parts = [torch.tensor([1.0, 2.0, 3.0]), torch.tensor([6.0])]
-
-    def reduce_from(mine: int, pass_mean: float | None):
-        def reduce(sums: torch.Tensor) -> torch.Tensor:
-            other = parts[1 - mine] if pass_mean is None else (parts[1 - mine] - pass_mean).square()
-            return sums + torch.stack([other.sum(), torch.tensor(float(len(other)))])
-
-        return reduce
-
-    for mine in (0, 1):
-        assert float(global_mean(parts[mine], reduce_from(mine, None))) == pytest.approx(3.0)
-        squared = (parts[mine] - 3.0).square()
-        assert float(global_mean(squared, reduce_from(mine, 3.0))) == pytest.approx(3.5)
-
-
 def test_constant_values_whiten_to_nought() -> None:
     values = torch.full((5,), 2.0)
-    assert whiten(values, *mean_and_variance(values)).tolist() == [0.0] * 5
+    assert whiten(values).tolist() == [0.0] * 5
 
 
 def test_to_go_is_what_is_still_to_come_in_the_same_answer() -> None:

@@ -209,14 +209,14 @@ def killed(root: Path, trials: int = 3) -> None:
 
 
 def rank(root: Path) -> None:
-    """PPO and RL in one optimizer step an iteration, and DPO, by as many processes as the environment says."""
+    """PPO, RL and DPO, by as many processes as the environment says."""
     main = os.environ.get("RANK", "0") == "0"
     ways = os.environ.get("WORLD_SIZE", "1")
-    whole = {"iterations": 2, "prompts": 8, "epochs": 1, "minibatches": 1, "critic_warmup": 0}
+    whole = {"iterations": 2, "prompts": 8, "epochs": 2, "minibatches": 4, "critic_warmup": 0}
     ppo(ppo_config(root / "house", algorithm=whole), Run(root / f"ppo-{ways}", "ppo", seed=1, main=main))
     for kind in ("dpo", "kto", "bco"):
         dpo(dpo_config(root / "house", loss={"type": kind}), Run(root / f"{kind}-{ways}", "dpo", seed=1, main=main))
-    practice = {"iterations": 2, "prompts": 4, "completions": 3, "minibatches": 1}
+    practice = {"iterations": 2, "prompts": 4, "completions": 3, "minibatches": 2}
     for kind in SHARED_KINDS:
         config = rl_config(root / "house", kind, practice=practice, training={"tokens_per_batch": 64})
         rl(config, Run(root / f"{kind}-{ways}", kind, seed=1, main=main))

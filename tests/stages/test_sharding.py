@@ -1,4 +1,4 @@
-"""Weights in shares over two processes: what one process trains, the same again after a stop, saved as ever.
+"""Two processes, each with whole weights or with its shares: what one process trains, the same again after a stop.
 
 As a script it is one of the processes: `test_sharding.py ROOT HOW`.
 """
@@ -30,10 +30,8 @@ from heedful.stages.rl import rl
 from heedful.stages.sft import sft
 
 WALK = {"epochs": 4, "log_every": 1, "checkpoint_every": 3, "tokens_per_batch": 64}
-ONE_STEP = {"iterations": 3, "prompts": 8, "minibatches": 1}  # one process's minibatches are not two processes'
+ROLLOUTS = {"iterations": 3, "prompts": 8, "epochs": 2, "minibatches": 2}
 UNEVEN = 3  # prompts in a step: one process has a micro-batch more than the other
-OWN = {"answers/commonest", "sampler/gap"}  # each process says its own
-DRAWN = {"ptx"}  # each process draws text of its own
 
 
 def stages(house: Path, sharding: str) -> dict[str, Callable[[Run], None]]:
@@ -54,9 +52,9 @@ def stages(house: Path, sharding: str) -> dict[str, Callable[[Run], None]]:
     early = {"metric": "loss", "patience": 9}
     rollouts = {"sharding": sharding, "checkpoint_every": 1, "ema": 0.5, "tokens_per_batch": 64}
     text = {"ptx": {"data": str(house / "text.jsonl"), "coefficient": 0.5, "tokens": 64}}
-    practised = {"algorithm": ONE_STEP | {"epochs": 1, "critic_warmup": 0}, "training": rollouts, "optim": {"lr": 1e-3}}
+    practised = {"algorithm": ROLLOUTS | {"critic_warmup": 0}, "training": rollouts, "optim": {"lr": 1e-3}}
     leashed = {"type": "grpo", "penalty": "exact"}
-    practice = ONE_STEP | {"prompts": 4, "completions": 2}
+    practice = ROLLOUTS | {"prompts": 4, "completions": 2}
     return {
         "sft": lambda run: sft(tuned, run),
         "reward": lambda run: reward(scored, run),
@@ -74,7 +72,7 @@ def stages(house: Path, sharding: str) -> dict[str, Callable[[Run], None]]:
 def train(root: Path, how: str) -> None:
     """Every stage; `broken`: each is stopped after a step, and goes on."""
     main = os.environ.get("RANK", "0") == "0"
-    for name, stage in stages(root / "house", "none" if how == "one" else "full").items():
+    for name, stage in stages(root / "house", "none" if how in ("one", "plain") else "full").items():
         if how == "broken":
             stopped = Run(root / f"{name}-{how}", name, seed=1, main=main)
             stopped.stopper.signal = signal.SIGTERM
@@ -84,24 +82,26 @@ def train(root: Path, how: str) -> None:
 
 
 @pytest.mark.slow
-def test_shares_train_what_one_process_trains_and_go_on_to_the_same_bytes(tmp_path: Path) -> None:
+def test_two_processes_train_what_one_trains_and_shares_go_on_to_the_same_bytes(tmp_path: Path) -> None:
     house = build(tmp_path / "house")
     taught = [Demonstration(prompt=prompt, completion=GOOD) for prompt in prompts()]
     write(house / "demonstrations.jsonl", taught[:4])
     write(house / "held.jsonl", taught[4:])
     train(tmp_path, "one")
-    for how in ("whole", "broken"):
+    for how in ("plain", "whole", "broken"):
         together(__file__, str(tmp_path), how)
     for name in stages(house, "full"):
-        one, two, again = (Run(tmp_path / f"{name}-{how}", name, seed=1) for how in ("one", "whole", "broken"))
-        for first, second in zip(untimed(one), untimed(two), strict=True) if name not in DRAWN else ():
-            for metric in first.keys() - OWN:
-                assert first[metric] == pytest.approx(second[metric], rel=1e-5, abs=1e-5), (name, metric)
+        hows = ("one", "plain", "whole", "broken")
+        one, plain, two, again = (Run(tmp_path / f"{name}-{how}", name, seed=1) for how in hows)
+        for joint in (plain, two):
+            for first, second in zip(untimed(one), untimed(joint), strict=True):
+                assert first == pytest.approx(second, rel=1e-5, abs=1e-5), (name, joint.path)
         assert untimed(two) == untimed(again), name
-        weights = [load_file(run.model / "model.safetensors") for run in (one, two, again)]
+        weights = [load_file(run.model / "model.safetensors") for run in (one, plain, two, again)]
         for key, tensor in weights[0].items():
-            assert name in DRAWN or torch.allclose(tensor, weights[1][key], atol=1e-4), (name, key)
-            assert torch.equal(weights[1][key], weights[2][key]), (name, key)
+            assert torch.allclose(tensor, weights[1][key], atol=1e-4), (name, key)
+            assert torch.allclose(tensor, weights[2][key], atol=1e-4), (name, key)
+            assert torch.equal(weights[2][key], weights[3][key]), (name, key)
         auto = AutoModelForSequenceClassification if name == "reward" else AutoModelForCausalLM
         auto.from_pretrained(two.model)
 

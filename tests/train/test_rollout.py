@@ -32,7 +32,7 @@ from heedful.stages.ppo import practice_of
 from heedful.train.duel_method import DuelMethod
 from heedful.train.group_method import GroupMethod
 from heedful.train.kl_control import next_coefficient
-from heedful.train.minibatches import Experience, micro_batches
+from heedful.train.minibatches import Experience, micro_batches, share_of
 from heedful.train.on_policy import OnPolicySource
 from heedful.train.ppo_method import PPOMethod
 from heedful.train.rollout import Asked, Clock, Collected, Players, ask, scored
@@ -211,8 +211,16 @@ def test_any_cut_of_a_minibatch_gives_the_same_gradient(run: Run) -> None:
     text = [Example((3, 4, 5)), Example((7, 8, 9, 10, 11)), Example((2, 2))]
     model = ActorCritic(made.players.policy, made.method.critic)
     gradients, counts = [], []
-    for tokens in (10_000, 25):
-        batches = micro_batches(experience, list(range(12)), text, text_coefficient=0.7, tokens=tokens)
+    for tokens, processes in ((10_000, 1), (25, 1), (25, 2), (10_000, 5)):
+        batches, counted = [], 0.0
+        for process in range(processes):
+            share = (process, processes)
+            mine, count = micro_batches(
+                experience, list(range(12)), text, text_coefficient=0.7, tokens=tokens, share=share
+            )
+            batches, counted = [*batches, *mine], counted + count
+            assert all(len(batch.text.packed.input_ids) for batch in mine)  # all run the policy equally often
+        assert counted == sum(example.targets for example in experience.examples)
         counts.append(len(batches))
         outputs = [ppo_objective(made.config.algorithm, 1.0)(model, batch) for batch in batches]
         total = sum(float(output.count) for output in outputs)
@@ -220,8 +228,23 @@ def test_any_cut_of_a_minibatch_gives_the_same_gradient(run: Run) -> None:
         gradients.append(torch.autograd.grad(loss, list(model.parameters())))
     assert counts[0] == 1
     assert counts[1] > 2
-    for one, many in zip(*gradients, strict=True):
-        assert torch.allclose(one, many, atol=1e-6)
+    for one, *others in zip(*gradients, strict=True):
+        assert all(torch.allclose(one, many, atol=1e-6) for many in others)
+
+
+def test_processes_share_a_minibatch_by_prompts_where_there_are_enough(run: Run) -> None:
+    made = source(run, config())
+    experience, _ = learned(made, made.collect(0))
+    units = [7, 0, 3, 9, 4, 11]
+    assert share_of(experience, units, 0, 1) == sorted(units)
+    prompt = {unit: experience.examples[unit].ids[: experience.examples[unit].answer] for unit in units}
+    kinds = len(set(prompt.values()))
+    for processes in (2, kinds, len(units)):
+        shares = [share_of(experience, units, process, processes) for process in range(processes)]
+        assert sorted(unit for share in shares for unit in share) == sorted(units)
+        assert all(shares)
+        if processes <= kinds:
+            assert sum(len({prompt[unit] for unit in share}) for share in shares) == kinds  # none is cut apart
 
 
 def test_text_weighs_gamma_times_its_mean_log_likelihood(run: Run) -> None:
@@ -229,7 +252,7 @@ def test_text_weighs_gamma_times_its_mean_log_likelihood(run: Run) -> None:
     found = made.collect(0)
     experience, _ = learned(made, found)
     text = [Example((3, 4, 5)), Example((7, 8))]
-    batches = micro_batches(experience, list(range(12)), text, text_coefficient=0.7, tokens=30)
+    batches, _ = micro_batches(experience, list(range(12)), text, text_coefficient=0.7, tokens=30)
     model = ActorCritic(made.players.policy, made.method.critic)
     outputs = [ppo_objective(made.config.algorithm, 1.0)(model, batch) for batch in batches]
     share = sum(output.metrics["loss/text"] for output in outputs) / sum(output.count for output in outputs)
@@ -261,7 +284,7 @@ def test_xpo_compares_every_answer_with_every_one_of_the_references(run: Run) ->
             return collected
 
     wanted = RLConfig.model_validate({"model": "m", "prompts": "p", "rewards": {"model": "r"}, "algorithm": XPO()})
-    method = DuelMethod(XPO(), wanted, Accelerator(cpu=True), Echo())  # type: ignore[arg-type]
+    method = DuelMethod(XPO(), wanted, Echo())  # type: ignore[arg-type]
     made, _ = method.experience(0, found, 0.1)
     pairs = made.batch(made.units, TextBatch(pack([]), torch.tensor(0.0))).pairs  # type: ignore[union-attr]
     answers = [i for unit in made.units for i in unit]
@@ -284,7 +307,7 @@ def test_a_sampler_that_is_not_the_policy_is_corrected_for_by_the_algorithms_own
         wanted = RLConfig.model_validate(
             {"model": "m", "prompts": "p", "rewards": {"model": "r"}, "algorithm": algorithm, "importance_cap": cap}
         )
-        made, metrics = GroupMethod(algorithm, wanted, Accelerator(cpu=True)).experience(0, found, 0.1)
+        made, metrics = GroupMethod(algorithm, wanted).experience(0, found, 0.1)
         weights = made.batch(made.units, TextBatch(pack([]), torch.tensor(0.0))).importance  # type: ignore[union-attr]
         lengths = [n for n in found.rollout.packed.target_lengths.tolist() for _ in range(n)]
         each = [min(exp(weight(n)), cap) if cap else 1.0 for n in lengths]
@@ -524,7 +547,7 @@ def test_answers_keep_prompts_and_answers_together(run: Run) -> None:
     asked = [Asked(Prompt(id=str(i), messages=()), tuple(range(2, 2 + 1 + i))) for i in range(6)]
     params = SamplingParams(temperature=1.0, max_new_tokens=8, batch=4, eos_id=EOS, pad_id=0)
     sampled = ask(who, asked, list(range(6)), params, Clock())
-    found = scored(who, asked, list(range(6)), sampled, params, config().rewards, Clock())
+    found = scored(who, asked, list(range(6)), sampled, params, config().rewards, Clock(), Accelerator(cpu=True))
     assert found.groups == [int(one.prompt.id) for one in found.asked]
     for one, sample, text, score in zip(found.asked, found.samples, found.texts, found.scores, strict=True):
         index = int(one.prompt.id)

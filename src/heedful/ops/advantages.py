@@ -34,9 +34,9 @@ def gae(rewards: Tensor, values: Tensor, lengths: Tensor, *, gamma: float, lam: 
     return grid[columns, rows]
 
 
-def whiten(values: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
-    """(x − mean) / √(variance + 1e-8), with the moments of the whole rollout. (N,) -> (N,)"""
-    return (values - mean) * torch.rsqrt(variance + 1e-8)
+def whiten(values: Tensor) -> Tensor:
+    """(x − mean) / √(variance + 1e-8), of a whole rollout. (N,) -> (N,)"""
+    return (values - values.mean()) * torch.rsqrt(values.var(correction=0) + 1e-8)
 
 
 def to_go(rewards: Tensor, lengths: Tensor) -> Tensor:

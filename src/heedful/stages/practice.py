@@ -132,7 +132,7 @@ def _measure_end(source: OnPolicySource, iterations: int, run: Run) -> bool:
     if not source.within_budget(iterations, collected):
         return False
     scores = torch.tensor([score.value for score in collected.scores])
-    run.summary |= {"reward": source.mean(scores), "kl": source.mean(sequence_kl(collected))}
+    run.summary |= {"reward": float(scores.mean()), "kl": float(sequence_kl(collected).mean())}
     run.say(f"reward {run.summary['reward']:+.3f} at a KL of {run.summary['kl']:.2f} nats to the reference")
     return True
 

@@ -42,16 +42,16 @@ def method_of(config: RLConfig, players: Players, run: Run, accelerator: Acceler
     """How the algorithm learns from a rollout, and against whom."""
     match config.algorithm:
         case OnlineDPO() as algorithm:
-            return DuelMethod(algorithm, config, accelerator)
+            return DuelMethod(algorithm, config)
         case XPO() as algorithm:
             reference = Opponent(players, FixedSampler(players.reference), config, run, accelerator)
-            return DuelMethod(algorithm, config, accelerator, reference)
+            return DuelMethod(algorithm, config, reference)
         case NashMD() as algorithm:
             mixture = MixtureSampler(players.policy, players.reference, algorithm.mixture)
             opponent = Opponent(players, mixture, config, run, accelerator)
-            return NashMethod(GroupMethod(algorithm, config, accelerator), opponent)
+            return NashMethod(GroupMethod(algorithm, config), opponent)
         case algorithm:
-            return GroupMethod(algorithm, config, accelerator)
+            return GroupMethod(algorithm, config)
 
 
 def objective_of(config: RLConfig) -> Objective:

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from itertools import combinations, product
 
 import torch
-from accelerate import Accelerator
 from torch import Tensor
 
 from heedful.algorithms.on_policy.duels import preference
@@ -17,7 +16,6 @@ from heedful.data.packing import pack
 from heedful.ops.logprobs import sequence_sums
 from heedful.train.minibatches import Experience, flat
 from heedful.train.opponents import Opponent
-from heedful.train.processes import reducer
 from heedful.train.rollout import Collected
 from heedful.train.rollout_log import group_metrics, rollout_metrics
 
@@ -31,16 +29,14 @@ class DuelMethod:
     rounds = 1
     together = True
 
-    def __init__(
-        self, algorithm: Contrastive, config: RLConfig, accelerator: Accelerator, *opponents: Opponent
-    ) -> None:
-        self.algorithm, self.config, self.accelerator, self.opponents = algorithm, config, accelerator, opponents
+    def __init__(self, algorithm: Contrastive, config: RLConfig, *opponents: Opponent) -> None:
+        self.algorithm, self.config, self.opponents = algorithm, config, opponents
 
     def experience(self, iteration: int, collected: Collected, beta: float) -> tuple[Experience, Mapping[str, float]]:
         """Pairs within a prompt, which weigh 1 together."""
-        reduce, own = reducer(self.accelerator), len(collected.examples)
-        metrics = rollout_metrics(collected, self.config.rewards, beta=beta, reduce=reduce)
-        metrics |= group_metrics(collected, reduce)
+        own = len(collected.examples)
+        metrics = rollout_metrics(collected, self.config.rewards, beta=beta)
+        metrics |= group_metrics(collected)
         parts = [collected, *(opponent.collected(iteration, collected) for opponent in self.opponents)]
         examples = [example for part in parts for example in part.examples]
         scores = torch.cat([part.rollout.scores for part in parts])

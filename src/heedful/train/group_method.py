@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import torch
-from accelerate import Accelerator
 
 from heedful.algorithms.on_policy.advantages import token_advantages, wins
 from heedful.algorithms.on_policy.critic_free import counts_tokens, of_actions
@@ -16,10 +15,8 @@ from heedful.config.rl import DAPO, PolicyGradient, ReinforcePP
 from heedful.data.packing import pack
 from heedful.ops.advantages import whiten
 from heedful.ops.importance import truncated_importance
-from heedful.ops.reductions import global_mean, mean_and_variance
 from heedful.train.minibatches import Experience, flat, tokens_of
 from heedful.train.opponents import Opponent
-from heedful.train.processes import reducer
 from heedful.train.rollout import Collected
 from heedful.train.rollout_log import group_metrics, importance_metrics, rollout_metrics
 
@@ -29,24 +26,23 @@ class GroupMethod:
 
     together = False
 
-    def __init__(self, algorithm: PolicyGradient, config: RLConfig, accelerator: Accelerator) -> None:
-        self.algorithm, self.config, self.accelerator = algorithm, config, accelerator
+    def __init__(self, algorithm: PolicyGradient, config: RLConfig) -> None:
+        self.algorithm, self.config = algorithm, config
         self.rounds = algorithm.rounds if isinstance(algorithm, DAPO) else 1
 
     def experience(self, iteration: int, collected: Collected, beta: float) -> tuple[Experience, Mapping[str, float]]:
         """Advantages from the answers to the same prompt; REINFORCE++'s are whitened over the whole rollout."""
-        algorithm, reduce, rollout = self.algorithm, reducer(self.accelerator), collected.rollout
-        metrics = rollout_metrics(collected, self.config.rewards, beta=beta, reduce=reduce)
-        metrics |= group_metrics(collected, reduce)
+        algorithm, rollout = self.algorithm, collected.rollout
+        metrics = rollout_metrics(collected, self.config.rewards, beta=beta)
+        metrics |= group_metrics(collected)
         advantages = token_advantages(algorithm, rollout, beta=beta)
         if isinstance(algorithm, ReinforcePP):
-            mean, variance = mean_and_variance(advantages, reduce)
-            advantages = whiten(advantages, mean, variance) if algorithm.whiten else advantages - mean
+            advantages = whiten(advantages) if algorithm.whiten else advantages - advantages.mean()
         lengths, in_loss = rollout.packed.target_lengths, torch.tensor(beta)
         both = (rollout.policy_logprobs, collected.sampler_logprobs)
         trainer, sampler = (of_actions(algorithm, logprobs, lengths) for logprobs in both)
         importance = truncated_importance(trainer, sampler, self.config.importance_cap)
-        metrics |= importance_metrics(importance, self.config.importance_cap, reduce)
+        metrics |= importance_metrics(importance, self.config.importance_cap)
 
         def batch(units: Sequence[Sequence[int]], text: TextBatch) -> GroupBatch:
             answers = flat(units)
@@ -93,5 +89,4 @@ class NashMethod:
         experience, metrics = self.gradient.experience(
             iteration, replace(collected, rollout=replace(rollout, scores=won)), beta
         )
-        share = float(global_mean(won, reducer(self.gradient.accelerator)))
-        return experience, dict(metrics) | {"opponent/win_rate": share}
+        return experience, dict(metrics) | {"opponent/win_rate": float(won.mean())}

@@ -1,4 +1,7 @@
-"""What an algorithm learns from a rollout, cut into minibatches of whole answers and these into micro-batches."""
+"""What an algorithm learns from a rollout, cut into minibatches of whole answers and these into micro-batches.
+
+A rollout and its minibatches are the same on every process; each learns from its share of every minibatch.
+"""
 
 from __future__ import annotations
 
@@ -51,6 +54,17 @@ def cut(experience: Experience, units: Sequence[int], tokens: int) -> list[list[
     return [[experience.units[ordered[place]] for place in group] for group in groups]
 
 
+def share_of(experience: Experience, units: Sequence[int], process: int, processes: int) -> list[int]:
+    """The units of a minibatch that one of several processes learns from: answers to a prompt stay together, which
+    costs least, where there are prompts enough for all."""
+    prompts: dict[tuple[int, ...], list[int]] = {}
+    for unit in sorted(units):
+        first = experience.examples[experience.units[unit][0]]
+        prompts.setdefault(first.ids[: first.answer], []).append(unit)
+    parts = list(prompts.values()) if len(prompts) >= processes else [[unit] for unit in sorted(units)]
+    return [unit for part in parts[process::processes] for unit in part]
+
+
 def micro_batches(
     experience: Experience,
     units: Sequence[int],
@@ -58,23 +72,28 @@ def micro_batches(
     *,
     text_coefficient: float,
     tokens: int,
-) -> list[Batch]:
-    """One minibatch as batches of at most `tokens` prompt and answer tokens; the text is dealt out over them.
+    share: tuple[int, int] = (0, 1),
+) -> tuple[list[Batch], float]:
+    """One process's share (which, of how many) of a minibatch and of its text, in batches of at most `tokens` prompt
+    and answer tokens; and what its loss counts.
 
     The text's summed log-likelihood weighs γ · (what the minibatch's loss is divided by) / (its text targets) in each
     of them, so that any cut gives the same gradient. Where text is short of batches, a token without target stands in:
     all processes then run the policy equally often.
     """
-    groups = cut(experience, units, tokens)
-    count, text_tokens = experience.count([unit for group in groups for unit in group]), _targets(text)
-    weight = torch.tensor(text_coefficient * count / text_tokens if text_tokens else 0.0)
-    shares = [
-        text[turn :: len(groups)] or [Example(one.ids[:1], answer=1) for one in text[:1]] for turn in range(len(groups))
+    text_tokens = sum(example.targets for example in text)
+    weight = torch.tensor(text_coefficient * _count(experience, units) / text_tokens if text_tokens else 0.0)
+    process, processes = share
+    mine = share_of(experience, units, process, processes)
+    groups = cut(experience, mine, tokens)
+    texts = [text[process::processes][turn :: len(groups)] for turn in range(len(groups))]
+    nothing = [Example(one.ids[:1], answer=1) for one in text[:1]]
+    batches = [
+        experience.batch(group, TextBatch(pack(some or nothing), weight))
+        for some, group in zip(texts, groups, strict=True)
     ]
-    return [
-        experience.batch(group, TextBatch(pack(share), weight)) for share, group in zip(shares, groups, strict=True)
-    ]
+    return batches, _count(experience, mine)
 
 
-def _targets(examples: Sequence[Example]) -> int:
-    return sum(example.targets for example in examples)
+def _count(experience: Experience, units: Sequence[int]) -> float:
+    return experience.count([experience.units[unit] for unit in units])

@@ -15,7 +15,6 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from accelerate import Accelerator
-from numpy.typing import NDArray
 from torch import Tensor
 
 from heedful.config import PPOConfig, RLConfig
@@ -23,7 +22,6 @@ from heedful.config.rl import Practice
 from heedful.data.packing import pack
 from heedful.errors import DivergedError, InputError, ResumeError
 from heedful.ops.advantages import differs
-from heedful.ops.reductions import global_mean
 from heedful.run import Run
 from heedful.sampling import Sampled, SamplingParams
 from heedful.train import laws
@@ -31,8 +29,8 @@ from heedful.train.ahead import Ahead
 from heedful.train.kl_control import follow, next_coefficient
 from heedful.train.last_good import LastGood
 from heedful.train.loop import Step
-from heedful.train.minibatches import Experience, cut, flat, micro_batches, tokens_of
-from heedful.train.processes import reducer, whole
+from heedful.train.minibatches import Experience, cut, flat, micro_batches, share_of, tokens_of
+from heedful.train.processes import whole
 from heedful.train.rollout import (
     Answers,
     Asked,
@@ -85,8 +83,8 @@ class OnPolicySource:
         self.ahead = Ahead(players.sampler, players.policy)
         self.stopped = ""  # why training ended before its last iteration
         self._unchecked = True
-        units = practice.prompts // accelerator.num_processes * (1 if method.together else practice.completions)
-        if units < practice.minibatches:
+        units = practice.prompts * (1 if method.together else practice.completions)
+        if min(practice.prompts, units // practice.minibatches) < accelerator.num_processes:
             raise InputError(
                 f"prompts = {practice.prompts} does not fill minibatches = {practice.minibatches} on each of "
                 f"{accelerator.num_processes} processes: raise prompts or lower minibatches"
@@ -119,14 +117,14 @@ class OnPolicySource:
                     return
                 experience, metrics = self.method.experience(iteration, collected, self.coefficient)
                 if self._unchecked:
-                    self._check_ratio(experience, [int(i) for i in self._minibatches(iteration, 0, experience)[0]])
+                    self._check_ratio(experience, self._minibatches(iteration, 0, experience)[0])
                 if self.practice.overlap and iteration + 1 < self.practice.iterations:
                     asked, _, seeds = self._questions(iteration + 1, 0)
                     self.ahead.begin(iteration + 1, [one.ids for one in asked], self._params, seeds)
             yield from self._updates(iteration, experience, metrics, collected.clock)
 
     def collect(self, iteration: int) -> Collected:
-        """This process's share of an iteration's rollout, with the policy as it is now."""
+        """An iteration's rollout, with the policy as it is now."""
         clock = Clock()
         with clock.phase("sample"):
             early = self.ahead.take(iteration)
@@ -150,7 +148,7 @@ class OnPolicySource:
         return collected
 
     def _answers(self, iteration: int, early: Sequence[Sampled], clock: Clock) -> Answers:
-        """All answers of this process's prompts; those to prompts whose answers were all paid alike are sampled anew
+        """All answers; those to prompts whose answers were all paid alike are sampled anew
         with other prompts while there are rounds left, and kept where nothing better came (DAPO's dynamic sampling).
         `early`: what was sampled ahead for the first round, if anything."""
         answers = self._round(iteration, 0, early, clock)
@@ -170,19 +168,15 @@ class OnPolicySource:
         return kept.at(in_order_of_length(kept.asked, kept.samples))
 
     def _round(self, iteration: int, turn: int, early: Sequence[Sampled], clock: Clock) -> Answers:
-        """Scored answers to the questions of a turn, sampled now where they were not sampled early."""
+        """Scored answers to all questions of a turn, sampled now where they were not sampled early."""
         asked, groups, seeds = self._questions(iteration, turn)
         sampled = early or ask(self.players, asked, seeds, self._params, clock)
-        return scored(self.players, asked, groups, sampled, self._params, self.config.rewards, clock)
+        return scored(self.players, asked, groups, sampled, self._params, self.config.rewards, clock, self.accelerator)
 
     def _questions(self, iteration: int, turn: int) -> tuple[list[Asked], list[int], list[int]]:
         """This process's prompts of an iteration, once for each answer, with their groups and the answers' seeds; of
         other prompts in a later turn."""
-        rank, processes, each = (
-            self.accelerator.process_index,
-            self.accelerator.num_processes,
-            self.practice.completions,
-        )
+        (rank, processes), each = self._share, self.practice.completions
         drawn = self._draw(iteration) if turn == 0 else self._draw_more(iteration, turn)
         places = range(rank, len(drawn), processes)
         first = turn * self.practice.prompts  # groups have numbers of their own in every turn
@@ -199,8 +193,8 @@ class OnPolicySource:
 
     def within_budget(self, iteration: int, collected: Collected) -> bool:
         """Whether the policy that wrote these answers is near enough to the reference; then its weights are kept."""
-        kl, stop = self.mean(sequence_kl(collected)), self.config.kl.stop
-        if not isfinite(kl) or not isfinite(self.mean(collected.rollout.scores)):
+        kl, stop = float(sequence_kl(collected).mean()), self.config.kl.stop
+        if not isfinite(kl) or not isfinite(float(collected.rollout.scores.mean())):
             raise DivergedError(
                 f"iteration {iteration}: the rollout's KL or reward is not finite; "
                 "the last checkpoint is kept: lower optim.lr (and critic_optim.lr), and start the stage anew"
@@ -223,10 +217,6 @@ class OnPolicySource:
         self.run.say(self.stopped)
         return False
 
-    def mean(self, values: Tensor) -> float:
-        """The mean over the items of all processes."""
-        return float(global_mean(values, reducer(self.accelerator)))
-
     def _draw(self, iteration: int) -> list[int]:
         """Which prompts: a fresh permutation of all of them for each pass over them."""
         count, total = self.practice.prompts, len(self.asked)
@@ -240,34 +230,38 @@ class OnPolicySource:
             int(i) for i in self.run.rng("more", iteration, turn).integers(len(self.asked), size=self.practice.prompts)
         ]
 
-    def _minibatches(self, iteration: int, epoch: int, experience: Experience) -> list[NDArray[np.int64]]:
-        """The units of this process's minibatches: of a fresh permutation for each epoch of a rollout."""
-        rng = self.run.rng("minibatches", iteration * self.practice.epochs + epoch, self.accelerator.process_index)
-        return np.array_split(rng.permutation(len(experience.units)), self.practice.minibatches)
+    def _minibatches(self, iteration: int, epoch: int, experience: Experience) -> list[list[int]]:
+        """The units of the minibatches of all processes: of a fresh permutation for each epoch of a rollout."""
+        rng = self.run.rng("minibatches", iteration * self.practice.epochs + epoch)
+        order = rng.permutation(len(experience.units))
+        return [[int(i) for i in part] for part in np.array_split(order, self.practice.minibatches)]
+
+    @property
+    def _share(self) -> tuple[int, int]:
+        return self.accelerator.process_index, self.accelerator.num_processes
 
     def _updates(
         self, iteration: int, experience: Experience, made: Mapping[str, float], clock: Clock
     ) -> Iterator[Step]:
         """The optimizer steps of one rollout."""
-        practice, rank = self.practice, self.accelerator.process_index
+        practice = self.practice
         metrics = dict(made) | {f"time/{name}": seconds for name, seconds in clock.seconds.items()}
         episodes = practice.prompts * practice.completions
         self.coefficient = next_coefficient(self.config.kl, self.coefficient, metrics["kl/reference"], episodes)
         begun = time.perf_counter()
         for epoch in range(practice.epochs):
-            for part, members in enumerate(self._minibatches(iteration, epoch, experience)):
+            for part, units in enumerate(self._minibatches(iteration, epoch, experience)):
                 inside = epoch * practice.minibatches + part
                 last = inside == self.steps_per_iteration - 1
-                units = [int(i) for i in members]
                 step = iteration * self.steps_per_iteration + inside
-                batches = micro_batches(
+                batches, count = micro_batches(
                     experience,
                     units,
-                    self.text.draw(self.run.rng("text", step, rank)) if experience.with_text else [],
+                    self.text.draw(self.run.rng("text", step)) if experience.with_text else [],
                     text_coefficient=self.config.ptx.coefficient,
                     tokens=self.config.training.tokens_per_batch,
+                    share=self._share,
                 )
-                count = experience.count([experience.units[unit] for unit in units])
                 if last and inside:  # its own update is still to come, and is taken to be like the others
                     metrics["time/update"] = (time.perf_counter() - begun) * (inside + 1) / inside
                 yield Step(
@@ -281,7 +275,8 @@ class OnPolicySource:
     @torch.no_grad()
     def _check_ratio(self, experience: Experience, units: Sequence[int]) -> None:
         """The law of the first update, on its first micro-batch, packed as it will be."""
-        answers = flat(cut(experience, units, self.config.training.tokens_per_batch)[0])
+        mine = share_of(experience, units, *self._share)
+        answers = flat(cut(experience, mine, self.config.training.tokens_per_batch)[0])
         packed = pack([experience.examples[i] for i in answers]).to(self.accelerator.device)
         with self.accelerator.autocast():
             logprobs = self.players.policy(packed, self.config.generation.temperature)

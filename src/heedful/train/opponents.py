@@ -67,20 +67,25 @@ class Opponent:
         self.config, self.run, self.accelerator = config, run, accelerator
 
     def answers(self, iteration: int, collected: Collected) -> Answers:
-        """Scored answers, in the order of `in_order_of_length`; their groups are those of the rollout."""
-        groups = collected.rollout.groups.tolist()
-        most = max(Counter(groups).values())
+        """Scored answers, in the order of `in_order_of_length`; their groups are those of the rollout. Each process
+        samples those of some groups."""
+        all_groups = collected.rollout.groups.tolist()
+        most = max(Counter(all_groups).values())
         turns: Counter[int] = Counter()
         asked: list[Asked] = []
+        groups: list[int] = []
         seeds: list[int] = []
-        for one, group in zip(collected.asked, groups, strict=True):
+        for one, group in zip(collected.asked, all_groups, strict=True):
+            if group % self.accelerator.num_processes != self.accelerator.process_index:
+                continue
             asked.append(one)
+            groups.append(group)
             seeds.append(self.run.seed_for("opponent", iteration, group * most + turns[group]))
             turns[group] += 1
         params = SamplingParams.of(self.config.generation, self.players.chat)
         clock = collected.clock
         sampled = ask(self.players, asked, seeds, params, clock)
-        return scored(self.players, asked, groups, sampled, params, self.config.rewards, clock)
+        return scored(self.players, asked, groups, sampled, params, self.config.rewards, clock, self.accelerator)
 
     def collected(self, iteration: int, collected: Collected) -> Collected:
         """The same, read by policy and reference."""

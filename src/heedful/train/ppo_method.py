@@ -14,9 +14,7 @@ from heedful.data.packing import pack
 from heedful.models.heads import ValueModel
 from heedful.ops.advantages import whiten
 from heedful.ops.importance import truncated_importance
-from heedful.ops.reductions import mean_and_variance
 from heedful.train.minibatches import Experience, flat, tokens_of
-from heedful.train.processes import reducer
 from heedful.train.rollout import Collected, over_batches
 from heedful.train.rollout_log import critic_metrics, importance_metrics, rollout_metrics
 
@@ -32,7 +30,7 @@ class PPOMethod:
 
     def experience(self, iteration: int, collected: Collected, beta: float) -> tuple[Experience, Mapping[str, float]]:
         """Advantages whitened over the whole rollout; nought, and no text, while only the critic learns."""
-        algorithm, reduce = self.config.algorithm, reducer(self.accelerator)
+        algorithm = self.config.algorithm
         with collected.clock.phase("forward"):
             (values,) = over_batches(
                 collected.examples,
@@ -41,15 +39,15 @@ class PPOMethod:
                 accelerator=self.accelerator,
             )
         made = ppo_advantages(collected.rollout, values, beta=beta, gamma=algorithm.gamma, lam=algorithm.lam)
-        metrics = rollout_metrics(collected, self.config.rewards, beta=beta, reduce=reduce)
-        metrics |= critic_metrics(values, made.returns, reduce)
+        metrics = rollout_metrics(collected, self.config.rewards, beta=beta)
+        metrics |= critic_metrics(values, made.returns)
         importance = truncated_importance(
             collected.rollout.policy_logprobs, collected.sampler_logprobs, algorithm.importance_cap
         )
-        metrics |= importance_metrics(importance, algorithm.importance_cap, reduce)
+        metrics |= importance_metrics(importance, algorithm.importance_cap)
         advantages, warming_up = made.advantages, iteration < algorithm.critic_warmup
         if algorithm.whiten:
-            advantages = whiten(advantages, *mean_and_variance(advantages, reduce))
+            advantages = whiten(advantages)
         if warming_up:
             advantages = torch.zeros_like(advantages)
         rollout, lengths = collected.rollout, collected.rollout.packed.target_lengths

@@ -10,11 +10,11 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from heedful.config import Training
-from heedful.ops.reductions import Reduce
+from heedful.ops.rates import training_device
 from heedful.train.sharding import Shares
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # mallopt(3)
@@ -38,16 +38,6 @@ def keep_freed_memory() -> None:
         mallopt(M_TRIM_THRESHOLD, 1 << 30)
 
 
-def reducer(accelerator: Accelerator) -> Reduce:
-    """Sums of a tensor over all processes, on the CPU."""
-
-    def reduce(value: Tensor) -> Tensor:
-        reduced: Tensor = accelerator.reduce(value.to(accelerator.device), "sum")
-        return reduced.cpu()
-
-    return reduce
-
-
 def in_parallel(model: nn.Module, accelerator: Accelerator) -> nn.Module:
     """The model as each of several processes calls it to learn: gradients become their mean over all."""
     model = model.to(accelerator.device)
@@ -69,7 +59,7 @@ class StageAccelerator(Accelerator):
     shares: Shares | None = None  # while weights are trained in shares
 
     def __init__(self, training: Training) -> None:
-        super().__init__(cpu=not torch.cuda.is_available(), mixed_precision="no")
+        super().__init__(cpu=training_device().type == "cpu", mixed_precision="no")
         self.half = training.precision == "bfloat16"
 
     @contextmanager

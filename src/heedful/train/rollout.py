@@ -2,6 +2,7 @@
 
 Token in, token out: what was sampled is what is scored and trained on. The log-probabilities that training calls *old*
 are the trainer's own, from one packed forward pass; how far the sampler's are from them is measured every time.
+Several processes share the work and each then holds the whole rollout, as one process alone would.
 """
 
 from __future__ import annotations
@@ -10,9 +11,11 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import reduce
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import gather_object
 from torch import Tensor
 
 from heedful.batches import PackedBatch, Rollout
@@ -103,7 +106,7 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """One process's share of a rollout, in the order of `in_order_of_length`."""
+    """A rollout of all processes, in the order of `in_order_of_length`."""
 
     asked: list[Asked]
     samples: list[Sampled]
@@ -128,15 +131,21 @@ def over_batches(
     limit: int,
     accelerator: Accelerator,
 ) -> list[Tensor]:
-    """`run` on packed answers, at most `limit` tokens in one forward pass; its columns joined, on the CPU. (N,) each"""
-    parts: list[tuple[Tensor, ...]] = []
+    """`run` on packed answers, at most `limit` tokens in one forward pass; its columns joined, on the CPU. (N,) each
+
+    The same answers on every process: each runs some of the batches, and gets the columns of all.
+    """
+    lengths, processes = [len(example.ids) for example in examples], accelerator.num_processes
+    groups = groups_by_tokens(lengths, min(limit, -(-sum(lengths) // processes)))  # some for each process
+    parts: list[tuple[int, tuple[Tensor, ...]]] = []
     with torch.no_grad():
-        for group in groups_by_tokens([len(example.ids) for example in examples], limit):
-            batch = pack([examples[i] for i in group]).to(accelerator.device)
+        for place in range(accelerator.process_index, len(groups), processes):
+            batch = pack([examples[i] for i in groups[place]]).to(accelerator.device)
             with accelerator.autocast():
                 columns = run(batch)
-            parts.append(tuple(column.float().cpu() for column in columns))
-    return [torch.cat(column) for column in zip(*parts, strict=True)]
+            parts.append((place, tuple(column.float().cpu() for column in columns)))
+    found = dict(gather_object(parts))
+    return [torch.cat(column) for column in zip(*(found[place] for place in range(len(groups))), strict=True)]
 
 
 def read(
@@ -178,8 +187,10 @@ def scored(
     params: SamplingParams,
     rewards: Rewards,
     clock: Clock,
+    accelerator: Accelerator,
 ) -> Answers:
-    """What the answers say and what they are paid; in the order of `in_order_of_length`."""
+    """What this process's answers say and what they are paid, and those of all others; in the order of
+    `in_order_of_length`."""
     order = in_order_of_length(asked, sampled)
     ordered, samples = [asked[i] for i in order], [sampled[i] for i in order]
     texts = [players.chat.decode(sample.token_ids) for sample in samples]
@@ -188,7 +199,15 @@ def scored(
     lengths = [len(sample.token_ids) for sample in samples]
     cut = [sample.finish == "length" for sample in samples]
     price = paid(scores, lengths, cut, rewards, limit=params.max_new_tokens)
-    return Answers(ordered, [groups[i] for i in order], samples, texts, scores, price)
+    mine = Answers(ordered, [groups[i] for i in order], samples, texts, scores, price)
+    return mine if accelerator.num_processes == 1 else _joined(gather_object([mine]))
+
+
+def _joined(parts: Sequence[Answers]) -> Answers:
+    """Each process's answers as one, in the order that one process alone would give them."""
+    every = reduce(Answers.__add__, parts)
+    by_group = every.at(sorted(range(len(every.groups)), key=every.groups.__getitem__))
+    return by_group.at(in_order_of_length(by_group.asked, by_group.samples))
 
 
 def measure(
