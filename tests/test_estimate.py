@@ -71,6 +71,26 @@ def test_a_set_of_answers_that_several_raters_ranked_is_read_once(tmp_path: Path
     assert abs(found[0] - found[1]) < 0.01 * found[1]
 
 
+def memory(*changes: str) -> dict[str, float]:
+    return {stage.name: estimate.memory for stage, estimate in estimates(load_recipe("demo", changes), RATE)}
+
+
+def test_what_takes_memory_is_counted() -> None:
+    """Halving what a batch may hold, computing blocks again, adapters: each takes less, at its own stage."""
+    usual = memory()
+    for stage, change in (
+        ("pretrain", "pretrain.training.tokens_per_batch=512"),
+        ("pretrain", "pretrain.training.gradient_checkpointing=true"),
+        ("sft", "sft.lora.rank=4"),
+        ("ppo", "ppo.training.tokens_per_batch=512"),
+        ("ppo", "ppo.critic_lora.rank=4"),
+    ):
+        changed = memory(change)
+        assert changed[stage] < usual[stage] - 1e6, change
+        assert all(changed[name] == usual[name] for name in usual if name != stage), change
+    assert memory("sft.training.ema=0.9")["sft"] > usual["sft"]
+
+
 def test_a_broken_row_does_not_end_the_estimate(tmp_path: Path) -> None:
     answers = tmp_path / "labels.jsonl"
     answers.write_text('{"prompt": "p", "completions": ["a", "b"], "ranks": [0, 1]}\n\n{broken\n[1]\n')

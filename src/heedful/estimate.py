@@ -1,5 +1,7 @@
 """`heedful run --dry-run`: the stages, their time and their memory, from counts and a measured matrix rate.
 
+Memory is that of the largest step that the settings allow, as `ops/footprint.py` predicts it.
+
 An estimate, right within about a factor of two: real text, prompts and answers are taken to be as long as the built-in
 world's where no file says otherwise.
 """
@@ -21,7 +23,9 @@ from heedful.config import (
     BlendConfig,
     DPOConfig,
     EvaluateConfig,
+    Generation,
     LabelConfig,
+    Lora,
     PPOConfig,
     PretrainConfig,
     Recipe,
@@ -32,11 +36,13 @@ from heedful.config import (
     SelectConfig,
     SFTConfig,
     StageConfig,
+    Training,
     WorldConfig,
 )
 from heedful.data.json_rows import Located
 from heedful.data.rows import read_rows
-from heedful.ops.memory import memory_available
+from heedful.ops.footprint import FLOAT, LEARNING, Network, adapters
+from heedful.ops.memory import memory_free_on
 from heedful.run import Manifest, console
 from heedful.run.folder import RunFolder
 
@@ -48,6 +54,7 @@ EFFICIENCY = 0.35  # of the matrix rate, in training and scoring
 DECODE_EFFICIENCY = 0.08
 CRITIC_AND_REFERENCE = 3.0  # forward passes in a PPO rollout beside sampling and rewards: policy, reference, critic
 REFERENCE = 2.0  # the same without a critic
+PROGRAM = 6e8  # bytes of Python and its libraries
 
 
 @dataclass(frozen=True)
@@ -64,6 +71,10 @@ def parameters_of(architecture: Architecture) -> float:
     head = a.hidden // a.heads
     attention = a.hidden * head * (2 * a.heads + 2 * a.kv_heads)
     return a.vocabulary * a.hidden + a.layers * (attention + 3 * a.hidden * a.feedforward)
+
+
+def _shape_of(a: Architecture) -> Network:
+    return Network(a.hidden, a.layers, a.feedforward, a.kv_heads * (a.hidden // a.heads), a.vocabulary)
 
 
 def _at_most(limit: float, count: float) -> float:
@@ -87,15 +98,28 @@ class Estimator:
     def __init__(self, recipe: Recipe, rate: float) -> None:
         self.rate = rate
         self.parameters: dict[str, float] = {}  # stage name -> parameters of its model
+        self.shapes: dict[str, Network] = {}  # stage name -> shape of its model
         self.rows: dict[str, float] = {}  # "@stage/file" -> rows
         self.blended: dict[str, list[str]] = {}  # blend stage -> the models that its parts read with
         self.recipe = recipe
+        self.in_world = any(isinstance(stage, WorldConfig) for stage in recipe.stages)  # whose texts are short
 
     def _model(self, path: str) -> float:
         if path.startswith("@"):
             return self.parameters.get(path[1:].split("/")[0], 1e6)
         weights = sum(p.stat().st_size for p in self._file(path).glob("*.safetensors")) if path else 0
         return weights / 4 or 1e6
+
+    def _shape(self, path: str) -> Network:
+        if path.startswith("@"):
+            return self.shapes.get(path[1:].split("/")[0], Network())
+        file = self._file(path) / "config.json" if path else Path()
+        return Network.of(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else Network()
+
+    def _notes(self, name: str, model: str) -> float:
+        """A stage's model is of the shape and size of the one that it begins with. Returns its parameters."""
+        self.shapes[name], self.parameters[name] = self._shape(model), self._model(model)
+        return self.parameters[name]
 
     def _count(self, path: str, default: float = 1000) -> float:
         if path.startswith("@"):
@@ -136,19 +160,23 @@ class Estimator:
                 self._note_world(config)
                 return Estimate(15, 4e8)
             case PretrainConfig():
-                own = parameters_of(config.architecture)
-                self.parameters[name] = self._model(config.model) if config.model else own
+                if config.model:
+                    self._notes(name, config.model)
+                else:
+                    self.shapes[name] = _shape_of(config.architecture)
+                    self.parameters[name] = parameters_of(config.architecture)
                 tokens = self._count(config.data) * PAGE * config.training.epochs
-                return self._training(tokens, self.parameters[name])
+                return self._training(tokens, name, config.training, Lora(), config.tokens_per_step)
             case SFTConfig():
-                self.parameters[name] = self._model(config.model)
+                self._notes(name, config.model)
                 tokens = self._count(config.data, 500) * (PROMPT + ANSWER) * config.training.epochs
-                return self._training(tokens, self.parameters[name])
+                return self._training(tokens, name, config.training, config.lora, config.tokens_per_step)
             case SampleConfig():
                 rows = _at_most(config.limit, self._count(config.prompts)) * config.completions
                 self.rows[f"@{name}/completions.jsonl"] = rows
                 size = self._model(config.model)
-                return Estimate(self._decode(rows * ANSWER, size) + 3, 5e8 + 4 * size)
+                cache = self._cache(config.model, config.generation)
+                return Estimate(self._decode(rows * ANSWER, size) + 3, PROGRAM + 2 * FLOAT * size + cache)
             case LabelConfig():
                 answers = _at_most(CANDIDATES * config.prompts, sum(self._count(path) for path in config.completions))
                 self.rows[f"@{name}/rankings.jsonl"] = answers / CANDIDATES * (1 - config.holdout)
@@ -156,10 +184,10 @@ class Estimator:
             case RewardConfig() | DPOConfig():
                 return self._preferences(config)
             case PPOConfig():
-                self.parameters[name] = size = self._model(config.model)
-                answers = config.algorithm.iterations * config.algorithm.prompts
-                passes = CRITIC_AND_REFERENCE + 2 * 3 * config.algorithm.epochs  # policy and critic, trained
-                return self._practice(answers, size, passes, config.rewards)
+                algorithm = config.algorithm
+                answers = algorithm.iterations * algorithm.prompts
+                passes = CRITIC_AND_REFERENCE + 2 * 3 * algorithm.epochs  # policy and critic, trained
+                return self._practice(config, answers, passes, algorithm.prompts / algorithm.minibatches)
             case BlendConfig():
                 rankings = sum(self._count(path, 500) for path in config.data)
                 answers = CANDIDATES * rankings + sum(self._count(path) for path in config.calibration)
@@ -167,13 +195,12 @@ class Estimator:
                 self.blended[name] = [path for part in parts for path in (part.model, part.reference) if path]
                 return self._reading(answers, self.blended[name])
             case AverageConfig():
-                self.parameters[name] = size = self._model(config.models[0])
-                return Estimate(5, 3e8 + 20 * size)
+                return Estimate(5, 3e8 + 20 * self._notes(name, config.models[0]))
             case RLConfig():
-                self.parameters[name] = size = self._model(config.model)
                 practice = config.practice
-                answers = practice.iterations * practice.prompts * practice.completions
-                return self._practice(answers, size, REFERENCE + 3 * practice.epochs, config.rewards)
+                rollout = practice.prompts * practice.completions
+                passes = REFERENCE + 3 * practice.epochs
+                return self._practice(config, practice.iterations * rollout, passes, rollout / practice.minibatches)
             case SelectConfig():
                 answers = sum(self._count(path) for path in config.completions)
                 self.rows[f"@{name}/demonstrations.jsonl"] = answers / CANDIDATES * config.keep * config.share
@@ -186,11 +213,13 @@ class Estimator:
                 return Estimate(5, 3e8)
 
     def _preferences(self, config: RewardConfig | DPOConfig) -> Estimate:
-        self.parameters[config.name] = size = self._model(config.model)
+        self._notes(config.name, config.model)
         sets = sum(map(self._sets, config.data))
-        if isinstance(config, DPOConfig):
-            return self._training(_tokens(_at_most(config.limit, sets)) * config.training.epochs, size)
-        return self._training(_tokens(sets) * config.training.epochs * config.members, size)
+        sets = _at_most(config.limit, sets) if isinstance(config, DPOConfig) else sets * config.members
+        longest = _tokens(config.prompts_per_step) if self.in_world else config.training.tokens_per_batch
+        return self._training(
+            _tokens(sets) * config.training.epochs, config.name, config.training, config.lora, longest
+        )
 
     def _readers(self, rewards: Rewards) -> list[str]:
         """The models that read each answer to say what it is paid; a blend stands for those of its parts."""
@@ -204,14 +233,44 @@ class Estimator:
         passes = sum(self._work(answers * (PROMPT + ANSWER), self._model(path), 1) for path in models)
         return Estimate(3 + passes, 5e8)
 
-    def _practice(self, answers: float, size: float, passes: float, rewards: Rewards) -> Estimate:
-        """Answers sampled, read `passes` times by networks of a policy's size, and once by whatever pays."""
+    def _practice(self, config: PPOConfig | RLConfig, answers: float, passes: float, minibatch: float) -> Estimate:
+        """Answers sampled, read `passes` times by networks of a policy's size, and once by whatever pays. In memory:
+        what learns, the reference (the policy itself with adapters off), what pays, and a step or the sampler's cache.
+        `minibatch`: answers of a step.
+        """
+        size = self._notes(config.name, config.model)
         work = self._work(answers * (PROMPT + ANSWER), size, passes)
-        paid = self._reading(answers, self._readers(rewards)).seconds
-        return Estimate(self._decode(answers * ANSWER, size) + work + paid, 7e8 + 40 * size)
+        readers = self._readers(config.rewards)
+        paid = self._reading(answers, readers).seconds
+        text = config.ptx.tokens if config.ptx.data else 0
+        longest = minibatch * (PROMPT + config.generation.max_new_tokens) + text
+        state, step = self._step(config.name, config.training, config.lora, longest)
+        if isinstance(config, PPOConfig):
+            critic, its = self._step(config.name, config.training, config.critic_lora, longest)
+            state, step = state + critic, step + its
+        others = FLOAT * (sum(map(self._model, readers)) + (0 if config.lora.rank else size))
+        cache = self._cache(config.model, config.generation) + FLOAT * size  # and a copy of the weights, packed
+        return Estimate(self._decode(answers * ANSWER, size) + work + paid, PROGRAM + state + others + max(step, cache))
 
-    def _training(self, tokens: float, parameters: float) -> Estimate:
-        return Estimate(self._work(tokens, parameters, 3) + 3, 6e8 + 20 * parameters)
+    def _training(self, tokens: float, name: str, training: Training, lora: Lora, longest: float) -> Estimate:
+        """`longest`: tokens of a step, were there no limit to a batch."""
+        state, step = self._step(name, training, lora, longest)
+        return Estimate(self._work(tokens, self.parameters[name], 3) + 3, PROGRAM + state + step)
+
+    def _step(self, name: str, training: Training, lora: Lora, longest: float) -> tuple[float, float]:
+        """Bytes of a network that learns, and those of a step at its peak."""
+        size, shape = self.parameters[name], self.shapes[name]
+        learning = adapters(shape, lora.rank) if lora.rank else size
+        averaged = FLOAT * learning if training.ema else 0.0
+        kept = shape.kept(
+            min(longest, training.tokens_per_batch),
+            recompute=training.gradient_checkpointing,
+            half=training.precision == "bfloat16",
+        )
+        return FLOAT * size + LEARNING * learning + averaged, kept
+
+    def _cache(self, model: str, generation: Generation) -> float:
+        return self._shape(model).cache(generation.batch, PROMPT + generation.max_new_tokens)
 
     def _note_world(self, config: WorldConfig) -> None:
         at = f"@{config.name}"
@@ -233,9 +292,10 @@ def estimates(recipe: Recipe, rate: float) -> list[tuple[Any, Estimate]]:
 
 def show_estimate(recipe: Recipe, runs: Path) -> None:
     """Print the table, and what is done already."""
-    from heedful.ops.rates import matrix_rate
+    from heedful.ops.rates import matrix_rate, training_device
 
-    rates = matrix_rate()
+    device = training_device()
+    rates, free = matrix_rate(device), memory_free_on(device)
     rate = max(rates.values()) if _may_use_bfloat16(recipe) else rates["float32"]
     folder = RunFolder(runs / recipe.name)
     table = Table("stage", "kind", "time, about", "memory, about", "")
@@ -253,9 +313,7 @@ def show_estimate(recipe: Recipe, runs: Path) -> None:
         peak = max(peak, estimate.memory)
     console.print(f"[bold]{recipe.name}[/bold] {recipe.about}")
     console.print(table)
-    console.print(
-        f"about {_duration(total)} to go, {peak / 1e9:.1f} GB at most ({memory_available() / 1e9:.0f} GB free)"
-    )
+    console.print(f"about {_duration(total)} to go, {peak / 1e9:.1f} GB at most ({free / 1e9:.0f} GB free)")
     console.print(f"would write {folder.root}; nothing was run")
 
 

@@ -23,11 +23,12 @@ from torch import Tensor, nn
 from heedful.batches import Batch, LossOutput, tokens_in
 from heedful.config import Optim, Training
 from heedful.errors import DivergedError, InputError, ResourceError
-from heedful.ops.memory import peak_memory_mb
+from heedful.ops.memory import is_out_of_memory, peak_memory_mb
 from heedful.run import Progress, Run, read_metrics
 from heedful.train.average import Average
 from heedful.train.checkpoint import Checkpoints
 from heedful.train.early_stop import HELDOUT, Watch
+from heedful.train.headroom import Headroom
 from heedful.train.optimizer import Optimizer, metric_name
 from heedful.train.processes import in_parallel, make_accelerator, whole
 from heedful.train.recompute import recomputing
@@ -120,6 +121,7 @@ class _Trainer:
         self.learner: nn.Module = self.shares.learner if self.shares else model  # whose weights the optimizer changes
         self.wrapped: nn.Module = self.learner if self.shares else in_parallel(model, accelerator)
         self.optimizer = Optimizer(self.learner, optim)
+        self.headroom = Headroom(model, training, run.stage, accelerator)
         self.checkpoints = Checkpoints(run, training.keep_checkpoints)
         self.tally = Tally()
         self.heldout = heldout
@@ -185,6 +187,7 @@ class _Trainer:
             self.run.metrics.cut_after(step)
         if step:
             state = self.checkpoints.load(step, self.learner, self.optimizer)
+            self.headroom.moments = 0.0
             self.source.load_state_dict(state["source"])
             self.tally = Tally.from_state(state["tally"])
             if self.training.ema:
@@ -218,11 +221,12 @@ class _Trainer:
         )
         if total <= 0:
             raise ValueError(f"step {done} of {self.run.stage} has nothing to learn from")
+        self.headroom.must_fit(step.batches)
         torch.manual_seed(self.run.seed_for("torch", done))  # nothing should draw here; what does is named by the step
         try:
             sums = self.backward(step, total)
         except RuntimeError as error:
-            if not _is_out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
             raise ResourceError(
                 f"{self.run.stage}: memory is short; lower training.tokens_per_batch "
@@ -342,8 +346,3 @@ class _Trainer:
                 f"{self.run.stage}: {' and '.join(wrong)} is not finite at step {done + 1}; {kept}: "
                 f"lower optim.lr (now {rates}) or optim.clip, and start the stage anew"
             )
-
-
-def _is_out_of_memory(error: RuntimeError) -> bool:
-    """On a CPU the allocator raises a plain RuntimeError."""
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
