@@ -20,9 +20,10 @@ LINES := dpo ipo kto ppo rloo grpo
 frontier: RUN ?= runs/demo
 frontier: PAGE := frontier
 frontier: LEASH := 0.02,0.07,0.2
+frontier: BETA := 0.1,0.3,1
 frontier: JUDGED = --set inputs.run=$(RUN) --set evaluate.prompts=$(RUN)/01-world/prompts/test.jsonl
 frontier: BEST = $(JUDGED)
-frontier: DIRECT = $(JUDGED)
+frontier: DIRECT = $(JUDGED) --set dpo.limit=0 --set dpo.optim.gain_rate=60
 frontier: ACTOR = $(JUDGED)
 frontier: PRACTICE = $(JUDGED)
 frontier: $(READY) ## truth over KL for six ways of training and best-of-n, on a demo's models; hours, resumable; RUN=runs/demo SEEDS=0,1,2
@@ -30,6 +31,7 @@ frontier: $(READY) ## truth over KL for six ways of training and best-of-n, on a
 frontier-stories: RUN ?= runs/sentiment
 frontier-stories: PAGE := stories
 frontier-stories: LEASH := 0.1,0.3,1
+frontier-stories: BETA := 0.03,0.1,0.3
 frontier-stories: JUDGED = --set evaluate.models.sft=$(MODEL) --set evaluate.prompts=$(RUN)/01-openings/prompts/test.jsonl \
 	--set evaluate.judge=sentiment --set evaluate.generation.max_new_tokens=48
 frontier-stories: BEST = $(JUDGED) --set evaluate.reward_models.reward=$(RUN)/04-reward/model
@@ -43,7 +45,7 @@ frontier-stories: $(READY) ## the same on a real pretrained model, after `heedfu
 
 frontier frontier-stories:
 	for loss in dpo kto; do $(BIN)/heedful sweep direct --runs runs/$(PAGE) --set name=$$loss --set dpo.loss.type=$$loss $(DIRECT) \
-		--grid dpo.loss.beta=0.03,0.1,0.3 --grid seed=$(SEEDS) || exit $$?; done
+		--grid dpo.loss.beta=$(BETA) --grid seed=$(SEEDS) || exit $$?; done
 	$(BIN)/heedful sweep direct --runs runs/$(PAGE) --set name=ipo --set dpo.loss.type=ipo $(DIRECT) --grid dpo.loss.tau=0.03,0.1,0.3 --grid seed=$(SEEDS)
 	$(BIN)/heedful sweep actor --runs runs/$(PAGE) --set name=ppo $(ACTOR) --grid ppo.kl.coefficient=$(LEASH) --grid seed=$(SEEDS)
 	for kind in rloo grpo; do $(BIN)/heedful sweep practice --runs runs/$(PAGE) --set name=$$kind --set rl.algorithm.type=$$kind $(PRACTICE) \
