@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from heedful.ops.footprint import LOGITS, Network, adapters
+from heedful.ops.footprint import LEARNING, Network, adapters
 
 SMALL = Network(hidden=128, layers=4, feedforward=384, keys=64, vocabulary=0)
 
@@ -15,13 +15,14 @@ def test_a_step_by_hand() -> None:
     assert SMALL.kept(10, recompute=False, half=False) == 4 * 10 * 5 * 3072
     assert SMALL.kept(10, recompute=False, half=True) == 3 * 10 * 5 * 3072
     assert SMALL.kept(10, recompute=True, half=False) == 4 * 10 * (4 * 128 + 2 * 3072)
+    assert LEARNING == 12  # a gradient and two moments of 4 bytes
     assert SMALL.cache(rows=8, columns=100) == 2 * 4 * 4 * 64 * 8 * 100
 
 
 def test_logits_are_kept_up_to_a_bound() -> None:
     wide = Network(vocabulary=1000)
     assert wide.kept(10, recompute=False, half=False) == 4 * 10 * 1000
-    assert wide.kept(1e6, recompute=False, half=False) == LOGITS
+    assert wide.kept(1e6, recompute=False, half=False) == 2**27
 
 
 def test_shapes_come_from_anyones_config() -> None:

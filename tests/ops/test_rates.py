@@ -61,6 +61,8 @@ def test_a_cards_rate_is_measured_on_it_and_waited_for(monkeypatch: pytest.Monke
     found = rates.matrix_rate(torch.device("cuda"))
     assert found == {"float32": pytest.approx(1e12), "bfloat16": pytest.approx(1e12)}
     assert set(made) == {"cuda"} and len(made) == 2 * 2 * 5  # 128 to 2048
+    monkeypatch.setattr(rates, "_quickest", lambda a, b, seconds: 1e-6 * len(a) / 8192)
+    assert rates.matrix_rate(torch.device("cuda"))["bfloat16"] == pytest.approx(2 * 8192**3 / 1e-6)
     monkeypatch.setattr(torch.cuda, "synchronize", lambda device: waited.append(device.type))
     rates._finish(torch.device("cuda"))
     rates._finish(torch.device("cpu"))

