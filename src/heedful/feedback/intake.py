@@ -31,7 +31,7 @@ from heedful.feedback.submit import add_machine_label, label_of
 from heedful.feedback.tables import assignment, completion, item, judgement, prompt
 from heedful.records import Prompt, messages_to_rows, prompt_id
 
-CHUNK = 1000  # plain items in one transaction, which is a tenth of a second at most: raters never wait long
+CHUNK = 2000  # plain items in one transaction, which is a tenth of a second: raters never wait long
 LISTED = 100  # faults that are told
 NAMESPACE = uuid.UUID("6f1f3f0a-8f5d-4b5e-9b0e-0d7a4f6c2e11")  # of the UUIDs of imported labels
 

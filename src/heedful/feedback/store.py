@@ -26,6 +26,7 @@ from heedful.errors import InputError, ResourceError
 AnyRow = Row[*tuple[Any, ...]]
 WAIT = 15.0  # seconds that a transaction waits for its turn
 WRITER_CACHE = 16_000  # KiB of pages that the one writing connection keeps
+LOG = 4_000  # pages of 4 KiB that are logged before they go to their places: an import writes the same ones many times
 READER_CACHE = 1_000  # and each of the many that read: the system has the file in memory once for all of them
 REMOTE_DISKS = ("nfs", "nfs4", "cifs", "smb3", "9p", "fuse.sshfs")
 
@@ -168,6 +169,7 @@ def _set_up_sqlite(engine: Engine, begin: str, wait: float, cache: int) -> None:
             f"busy_timeout={int(wait * 1000)}",
             "foreign_keys=ON",
             "synchronous=FULL",
+            f"wal_autocheckpoint={LOG}",
             f"cache_size=-{cache}",
             "temp_store=MEMORY",
         ):
