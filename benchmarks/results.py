@@ -116,9 +116,20 @@ def notes(lines: Sequence[Line]) -> list[str]:
         f"Versions: {', '.join(sorted(versions))}." if versions else "",
         "Values are medians, ± half the range. A ratio in bold reaches its goal. *disturbed*: other processes used "
         "more than 0.15 core, so the figure is worth little.",
+        *standing(lines),
         "",
         *(["Settings that each side's pilot chose: " + "; ".join(c for c in chosen if c) + "."] if any(chosen) else []),
     ]
+
+
+def standing(lines: Sequence[Line]) -> list[str]:
+    """How many goals are reached, by undisturbed figures alone, and what has no figure at all."""
+    have = {line["name"]: line for line in lines}
+    aims = {benchmark.name: benchmark.goal for benchmark in BENCHMARKS if benchmark.goal}
+    sound = [have[name]["ratio"] >= goal for name, goal in aims.items() if name in have and not have[name]["noisy"]]
+    missing = ", ".join(f"`{benchmark.name}`" for benchmark in BENCHMARKS if benchmark.name not in have)
+    said = [f"Of {len(aims)} goals {len(sound)} have an undisturbed figure and {sum(sound)} are reached by it."]
+    return [*said, f"Not measured yet: {missing}."] if missing else said
 
 
 def _chosen(line: Line) -> str:

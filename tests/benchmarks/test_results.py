@@ -85,3 +85,12 @@ def test_a_figure_is_a_whole_svg_file() -> None:
     root = ElementTree.fromstring(drawn)
     assert root.tag == "{http://www.w3.org/2000/svg}svg"
     assert sum(1 for _ in root.iter("{http://www.w3.org/2000/svg}path")) > 2
+
+
+def test_only_undisturbed_figures_count_as_reached_and_what_has_none_is_named() -> None:
+    aims = [benchmark for benchmark in BENCHMARKS if benchmark.goal]
+    first, second, third = (line(benchmark.name, ratio=100.0) for benchmark in aims[:3])
+    counted, missing = results.standing([first, second | {"noisy": True}, third | {"ratio": 0.01}])
+    assert counted == f"Of {len(aims)} goals 2 have an undisturbed figure and 1 are reached by it."
+    assert f"`{aims[3].name}`" in missing and f"`{aims[1].name}`" not in missing
+    assert len(results.standing([line(benchmark.name) for benchmark in BENCHMARKS])) == 1
