@@ -176,5 +176,5 @@ def test_functions_alone_need_no_model(tmp_path: Path) -> None:
     rewards = Rewards.model_validate({"parts": {"differs": {"type": "function", "function": "operator:ne"}}})
     assert build_reward(rewards, "cpu").score([prompt("a")], ["x"])[0].parts == {"differs": 1.0}
     for wrong in ("no-colon", "a:b:c", "m:1f"):
-        with pytest.raises(ValueError, match="pattern"):
+        with pytest.raises(ValueError, match="named as module:function"):
             Rewards.model_validate({"parts": {"x": {"type": "function", "function": wrong}}})

@@ -29,7 +29,8 @@ def corpus(path: Path) -> Path:
 
 def config(data: Path, **changes: Any) -> PretrainConfig:
     training = {"epochs": 2, "checkpoint_every": 3, "tokens_per_batch": 256}
-    settings = {"data": str(data), "architecture": SHAPE, "tokens_per_step": 300, "training": training}
+    settings = {"data": str(data), "tokens_per_step": 300, "training": training}
+    settings |= {} if "model" in changes else {"architecture": SHAPE}
     settings["optim"] = {"lr": 0.05, "warmup": 0}
     return PretrainConfig.model_validate(settings | changes)
 

@@ -17,7 +17,7 @@ from heedful.stages.world import world
 from heedful.world import FAMILIES, GoldJudge, demo_answer, ideal_answer, vague_answer, web_answer, wrong_answer
 from heedful.world.splits import assignment, pool
 
-FILES = "b86ca0614599ee9d"
+FILES = "b6d5bcd85476f690"
 GOLD = "a34cca6593ae3618"
 SPLITS = "8e18bc3044010b35"
 

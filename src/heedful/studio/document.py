@@ -144,8 +144,9 @@ def _need(route: APIRoute) -> Need:
 
 
 def _models(base: type[BaseModel] = BaseModel) -> Iterator[type[BaseModel]]:
+    """The studio's own: other rooms have models of the same names, loaded or not."""
     for model in base.__subclasses__():
-        if model.__module__.startswith("heedful."):
+        if model.__module__.startswith(("heedful.studio.", "heedful.feedback.")):
             yield model
         yield from _models(model)
 
