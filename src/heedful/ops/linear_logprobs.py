@@ -17,7 +17,7 @@ ROWS = 256  # at least: with fewer, reading the head's weights costs more than t
 # Probabilities kept for the backward pass: 128 MB; of more than that they are made again.
 KEPT = 1 << 25  # mutants: equivalent
 
-Gradients = tuple[Tensor | None, Tensor | None, None, None]
+Gradients = tuple[Tensor | None, Tensor | None]  # of the states and of the weights
 
 
 def rows_at_once(vocabulary: int) -> int:
@@ -27,9 +27,12 @@ def rows_at_once(vocabulary: int) -> int:
 
 def linear_logprobs(hidden: Tensor, weight: Tensor, tokens: Tensor) -> Tensor:
     """log softmax(h Wᵀ)[y] of every target, in float32. hidden (N, H), weight (V, H), tokens (N,) -> (N,)"""
-    learns = torch.is_grad_enabled() and (hidden.requires_grad or weight.requires_grad)
-    function = _Kept if len(tokens) * len(weight) <= KEPT else _MadeAgain
-    found: Tensor = function.apply(hidden, weight, tokens, learns)  # type: ignore[no-untyped-call]
+    found: Tensor
+    if len(tokens) * len(weight) > KEPT:
+        found = _MadeAgain.apply(hidden, weight, tokens)  # type: ignore[no-untyped-call]
+    else:
+        learns = torch.is_grad_enabled() and (hidden.requires_grad or weight.requires_grad)
+        found = _Kept.apply(hidden, weight, tokens, learns)  # type: ignore[no-untyped-call]
     return found
 
 
@@ -51,7 +54,7 @@ class _Kept(torch.autograd.Function):
         return found
 
     @staticmethod
-    def backward(ctx: Any, upstream: Tensor) -> Gradients:
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
         hidden, weight, tokens, *kept = ctx.saved_tensors
         pulled, for_hidden, for_weight = _begun(hidden, weight, upstream, ctx.needs_input_grad)
         rows = rows_at_once(len(weight))
@@ -60,14 +63,14 @@ class _Kept(torch.autograd.Function):
                 torch.mm(p, weight, out=out)  # Σ_v p_v w_v
             if ctx.needs_input_grad[1]:
                 for_weight.addmm_(p.t(), g_h, alpha=-1)  # −Σ_n p_v g h
-        return _ended(for_hidden, for_weight, weight, tokens, pulled, upstream, ctx.needs_input_grad)
+        return *_ended(for_hidden, for_weight, weight, tokens, pulled, upstream, ctx.needs_input_grad), None, None
 
 
 class _MadeAgain(torch.autograd.Function):
     """The same with Σ_v exp z_v summed block by block, and each block of p made again for the backward pass."""
 
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, weight: Tensor, tokens: Tensor, learns: bool) -> Tensor:
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, tokens: Tensor) -> Tensor:
         top, total = hidden.new_full((len(tokens),), -torch.inf), hidden.new_zeros(len(tokens))
         for words in weight.split(PIECE // ROWS):
             for part, m, s in zip(hidden.split(ROWS), top.split(ROWS), total.split(ROWS), strict=True):
@@ -81,7 +84,7 @@ class _MadeAgain(torch.autograd.Function):
         return chosen - log_total
 
     @staticmethod
-    def backward(ctx: Any, upstream: Tensor) -> Gradients:
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         hidden, weight, tokens, log_total = ctx.saved_tensors
         pulled, for_hidden, for_weight = _begun(hidden, weight, upstream, ctx.needs_input_grad)
         whole = (hidden, log_total, for_hidden, pulled)
@@ -92,7 +95,7 @@ class _MadeAgain(torch.autograd.Function):
                     out.addmm_(p, words)
                 if ctx.needs_input_grad[1]:
                     block.addmm_(p.t(), g_h, alpha=-1)
-        return _ended(for_hidden, for_weight, weight, tokens, pulled, upstream, ctx.needs_input_grad)
+        return *_ended(for_hidden, for_weight, weight, tokens, pulled, upstream, ctx.needs_input_grad), None
 
 
 def _begun(hidden: Tensor, weight: Tensor, upstream: Tensor, needed: tuple[bool, ...]) -> tuple[Tensor, Tensor, Tensor]:
@@ -113,4 +116,4 @@ def _ended(
     if needed[1]:
         for_weight.index_add_(0, tokens, pulled)
     states = weight[tokens].sub_(for_hidden).mul_(upstream[:, None]) if needed[0] else None
-    return states, for_weight if needed[1] else None, None, None
+    return states, for_weight if needed[1] else None
