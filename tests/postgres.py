@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import socket
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
-import pytest
+from tests.debian import installed
 
 MISSING = (  # what keeps a server from being started here, and can't be mended; empty: nothing
     "needs its driver: pip install 'heedful[postgres]'"
     if find_spec("psycopg") is None
-    else "needs root, to start a server of its own"
-    if os.geteuid() != 0
-    else "needs Debian's package postgresql, and this is no Debian"
-    if not (Path("/etc/debian_version").exists() and shutil.which("apt-get") and shutil.which("su"))
+    else "needs root and su, to start a server of its own"
+    if os.geteuid() != 0 or shutil.which("su") is None
     else ""
 )
-APT = ["apt-get", "--quiet", "--yes", "--no-install-recommends"]
 
 
 def programs(under: Path = Path("/usr/lib/postgresql")) -> Path | None:
@@ -33,29 +28,10 @@ def programs(under: Path = Path("/usr/lib/postgresql")) -> Path | None:
     return next((one for one in sorted(under.glob("*/bin"), reverse=True) if (one / "initdb").exists()), None)
 
 
-def installed() -> Path:
-    """The programs, installed first where they lack: by one test process, the others wait. Skips where that fails."""
-    with Path(tempfile.gettempdir(), "heedful-postgresql.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if programs() is None:
-            sys.stderr.write("the tests install Debian's package postgresql\n")
-            for act in (["update"], ["install", "postgresql"]):
-                done = subprocess.run(
-                    [*APT, *act], env=os.environ | {"DEBIAN_FRONTEND": "noninteractive"}, capture_output=True, text=True
-                )
-                if done.returncode:
-                    why = (done.stderr.strip().splitlines() or ["apt-get failed"])[-1]
-                    pytest.skip(f"PostgreSQL is not here and can't be installed: {why}")
-    found = programs()
-    if found is None:
-        pytest.skip("Debian's package postgresql is there, but not its programs")
-    return found
-
-
 @contextmanager
 def postgres_server() -> Iterator[str]:
     """The URL of an empty database."""
-    here = installed()
+    here = installed("postgresql", programs)
     folder = Path(tempfile.mkdtemp(prefix="heedful-pg-"))
     shutil.chown(folder, "postgres")
     with socket.socket() as one:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import tests.postgres
+import tests.debian
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import select, text, update
@@ -70,10 +70,10 @@ def project(store: Store, items: int) -> Project:
 
 
 def test_what_keeps_it_from_being_installed_is_told_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tests.postgres, "programs", lambda: None)
-    monkeypatch.setattr(tests.postgres, "APT", ["sh", "-c", "echo no way to the mirror >&2; exit 100"])
+    monkeypatch.setattr(tests.debian, "CANNOT", "")
+    monkeypatch.setattr(tests.debian, "APT", ["sh", "-c", "echo no way to the mirror >&2; exit 100"])
     with pytest.raises(pytest.skip.Exception, match="can't be installed: no way to the mirror"):
-        tests.postgres.installed()
+        tests.debian.installed("postgresql", lambda: None)
 
 
 def test_tables_are_the_codes_and_judgements_are_append_only(postgres: Store) -> None:

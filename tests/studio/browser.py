@@ -22,12 +22,10 @@ from heedful.studio.app import create_app
 from heedful.studio.languages import read_languages
 from heedful.studio.settings import Model, Settings
 
-CHROMIUM = Path("/usr/bin/chromium")
 PHONE = {"width": 390, "height": 844}
 CHECK = (Path(__file__).parent / "readable.js").read_text()
 needs_chromium = [
     pytest.mark.slow,
-    pytest.mark.skipif(not CHROMIUM.exists(), reason="the browser tests need Debian's package chromium"),
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
 ]
 

@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
+from tests.chromium import chromium_program
 from tests.feedback.conftest import new_item, plain
 from tests.postgres import MISSING, postgres_server
-from tests.studio.browser import CHROMIUM, Seen, looking_at
+from tests.studio.browser import Seen, looking_at
 from tests.studio.endpoint import SAYS, Endpoint
 
 from heedful.feedback.accounts import ROLES, begin_session, create_account
@@ -92,8 +93,9 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
     library = pytest.importorskip("playwright.sync_api", reason="the browser tests need the package playwright")
+    program = chromium_program()
     with library.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=str(program), args=["--no-sandbox"])
         yield browser
         browser.close()
 
