@@ -17,10 +17,12 @@ evidence: $(READY) ## three seeds of the full-size world; hours, resumable
 
 SEEDS ?= 0,1,2
 LINES := dpo ipo kto ppo rloo grpo
+IPO_TAU := 0.03,0.1,0.3
 frontier: RUN ?= runs/demo
 frontier: PAGE := frontier
 frontier: LEASH := 0.02,0.07,0.2
-frontier: BETA := 0.1,0.3,1
+frontier: DPO_BETA := 0.1,0.3,1
+frontier: KTO_BETA := 0.3,1,3
 frontier: JUDGED = --set inputs.run=$(RUN) --set evaluate.prompts=$(RUN)/01-world/prompts/test.jsonl
 frontier: BEST = $(JUDGED)
 frontier: DIRECT = $(JUDGED) --set dpo.limit=0 --set dpo.optim.gain_rate=60
@@ -31,7 +33,8 @@ frontier: $(READY) ## truth over KL for six ways of training and best-of-n, on a
 frontier-stories: RUN ?= runs/sentiment
 frontier-stories: PAGE := stories
 frontier-stories: LEASH := 0.1,0.3,1
-frontier-stories: BETA := 0.03,0.1,0.3
+frontier-stories: DPO_BETA := 0.03,0.1,0.3
+frontier-stories: KTO_BETA := 0.03,0.1,0.3
 frontier-stories: JUDGED = --set evaluate.models.sft=$(MODEL) --set evaluate.prompts=$(RUN)/01-openings/prompts/test.jsonl \
 	--set evaluate.judge=sentiment --set evaluate.generation.max_new_tokens=48
 frontier-stories: BEST = $(JUDGED) --set evaluate.reward_models.reward=$(RUN)/04-reward/model
@@ -43,10 +46,14 @@ frontier-stories: ACTOR = $(JUDGED) --set evaluate.corpus= $(call POLICY,ppo) --
 frontier-stories: PRACTICE = $(JUDGED) --set evaluate.corpus= $(call POLICY,rl) --set rl.practice.iterations=12
 frontier-stories: $(READY) ## the same on a real pretrained model, after `heedful run sentiment`; RUN=runs/sentiment MODEL=stories260K
 
+# A direct loss at every strength of its leash: the loss, the strength's name, its values.
+SWEEP = $(BIN)/heedful sweep direct --runs runs/$(PAGE) --set name=$(1) --set dpo.loss.type=$(1) $(DIRECT) \
+	--grid dpo.loss.$(2)=$(3) --grid seed=$(SEEDS)
+
 frontier frontier-stories:
-	for loss in dpo kto; do $(BIN)/heedful sweep direct --runs runs/$(PAGE) --set name=$$loss --set dpo.loss.type=$$loss $(DIRECT) \
-		--grid dpo.loss.beta=$(BETA) --grid seed=$(SEEDS) || exit $$?; done
-	$(BIN)/heedful sweep direct --runs runs/$(PAGE) --set name=ipo --set dpo.loss.type=ipo $(DIRECT) --grid dpo.loss.tau=0.03,0.1,0.3 --grid seed=$(SEEDS)
+	$(call SWEEP,dpo,beta,$(DPO_BETA))
+	$(call SWEEP,kto,beta,$(KTO_BETA))
+	$(call SWEEP,ipo,tau,$(IPO_TAU))
 	$(BIN)/heedful sweep actor --runs runs/$(PAGE) --set name=ppo $(ACTOR) --grid ppo.kl.coefficient=$(LEASH) --grid seed=$(SEEDS)
 	for kind in rloo grpo; do $(BIN)/heedful sweep practice --runs runs/$(PAGE) --set name=$$kind --set rl.algorithm.type=$$kind $(PRACTICE) \
 		--grid rl.kl.coefficient=$(LEASH) --grid seed=$(SEEDS) || exit $$?; done
