@@ -62,6 +62,17 @@ def test_digest_sees_names_and_contents(tmp_path: Path) -> None:
     assert len({first, second, digest(tmp_path / "a")}) == 3
 
 
+def test_the_times_in_a_log_of_metrics_are_no_part_of_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "0").mkdir()
+    (tmp_path / "0" / "weights").write_text("1")
+    (tmp_path / "0" / "metrics.jsonl").write_text("0.1 s")
+    first = digest(tmp_path)
+    (tmp_path / "0" / "metrics.jsonl").write_text("0.2 s")
+    assert digest(tmp_path) == first
+    (tmp_path / "0" / "weights").write_text("2")
+    assert digest(tmp_path) != first
+
+
 def test_a_second_run_in_one_folder_is_refused_and_names_the_first(tmp_path: Path) -> None:
     with RunFolder(tmp_path), pytest.raises(InUseError, match=f"process {os.getpid()}") as error:
         RunFolder(tmp_path).__enter__()

@@ -56,7 +56,7 @@ def left_by(out: Path) -> dict[str, Any]:
     assert manifest
     summary = {key: value for key, value in manifest.summary.items() if not key.startswith(OF_THE_MACHINE)}
     files = {str(p.relative_to(out)): _content(p) for p in sorted(out.rglob("*")) if p.is_file()}
-    return {**manifest.conditions, "summary": summary, "outputs": sorted(manifest.outputs), **files}
+    return {**manifest.conditions, "summary": summary, "outputs": dict(manifest.outputs), **files}
 
 
 def _content(file: Path) -> Any:

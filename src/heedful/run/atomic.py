@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from glob import escape
 from pathlib import Path
 
+METRICS = "metrics.jsonl"
+
 
 def _sync(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY)
@@ -63,10 +65,10 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 
 def digest(path: Path) -> str:
-    """sha256 of a file, or of a folder's file names and contents."""
+    """sha256 of a file, or of a folder's file names and contents; logs of metrics, which hold times, don't count."""
     hasher = hashlib.sha256()
     if path.is_dir():
-        for file in sorted(p for p in path.rglob("*") if p.is_file()):
+        for file in sorted(p for p in path.rglob("*") if p.is_file() and p.name != METRICS):
             hasher.update(f"{file.relative_to(path)}\0{digest(file)}\n".encode())
         return hasher.hexdigest()
     with path.open("rb") as stream:

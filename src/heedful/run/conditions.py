@@ -19,11 +19,11 @@ from pydantic import ValidationError
 from heedful.config.paths import essential
 from heedful.config.sections import Section
 from heedful.errors import InputError, ResumeError
-from heedful.run.atomic import atomic_text
+from heedful.run.atomic import METRICS, atomic_text
 from heedful.run.folder import CACHE, LOCK, Run
 
 BEGUN, RESOLVED = "begun.json", "config.toml"
-TRACES = (BEGUN, RESOLVED, "kernels.json", "metrics.jsonl", "samples.jsonl")  # nothing goes on from these
+TRACES = (BEGUN, RESOLVED, "kernels.json", METRICS, "samples.jsonl")  # nothing goes on from these
 WORK = ("checkpoints", "members")  # folders in which there may be something to go on from
 LAST_GOOD = "last-good"  # what training falls back to, which no step can begin with
 Table = Mapping[str, Any]

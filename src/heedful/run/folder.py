@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from heedful.errors import InputError, InUseError
 from heedful.records import Record, to_row
-from heedful.run.atomic import atomic_text
+from heedful.run.atomic import METRICS, atomic_text
 from heedful.run.metrics import MetricsLog
 from heedful.run.progress import Progress, console
 from heedful.run.seeds import generator, seed_of
@@ -63,7 +63,7 @@ class Run:
 
     @property
     def metrics(self) -> MetricsLog:
-        return MetricsLog(self.path / "metrics.jsonl")
+        return MetricsLog(self.path / METRICS)
 
     def rng(self, purpose: str, step: int = 0, sample: int = 0) -> np.random.Generator:
         """A numpy generator named by (seed, stage, purpose, step, sample)."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from heedful.errors import ResumeError
-from heedful.run.atomic import atomic_text, digest
+from heedful.run.atomic import METRICS, atomic_text, digest
 
 PACKAGES = ("heedful", "torch", "transformers", "tokenizers", "accelerate", "safetensors", "numpy")
 
@@ -76,5 +76,5 @@ def _git_state() -> str:
 
 def hash_outputs(folder: Path) -> dict[str, str]:
     """Hashes of what a stage leaves for others; checkpoints and logs are its own business."""
-    own = {"manifest.json", "begun.json", "checkpoints", "metrics.jsonl", "config.toml", "kernels.json"}
+    own = {"manifest.json", "begun.json", "checkpoints", METRICS, "config.toml", "kernels.json"}
     return {p.name: digest(p) for p in sorted(folder.iterdir()) if p.name not in own and not p.name.startswith(".")}
