@@ -146,3 +146,15 @@ def test_a_cell_or_a_line_beyond_the_cap_is_named(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(csv_rows, "LINE_CAP", 1000)
     [fault] = list(read_rows(path))
     assert isinstance(fault, Fault) and fault.where == f"{path}:2" and "a line of" in fault.found
+
+
+def test_a_cell_may_hold_one_message(tmp_path: Path) -> None:
+    ask, yes, no = [{"from": "human", "value": "q"}], {"from": "gpt", "value": "yes"}, {"from": "gpt", "value": "no"}
+    row = {"conversations": json.dumps(ask), "chosen": json.dumps(yes), "rejected": json.dumps(no)}
+    [one] = read_rankings([write(tmp_path / "a.csv", [row])])
+    assert one.completions == ("yes", "no")
+    [code] = read_rankings([write(tmp_path / "b.csv", [{"prompt": "q", "chosen": '{"a": 1}', "rejected": "{ }"}])])
+    assert code.completions == ('{"a": 1}', "{ }"), "no message: an answer that is an object"
+    printed = write(tmp_path / "c.csv", [row | {"chosen": str(yes)}])
+    with pytest.raises(InputError, match="c.csv:2: field 'chosen': found messages as Python prints them"):
+        read_rankings([printed])

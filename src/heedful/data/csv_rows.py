@@ -112,7 +112,7 @@ def _meant(name: str, cell: str, rated: bool) -> Any:
         except json.JSONDecodeError:
             expected = "a list or an object as JSON writes it"
             raise RowFault(name, describe(cell), expected, "write it so, or keep the file as JSONL") from None
-    return _turns(name, cell) if cell.lstrip().startswith("[{") else cell
+    return _turns(name, cell) if cell.lstrip().startswith(("[{", "{")) else cell
 
 
 def _number(cell: str) -> Any:
@@ -125,7 +125,7 @@ def _number(cell: str) -> Any:
 
 
 def _turns(name: str, cell: str) -> Any:
-    """A cell that holds messages; any other text that begins like a list is text."""
+    """A cell that holds messages, or one; any other text that begins like a list or an object is text."""
     try:
         value = parse(cell)
     except (json.JSONDecodeError, RowFault):
@@ -133,5 +133,6 @@ def _turns(name: str, cell: str) -> Any:
             found = "messages as Python prints them"
             raise RowFault(name, found, "messages as JSON writes them", "keep the file as JSONL") from None
         return cell
-    messages = all(isinstance(turn, dict) and any(keys <= turn.keys() for keys in TURNS) for turn in value)
+    turns = value if isinstance(value, list) else [value]
+    messages = all(isinstance(turn, dict) and any(keys <= turn.keys() for keys in TURNS) for turn in turns)
     return value if messages else cell
