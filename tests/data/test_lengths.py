@@ -1,13 +1,28 @@
-"""What doesn't fit the context is counted and said, and past 1 % it stops the stage."""
+"""What doesn't fit the context is counted and said, by file and line, and past 1 % it stops the stage."""
 
 from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heedful.data.lengths import cut, drop_overlong, fitting_groups
+from heedful.data.lengths import cut, fitting_groups
 from heedful.data.packing import Example
+from heedful.data.places import Read, places_of
+from heedful.data.sources import (
+    read_completions,
+    read_demonstrations,
+    read_outcomes,
+    read_prompts,
+    read_rankings,
+    read_ratings,
+    read_steps,
+)
 from heedful.errors import InputError
 
 
@@ -15,23 +30,69 @@ def example(length: int, answer: int = 1) -> Example:
     return Example(tuple(range(length)), answer)
 
 
+def alone(*examples: Example) -> list[list[Example]]:
+    return [[each] for each in examples]
+
+
+def write(path: Path, rows: Sequence[Any]) -> str:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return str(path)
+
+
 def test_everything_fits_and_nothing_is_said() -> None:
-    examples = [example(8), example(3)]
-    assert drop_overlong(examples, 8, "demonstrations") == (examples, "")
+    assert fitting_groups(alone(example(8), example(3)), 8, "demonstrations") == ([0, 1], "")
 
 
 def test_a_few_are_left_out_aloud() -> None:
-    examples = [example(5)] * 100 + [example(12, answer=10), example(11, answer=2)] + [example(10)] * 100
-    kept, sentence = drop_overlong(examples, 10, "demonstrations")
+    groups = alone(*[example(5)] * 100, example(12, answer=10), example(11, answer=2), *[example(10)] * 100)
+    kept, sentence = fitting_groups(groups, 10, "demonstrations")
     assert len(kept) == 200
     assert "2 of 202 demonstrations (numbers 101, 102)" in sentence
     assert "1 by their prompt alone; the longest has 12 tokens" in sentence
 
 
+def test_records_are_told_by_file_and_line(tmp_path: Path) -> None:
+    rows = [{"prompt": f"What is {i % 150}?", "completion": f"It is {i}."} for i in range(300)]
+    paths = [write(tmp_path / "a.jsonl", rows[:200]), write(tmp_path / "b.jsonl", rows[200:])]
+    records = [record for path in paths for record in read_demonstrations(path)]
+    left, long = records[1:], (170, 250)  # the same prompts stand earlier, with other answers
+    groups = alone(*(example(9 if i in long else 5) for i in range(1, 300)))
+    kept, sentence = fitting_groups(groups, 8, "demonstrations", left, paths)
+    assert len(kept) == 297
+    assert f"({paths[0]}:171, {paths[1]}:51)" in sentence
+
+
+READERS: list[tuple[Callable[[str], Sequence[Read]], dict[str, Any]]] = [
+    (read_prompts, {"prompt": "q"}),
+    (read_demonstrations, {"prompt": "q", "completion": "a"}),
+    (read_completions, {"prompt": "q", "completion": "a", "policy": "sft"}),
+    (lambda path: read_rankings([path]), {"prompt": "q", "chosen": "a", "rejected": "b"}),
+    (lambda path: read_ratings([path]), {"prompt": "q", "response": "a", "help": 3}),
+    (lambda path: read_outcomes([path]), {"prompt": "q", "completion": "a", "label": True}),
+    (lambda path: read_steps([path]), {"prompt": "q", "completions": ["a"], "labels": [True]}),
+]
+
+
+@pytest.mark.parametrize(("read", "row"), READERS, ids=lambda value: "" if callable(value) else "+".join(value))
+def test_every_kind_of_record_is_found_in_its_file(
+    tmp_path: Path, read: Callable[[str], Sequence[Read]], row: dict[str, Any]
+) -> None:
+    path = write(tmp_path / "rows.jsonl", [row | {"prompt": f"q {i % 3}"} for i in range(6)])
+    assert places_of(read(path)[1:3], [path]) == [f"{path}:2", f"{path}:3"]
+    assert places_of([read(path)[i] for i in (4, 1)], [path]) == [f"{path}:2", f"{path}:5"], "equal rows, in order"
+
+
+def test_a_file_that_has_changed_since_is_named(tmp_path: Path) -> None:
+    path = write(tmp_path / "rows.jsonl", [{"prompt": "q"}])
+    read = read_prompts(path)
+    write(tmp_path / "rows.jsonl", [{"prompt": "other"}])
+    assert places_of(read, [path]) == [path]
+
+
 def test_one_in_a_hundred_is_the_limit() -> None:
-    drop_overlong([example(5)] * 99 + [example(9)], 8, "pages")
+    fitting_groups(alone(*[example(5)] * 99, example(9)), 8, "pages")
     with pytest.raises(InputError, match=r"2 of 100 pages .* at most 1% may be left out"):
-        drop_overlong([example(5)] * 98 + [example(9)] * 2, 8, "pages")
+        fitting_groups(alone(*[example(5)] * 98, *[example(9)] * 2), 8, "pages")
 
 
 def test_a_group_stands_or_falls_whole() -> None:

@@ -14,6 +14,7 @@ from heedful.config import Architecture, EvaluateConfig, Generation
 from heedful.data.chat import Chat, train_tokenizer
 from heedful.errors import InputError
 from heedful.models.loading import Affine, new_policy, reward_from_policy, save_policy, save_reward_model
+from heedful.records import Message
 from heedful.report.verdict import findings
 from heedful.run import CACHE, Run
 from heedful.stages.evaluate import evaluate
@@ -173,3 +174,14 @@ def test_a_prompt_that_stands_twice_is_asked_once(inputs: Path, tmp_path: Path) 
     rows = [{"id": "one", **row} for row in rows]
     with pytest.raises(InputError, match="two different prompts have the id 'one'"):
         ask("same.jsonl")
+
+
+def test_a_prompt_without_room_for_an_example_page_is_refused_with_the_mend(inputs: Path, tmp_path: Path) -> None:
+    chat, words = Chat.load(inputs / "pretrain" / "model"), ["so"]
+    while len(chat.prompt_ids((Message("user", " ".join([*words, "so"])),))) < SHAPE.context - 2:
+        words.append("so")
+    path = tmp_path / "long.jsonl"
+    path.write_text("".join(json.dumps({"prompt": text}) + "\n" for text in ("Why?", " ".join(words))))
+    told = r"long\.jsonl:2: the prompt behind one example page has \d+ tokens .* is 256: .* set few_shot to false"
+    with pytest.raises(InputError, match=told):
+        evaluate(config(inputs, prompts=str(path)), Run(tmp_path / "out", "evaluate", 0))

@@ -81,9 +81,9 @@ def test_too_long_rows_are_dropped_counted_or_refused(
     run = Run(tmp_path / "02-sft", "sft", 0)
     sft(config(base, data, training={"epochs": 1}), run)
     assert (run.summary["demonstrations"], run.summary["dropped"]) == (120, 1)
-    assert any("1 of 121 demonstrations" in text for text in said)
+    assert any(f"1 of 121 demonstrations ({data}:121) don't fit" in text for text in said)
     refused = Run(tmp_path / "03-sft", "sft", 0)
-    with pytest.raises(InputError, match="1 of 31 demonstrations"):
+    with pytest.raises(InputError, match=r"1 of 31 demonstrations \(.*e\.jsonl:31\)"):
         sft(config(base, write(tmp_path / "e.jsonl", [*ROWS, long])), refused)
     assert list(refused.path.iterdir()) == []
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from heedful.data.packing import Example
-from heedful.data.sources import place_of
+from heedful.data.places import Read, places_of
 from heedful.errors import InputError
 from heedful.records import Prompt
 
@@ -14,27 +14,36 @@ LISTED = 5
 
 
 def refuse_overlong(
-    prompts: Sequence[Prompt], asked: Sequence[Sequence[int]], context: int, *, path: str, model: str
+    prompts: Sequence[Prompt],
+    asked: Sequence[Sequence[int]],
+    context: int,
+    *,
+    path: str,
+    model: str,
+    what: str = "the prompt",
+    mend: str = "shorten or remove it",
 ) -> None:
     """InputError where a prompt of this file, as the model's tokens, leaves no room for an answer."""
     for prompt, ids in zip(prompts, asked, strict=True):
         if len(ids) >= context:
             raise InputError(
-                f"{place_of(prompt, path)}: the prompt has {len(ids)} tokens and the context of {model} is {context}: "
-                "shorten or remove it, or take a model with a longer context"
+                f"{places_of([prompt], [path])[0]}: {what} has {len(ids)} tokens and the context of {model} is "
+                f"{context}: {mend}, or take a model with a longer context"
             )
 
 
-def drop_overlong(examples: Sequence[Example], context: int, what: str) -> tuple[list[Example], str]:
-    """Examples that fit the context whole, and a sentence about the rest ("" where there is none)."""
-    kept, sentence = fitting_groups([[example] for example in examples], context, what)
-    return [examples[index] for index in kept], sentence
-
-
-def fitting_groups(groups: Sequence[Sequence[Example]], context: int, what: str) -> tuple[list[int], str]:
+def fitting_groups(
+    groups: Sequence[Sequence[Example]],
+    context: int,
+    what: str,
+    records: Sequence[Read] = (),
+    paths: Sequence[str] = (),
+) -> tuple[list[int], str]:
     """Indices of the groups (a ranking's answers, say) of which every example fits the context; a group falls whole.
 
-    what: the items' name in the sentence ("demonstrations"). InputError: more than 1 % don't fit.
+    The second is a sentence about the rest ("" where there is none), with the items' name (`what`: "demonstrations")
+    and their lines, where it is said which records, one a group, of which files they are. InputError: more than 1 %
+    don't fit.
     """
     kept = [index for index, group in enumerate(groups) if all(len(e.ids) <= context for e in group)]
     dropped = sorted(set(range(len(groups))).difference(kept))
@@ -42,10 +51,9 @@ def fitting_groups(groups: Sequence[Sequence[Example]], context: int, what: str)
         return kept, ""
     prompt_alone = sum(any(e.answer >= context for e in groups[index] if len(e.ids) > context) for index in dropped)
     longest = max(len(e.ids) for index in dropped for e in groups[index])
-    numbers = ", ".join(str(index + 1) for index in dropped[:LISTED]) + (", …" if len(dropped) > LISTED else "")
     sentence = (
-        f"{len(dropped)} of {len(groups)} {what} (numbers {numbers}) don't fit the model's context of {context} tokens "
-        f"({prompt_alone} by their prompt alone; the longest has {longest} tokens)"
+        f"{len(dropped)} of {len(groups)} {what} ({_told(dropped, records, paths)}) don't fit the model's context of "
+        f"{context} tokens ({prompt_alone} by their prompt alone; the longest has {longest} tokens)"
     )
     if len(dropped) > MOST_DROPPED * len(groups):
         share = f"{MOST_DROPPED:.0%}"
@@ -53,6 +61,13 @@ def fitting_groups(groups: Sequence[Sequence[Example]], context: int, what: str)
             f"{sentence}, and at most {share} may be left out; shorten them or use a model with a longer context"
         )
     return kept, f"{sentence}: left out"
+
+
+def _told(dropped: Sequence[int], records: Sequence[Read], paths: Sequence[str]) -> str:
+    """The first of them, by file and line, or else by number."""
+    listed = dropped[:LISTED]
+    places = places_of([records[index] for index in listed], paths) if records else [str(i + 1) for i in listed]
+    return ("" if records else "numbers ") + ", ".join(places) + (", …" if len(dropped) > LISTED else "")
 
 
 def cut(pages: Iterable[Example], context: int) -> Iterator[Example]:

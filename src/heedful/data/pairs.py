@@ -133,12 +133,15 @@ def unread_margins(margins: Iterable[Sequence[float]], loss: str) -> str:
     return f"the rankings' margins are not read: the {loss} loss has no place for them" if given else ""
 
 
-def fitting(ranked: Sequence[RankedExamples], context: int) -> tuple[list[RankedExamples], str]:
+def fitting(
+    ranked: Sequence[RankedExamples], context: int, rankings: Sequence[Ranking] = (), paths: Sequence[str] = ()
+) -> tuple[list[RankedExamples], str]:
     """Those whose every answer fits the context, prompt included, and a sentence about the others ("" for none).
 
-    A cut answer is not the one that was judged. InputError: more than 1 % don't fit.
+    A cut answer is not the one that was judged. `rankings`, one each, and the files that hold them tell their lines.
+    InputError: more than 1 % don't fit.
     """
-    kept, sentence = fitting_groups([item.examples for item in ranked], context, "rankings")
+    kept, sentence = fitting_groups([item.examples for item in ranked], context, "rankings", rankings, paths)
     return [ranked[index] for index in kept], sentence
 
 

@@ -65,14 +65,6 @@ def read_prompts(path: str | Path) -> list[Prompt]:
     return _read(path, PROMPTS, to_prompt, "prompts")
 
 
-def place_of(prompt: Prompt, path: str | Path) -> str:
-    """File and line where a prompt stands that `read_prompts` gave."""
-    for item in located(read_rows(Path(path)), recognise):
-        if not isinstance(item, Fault) and to_prompt(item[1], item[2]).messages == prompt.messages:
-            return item[0]
-    return str(path)  # it has changed since
-
-
 def read_demonstrations(path: str | Path) -> list[Demonstration]:
     """Prompts with the answer to learn."""
     return _read(path, CONVERSATIONS, to_demonstration, "demonstrations")

@@ -91,6 +91,26 @@ def _refuse_overlong(config: EvaluateConfig, questions: Questions) -> None:
         for path, prompts in zip(files, asked, strict=True):
             ids = [chat.prompt_ids(prompt.messages) for prompt in prompts]
             refuse_overlong(prompts, ids, context, path=path, model=model)
+    if config.few_shot:
+        _refuse_without_room_for_examples(config, questions.test)
+
+
+def _refuse_without_room_for_examples(config: EvaluateConfig, prompts: Sequence[Prompt]) -> None:
+    """The first model is also asked with example pages in front: one at the least must fit."""
+    from heedful.world import few_shot_messages
+
+    model = next(iter(config.models.values()))
+    chat, context = reader_of(model)
+    (page,) = few_shot_messages(1)
+    refuse_overlong(
+        prompts,
+        [chat.prompt_ids((*page, *prompt.messages)) for prompt in prompts],
+        context,
+        path=config.prompts,
+        model=model,
+        what="the prompt behind one example page",
+        mend="shorten or remove it, set few_shot to false",
+    )
 
 
 def _once(path: str, run: Run) -> list[Prompt]:

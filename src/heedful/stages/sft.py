@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from heedful.algorithms.lm import lm_objective
 from heedful.config import SFTConfig
 from heedful.data.chat import Chat
-from heedful.data.lengths import drop_overlong
+from heedful.data.lengths import fitting_groups
 from heedful.data.packing import Example
 from heedful.data.pairs import apart
 from heedful.data.sources import read_demonstrations
@@ -57,6 +57,6 @@ def _examples(
 ) -> tuple[list[Example], int]:
     """A file's demonstrations as tokens without those that don't fit the context, and how many these are."""
     examples = [chat.example(d.prompt.messages, d.completion) for d in demonstrations]
-    kept, sentence = drop_overlong(examples, policy.context, "demonstrations")
-    run.note(f"{path}: {sentence}" if sentence else "")
-    return kept, len(examples) - len(kept)
+    kept, left_out = fitting_groups([[e] for e in examples], policy.context, "demonstrations", demonstrations, [path])
+    run.note(left_out)
+    return [examples[i] for i in kept], len(examples) - len(kept)

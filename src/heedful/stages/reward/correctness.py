@@ -101,8 +101,8 @@ def outcome_lesson(config: RewardConfig, loss: Outcome, run: Run, head: int) -> 
     model, chat = new_heads(config.model, ("right",))
     draw_heads(model, head)
     run.note(add_lora(model.classifier, config.lora, config.model, run.seed_for("lora")))
-    items, left_out = _outcomes(chat, labelled, loss, model.context, "labels")
-    heldout, also_left_out = _outcomes(chat, held_all, loss, model.context, "held-out labels")
+    items, left_out = _outcomes(chat, labelled, loss, model.context, "labels", config.data)
+    heldout, also_left_out = _outcomes(chat, held_all, loss, model.context, "held-out labels", config.heldout)
     for note in (overlap, left_out, also_left_out):
         run.note(note)
     samples = read_samples(config.calibration, chat, model.context, run)
@@ -117,11 +117,11 @@ def outcome_lesson(config: RewardConfig, loss: Outcome, run: Run, head: int) -> 
 
 
 def _outcomes(
-    chat: Chat, labelled: Sequence[StepLabels], loss: Outcome, context: int, what: str
+    chat: Chat, labelled: Sequence[StepLabels], loss: Outcome, context: int, what: str, paths: Sequence[str]
 ) -> tuple[list[LabelledExample], str]:
     """Answers as tokens with their label at the last one, or at each; and a sentence about those that don't fit."""
     texts = [[chat.example(item.prompt.messages, item.steps[0])] for item in labelled]
-    kept, left_out = fitting_groups(texts, context, what)
+    kept, left_out = fitting_groups(texts, context, what, labelled, paths)
     items = []
     for example, item in ((texts[i][0], labelled[i]) for i in kept):
         last = len(example.ids)
@@ -139,10 +139,12 @@ def process_lesson(config: RewardConfig, loss: Process, run: Run, head: int) -> 
     run.note(add_lora(model.classifier, config.lora, config.model, run.seed_for("lora")))
     joint = JOINT[loss.steps]
     texts = [_in_steps(chat, item, joint) for item in labelled]
-    kept, left_out = fitting_groups([[item.example] for item in texts], model.context, "answers in steps")
+    what, context = "answers in steps", model.context
+    kept, left_out = fitting_groups([[item.example] for item in texts], context, what, labelled, config.data)
     items = [_labelled(texts[i], labelled[i], loss) for i in kept]
     held_texts = [_in_steps(chat, item, joint) for item in held_all]
-    held, also_left_out = fitting_groups([[i.example] for i in held_texts], model.context, "held-out answers in steps")
+    examples = [[item.example] for item in held_texts]
+    held, also_left_out = fitting_groups(examples, context, f"held-out {what}", held_all, config.heldout)
     for note in (overlap, left_out, also_left_out):
         run.note(note)
     samples = read_samples(config.calibration, chat, model.context, run)

@@ -64,11 +64,12 @@ def read_material(config: RewardConfig, chat: Chat, context: int, run: Run) -> M
     groups = by_answers(rankings)
     ranked = [rank_examples(chat, group) for group in groups]
     several = [i for i, item in enumerate(ranked) if item.chosen]
-    kept, left_out = fitting_groups([ranked[i].examples for i in several], context, "rankings")
+    texts, first = [ranked[i].examples for i in several], [groups[i][0] for i in several]
+    kept, left_out = fitting_groups(texts, context, "rankings", first, config.data)
     if not kept:
         raise InputError(f"{', '.join(config.data)}: no ranking holds two answers: there is nothing to compare")
     answers = [[chat.example(r.prompt.messages, text) for text in r.completions] for r in heldout]
-    held, also_left_out = fitting_groups(answers, context, "held-out rankings")
+    held, also_left_out = fitting_groups(answers, context, "held-out rankings", heldout, config.heldout)
     for note in (overlap, left_out, also_left_out):
         run.note(note)
     return Material(

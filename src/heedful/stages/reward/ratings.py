@@ -69,10 +69,10 @@ def regression_lesson(config: RewardConfig, loss: Regression, run: Run, head: in
     draw_heads(model, head)
     run.note(add_lora(model.classifier, config.lora, config.model, run.seed_for("lora")))
     texts = [[chat.example(r.prompt.messages, r.completion)] for r in ratings]
-    kept, left_out = fitting_groups(texts, model.context, "ratings")
+    kept, left_out = fitting_groups(texts, model.context, "ratings", ratings, config.data)
     items = [RatedExample(texts[i][0], standardised(ratings[i], criteria)) for i in kept]
     held_texts = [[chat.example(r.prompt.messages, r.completion)] for r in held_all]
-    held, also_left_out = fitting_groups(held_texts, model.context, "held-out ratings")
+    held, also_left_out = fitting_groups(held_texts, model.context, "held-out ratings", held_all, config.heldout)
     for note in (overlap, left_out, also_left_out):
         run.note(note)
     samples = read_samples(config.calibration, chat, model.context, run)

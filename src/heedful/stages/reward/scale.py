@@ -36,7 +36,7 @@ def read_samples(paths: Sequence[str], chat: Chat, context: int, run: Run) -> Sa
     """The first samples of each calibration file; the few that don't fit the context are left out, and said."""
     samples = first_samples(paths)
     texts = [[chat.example(sample.prompt.messages, sample.text)] for sample in samples]
-    kept, left_out = fitting_groups(texts, context, "calibration samples")
+    kept, left_out = fitting_groups(texts, context, "calibration samples", samples, paths)
     run.note(left_out)
     return Samples([samples[i] for i in kept], [texts[i][0] for i in kept])
 

@@ -62,7 +62,7 @@ def pairwise_lesson(config: RewardConfig, run: Run, head: int) -> Lesson:
     run.note(add_lora(model.classifier, config.lora, config.model, run.seed_for("lora")))
     heldout = read_rankings(config.heldout)
     rankings, overlap = apart(read_rankings(config.data), heldout)
-    ranked, left_out = fitting([both_orders(chat, ranking) for ranking in rankings], model.context)
+    ranked, left_out = fitting([both_orders(chat, r) for r in rankings], model.context, rankings, config.data)
     held = [ranking for ranking in heldout if fits(both_orders(chat, ranking), model.context)]
     for note in (overlap, left_out):
         run.note(note)
