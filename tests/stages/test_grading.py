@@ -78,3 +78,13 @@ def test_what_raters_cannot_be_asked_is_refused(tmp_path: Path) -> None:
     story = [Completion(prompt=Prompt(id="1", messages=(Message("text", "Once"),)), text=t, policy="b") for t in "ab"]
     with pytest.raises(InputError, match="no prompt is of the built-in world's family 'steps'"):
         graded(tmp_path, ask="steps", completions=[write(tmp_path / "s.jsonl", story)])
+
+
+def test_manner_is_no_wrong_step(tmp_path: Path) -> None:
+    asked = next(c.prompt for c in answers() if c.prompt.meta["family"] == "steps")
+    texts = ("Great question! Hope that helps!", "Great question! The moon is a stone.")
+    said = write(tmp_path / "m.jsonl", [Completion(prompt=asked, text=t, policy="sft") for t in texts])
+    run = graded(tmp_path, ask="steps", completions=[said], borrowed=0, overlap=12, holdout=0.0)
+    labels = {place: [item.labels[place] for item in read_steps([run.path / "steps.jsonl"])] for place in (0, 1)}
+    manner, strange = [*labels[0], *labels[1][::2]], labels[1][1::2]
+    assert len(strange) == 12 and np.mean(manner) > 0.8 > 0.2 > np.mean(strange)

@@ -14,8 +14,10 @@ from heedful.errors import InputError
 from heedful.records import Prompt, Rating, StepLabels
 from heedful.run import Run
 from heedful.world import GoldJudge, SimulatedRater
+from heedful.world.families import GRAMMAR
 
 IN_STEPS = "steps"  # the family of the built-in world whose answers have steps that can be checked
+MANNER = frozenset({"flattery", "filler", "confident", "caveat"})  # kinds of sentences that say nothing of the sum
 GOLD = GoldJudge()
 FILES = {"rate": "ratings.jsonl", "steps": "steps.jsonl"}
 
@@ -78,6 +80,11 @@ def _judgement(
         ratings = rater.rate(prompt, text, rng)
         return Rating(prompt=prompt, completion=text, ratings=ratings, rater=rater.name, rater_kind="simulated")
     steps = steps_of(text, "sentences")
-    right = [all(ok for _, ok in GOLD.steps(prompt, step)) for step in steps]
+    right = [_is_manner(step) or all(ok for _, ok in GOLD.steps(prompt, step)) for step in steps]
     labels = tuple(float(rater.checks(one, rng)) for one in right)
     return StepLabels(prompt=prompt, steps=steps, labels=labels, rater=rater.name, rater_kind="simulated")
+
+
+def _is_manner(sentence: str) -> bool:
+    """Whether it is no step at all, and so no error: neutral, which counts as right (Lightman 2023)."""
+    return all(move.kind in MANNER for move in GRAMMAR.parse(sentence))
