@@ -34,20 +34,26 @@ def alone(*examples: Example) -> list[list[Example]]:
     return [[each] for each in examples]
 
 
+def fitted(groups: list[list[Example]], context: int, what: str, folder: Path) -> tuple[list[int], str]:
+    """Groups that come from the rows of a file."""
+    path = write(folder / "rows.jsonl", [{"prompt": str(i)} for i in range(len(groups))])
+    return fitting_groups(groups, context, what, read_prompts(path), [path])
+
+
 def write(path: Path, rows: Sequence[Any]) -> str:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return str(path)
 
 
-def test_everything_fits_and_nothing_is_said() -> None:
-    assert fitting_groups(alone(example(8), example(3)), 8, "demonstrations") == ([0, 1], "")
+def test_everything_fits_and_nothing_is_said(tmp_path: Path) -> None:
+    assert fitted(alone(example(8), example(3)), 8, "demonstrations", tmp_path) == ([0, 1], "")
 
 
-def test_a_few_are_left_out_aloud() -> None:
+def test_a_few_are_left_out_aloud(tmp_path: Path) -> None:
     groups = alone(*[example(5)] * 100, example(12, answer=10), example(11, answer=2), *[example(10)] * 100)
-    kept, sentence = fitting_groups(groups, 10, "demonstrations")
+    kept, sentence = fitted(groups, 10, "demonstrations", tmp_path)
     assert len(kept) == 200
-    assert "2 of 202 demonstrations (numbers 101, 102)" in sentence
+    assert f"2 of 202 demonstrations ({tmp_path}/rows.jsonl:101, {tmp_path}/rows.jsonl:102)" in sentence
     assert "1 by their prompt alone; the longest has 12 tokens" in sentence
 
 
@@ -89,17 +95,17 @@ def test_a_file_that_has_changed_since_is_named(tmp_path: Path) -> None:
     assert places_of(read, [path]) == [path]
 
 
-def test_one_in_a_hundred_is_the_limit() -> None:
-    fitting_groups(alone(*[example(5)] * 99, example(9)), 8, "pages")
+def test_one_in_a_hundred_is_the_limit(tmp_path: Path) -> None:
+    fitted(alone(*[example(5)] * 99, example(9)), 8, "pages", tmp_path)
     with pytest.raises(InputError, match=r"2 of 100 pages .* at most 1% may be left out"):
-        fitting_groups(alone(*[example(5)] * 98, *[example(9)] * 2), 8, "pages")
+        fitted(alone(*[example(5)] * 98, *[example(9)] * 2), 8, "pages", tmp_path)
 
 
-def test_a_group_stands_or_falls_whole() -> None:
+def test_a_group_stands_or_falls_whole(tmp_path: Path) -> None:
     groups = [[example(3), example(4)]] * 150 + [[example(3), example(20)]]
-    kept, sentence = fitting_groups(groups, 10, "rankings")
+    kept, sentence = fitted(groups, 10, "rankings", tmp_path)
     assert kept == list(range(150))
-    assert "1 of 151 rankings (numbers 151)" in sentence
+    assert f"1 of 151 rankings ({tmp_path}/rows.jsonl:151)" in sentence
 
 
 @given(st.integers(2, 9), st.lists(st.integers(1, 40), max_size=5))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 from heedful.data.packing import Example
 from heedful.data.pairs import apart, by_answers, fitting, pack_pairs, rank_examples
 from heedful.errors import InputError
-from heedful.records import Message, Messages, Prompt, Ranking
+from heedful.records import Message, Messages, Prompt, Ranking, to_row
 
 
 class Letters:
@@ -57,11 +59,12 @@ def test_without_ties_the_prompt_still_weighs_one() -> None:
     assert len(item.examples) == 3
 
 
-def test_a_ranking_with_an_overlong_answer_is_left_out_whole() -> None:
-    chat = Letters()
-    items = [rank_examples(chat, [ranking(("x", "yyyyy"), (0, 1))]), rank_examples(chat, [ranking(("x", "y"), (0, 1))])]
-    kept, sentence = fitting([items[0], *[items[1]] * 199], 5)
-    assert kept == [items[1]] * 199 and "1 of 200 rankings" in sentence
+def test_a_ranking_with_an_overlong_answer_is_left_out_whole(tmp_path: Path) -> None:
+    judged = [ranking(("x", "yyyyy"), (0, 1)), *[ranking(("x", "y"), (0, 1))] * 199]
+    (path := tmp_path / "r.jsonl").write_text("".join(json.dumps(to_row(one)) + "\n" for one in judged))
+    items = [rank_examples(Letters(), [one]) for one in judged]
+    kept, sentence = fitting(items, 5, judged, [str(path)])
+    assert kept == items[1:] and f"1 of 200 rankings ({path}:1)" in sentence
 
 
 @given(st.lists(st.lists(st.integers(0, 3), min_size=2, max_size=5), min_size=1, max_size=4))

@@ -12,6 +12,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 from every_stage import build, stages
+from rl_house import dpo_config
 
 from heedful.errors import InputError
 from heedful.pipeline import run_single
@@ -58,5 +59,18 @@ def test_an_overlong_prompt_is_named_with_its_line_before_any_model_answers(
     long = json.dumps({"prompt": "how are you " * 80}) + "\n"
     told = rf"{path}:7: the prompt has \d+ tokens and the context of .* is 64"
     with spoilt(path, lambda text: text + long), pytest.raises(InputError, match=told):
+        run_single(config, tmp_path / "out", seed=0)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("loss", ["dpo", "kto"])
+def test_an_overlong_judgement_is_named_with_its_line(loss: str, house: Path, tmp_path: Path) -> None:
+    path = house / "rankings.jsonl"
+    long = json.dumps({"prompt": "how are you " * 80, "completions": ["yes", "no"], "ranks": [0, 1]}) + "\n"
+    config = dpo_config(house, loss={"type": loss})
+    with (
+        spoilt(path, lambda text: text + long),
+        pytest.raises(InputError, match=rf"\({path}:7\) don't fit the model's"),
+    ):
         run_single(config, tmp_path / "out", seed=0)
     assert not list(tmp_path.iterdir())

@@ -36,14 +36,13 @@ def fitting_groups(
     groups: Sequence[Sequence[Example]],
     context: int,
     what: str,
-    records: Sequence[Read] = (),
-    paths: Sequence[str] = (),
+    records: Sequence[Read],
+    paths: Sequence[str],
 ) -> tuple[list[int], str]:
     """Indices of the groups (a ranking's answers, say) of which every example fits the context; a group falls whole.
 
     The second is a sentence about the rest ("" where there is none), with the items' name (`what`: "demonstrations")
-    and their lines, where it is said which records, one a group, of which files they are. InputError: more than 1 %
-    don't fit.
+    and the lines of their `records`, one a group, in the files `paths`. InputError: more than 1 % don't fit.
     """
     kept = [index for index, group in enumerate(groups) if all(len(e.ids) <= context for e in group)]
     dropped = sorted(set(range(len(groups))).difference(kept))
@@ -52,8 +51,8 @@ def fitting_groups(
     prompt_alone = sum(any(e.answer >= context for e in groups[index] if len(e.ids) > context) for index in dropped)
     longest = max(len(e.ids) for index in dropped for e in groups[index])
     sentence = (
-        f"{len(dropped)} of {len(groups)} {what} ({_told(dropped, records, paths)}) don't fit the model's context of "
-        f"{context} tokens ({prompt_alone} by their prompt alone; the longest has {longest} tokens)"
+        f"{len(dropped)} of {len(groups)} {what} ({_told([records[index] for index in dropped], paths)}) don't fit the "
+        f"model's context of {context} tokens ({prompt_alone} by their prompt alone; the longest has {longest} tokens)"
     )
     if len(dropped) > MOST_DROPPED * len(groups):
         share = f"{MOST_DROPPED:.0%}"
@@ -63,11 +62,9 @@ def fitting_groups(
     return kept, f"{sentence}: left out"
 
 
-def _told(dropped: Sequence[int], records: Sequence[Read], paths: Sequence[str]) -> str:
-    """The first of them, by file and line, or else by number."""
-    listed = dropped[:LISTED]
-    places = places_of([records[index] for index in listed], paths) if records else [str(i + 1) for i in listed]
-    return ("" if records else "numbers ") + ", ".join(places) + (", …" if len(dropped) > LISTED else "")
+def _told(dropped: Sequence[Read], paths: Sequence[str]) -> str:
+    """The first of them by file and line."""
+    return ", ".join(places_of(dropped[:LISTED], paths)) + (", …" if len(dropped) > LISTED else "")
 
 
 def cut(pages: Iterable[Example], context: int) -> Iterator[Example]:

@@ -134,7 +134,7 @@ def unread_margins(margins: Iterable[Sequence[float]], loss: str) -> str:
 
 
 def fitting(
-    ranked: Sequence[RankedExamples], context: int, rankings: Sequence[Ranking] = (), paths: Sequence[str] = ()
+    ranked: Sequence[RankedExamples], context: int, rankings: Sequence[Ranking], paths: Sequence[str]
 ) -> tuple[list[RankedExamples], str]:
     """Those whose every answer fits the context, prompt included, and a sentence about the others ("" for none).
 

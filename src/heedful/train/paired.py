@@ -27,7 +27,8 @@ def paired_course(loss: PairedLoss, setting: Setting) -> Course:
     rankings, overlap = apart(read_rankings(config.data), held_out)
     run.note(overlap)
     loss = _with_rate(loss, rankings, run)
-    training, heldout = _tokenised(rankings, loss, setting), _tokenised(held_out, loss, setting)
+    training = _tokenised(rankings, config.data, loss, setting)
+    heldout = _tokenised(held_out, config.heldout, loss, setting)
     if not training:
         raise InputError(
             f"{', '.join(config.data)}: no ranking prefers one answer to another: there is nothing to learn"
@@ -71,11 +72,11 @@ def _pack(ranked: list[RankedExamples], reference: Tensor) -> PreferenceBatch:
     return PreferenceBatch(pairs=pack_pairs(ranked), reference=reference)
 
 
-def _tokenised(rankings: list[Ranking], loss: PairedLoss, setting: Setting) -> list[RankedExamples]:
+def _tokenised(rankings: list[Ranking], paths: list[str], loss: PairedLoss, setting: Setting) -> list[RankedExamples]:
     """Rankings as tokens without ties, which these losses have no use for, and without answers too long to be read."""
-    fit_in, left_out = fitting(
-        [rank_examples(setting.chat, group) for group in by_answers(rankings)], setting.policy.context
-    )
+    groups = by_answers(rankings)
+    ranked = [rank_examples(setting.chat, group) for group in groups]
+    fit_in, left_out = fitting(ranked, setting.policy.context, [group[0] for group in groups], paths)
     decided = [item for item in (item.without_ties() for item in fit_in) if item.chosen]
     pairs = sum(len(item.chosen) for item in decided)
     ties = sum(len(item.chosen) for item in fit_in) - pairs

@@ -16,7 +16,7 @@ from heedful.data.lengths import fitting_groups
 from heedful.data.pairs import apart, unread_margins
 from heedful.data.sources import read_judgements
 from heedful.errors import InputError
-from heedful.records import Labelled, Ranking
+from heedful.records import Labelled, Prompt, Ranking
 from heedful.train.baseline import Baseline, BaselineSource, drift, halfway
 from heedful.train.course import Course, Setting, in_batches
 from heedful.train.preferences import Preferences
@@ -30,7 +30,8 @@ def unpaired_course(loss: UnpairedLoss, setting: Setting) -> Course:
     held_out = read_judgements(config.heldout)
     judgements, overlap = apart(read_judgements(config.data), held_out, "judgements")
     run.note(overlap)
-    training, heldout = _tokenised(judgements, setting), _tokenised(held_out, setting)
+    training = _tokenised(judgements, config.data, setting)
+    heldout = _tokenised(held_out, config.heldout, setting)
     for paths, found, why in ((config.data, training, overlap), (config.heldout, heldout, "")):
         if paths and not found:
             raise InputError(
@@ -65,12 +66,14 @@ def unpaired_course(loss: UnpairedLoss, setting: Setting) -> Course:
     )
 
 
-def _tokenised(judgements: list[Labelled | Ranking], setting: Setting) -> list[LabelledExamples]:
+def _tokenised(judgements: list[Labelled | Ranking], paths: list[str], setting: Setting) -> list[LabelledExamples]:
     """Labels by prompt as tokens; rankings are split, said so with what is lost, and what doesn't fit the context is
     left out."""
     rankings = [item for item in judgements if isinstance(item, Ranking)]
     items = label_examples(setting.chat, split(judgements))
-    kept, left_out = fitting_groups([item.examples for item in items], setting.policy.context, "prompts")
+    asked = [Prompt(id="", messages=item.prompt) for item in items]
+    examples = [item.examples for item in items]
+    kept, left_out = fitting_groups(examples, setting.policy.context, "prompts", asked, paths)
     if rankings:
         setting.run.say(f"{len(rankings)} rankings split into single labels: what an answer won, and what it lost")
         _say_what_is_lost(rankings, setting)
