@@ -14,9 +14,9 @@ from tests.studio.browser import Seen, needs_chromium
 from tests.studio.conftest import Place
 
 from heedful.feedback.accounts import create_token
+from heedful.feedback.prepared import insert_one
 from heedful.feedback.presets import PRESETS
 from heedful.feedback.projects import Project, change_project, rater_for
-from heedful.feedback.store import insert_one
 from heedful.feedback.tables import account, conversation
 from heedful.feedback.tables import project as projects
 

@@ -18,9 +18,9 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from sqlalchemy import Connection, bindparam, delete, func, select, update
 
 from heedful.errors import InputError
+from heedful.feedback.prepared import AnyRow, Prepared, insert_one
 from heedful.feedback.projects import add_members, known_rater, skill_named
 from heedful.feedback.queue import from_the_start
-from heedful.feedback.store import AnyRow, insert_one
 from heedful.feedback.tables import account, attempt, link, member, session, token
 
 Role = Literal["owner", "manager", "reviewer", "rater", "service"]
@@ -97,11 +97,11 @@ def create_account(connection: Connection, login: str, name: str, role: Role, pa
     return insert_one(connection, account, login=login, password=digest, **values)
 
 
-_ACTIVE = select(account).where(account.c.id == bindparam("which"), account.c.active)
+_ACTIVE = Prepared(select(account).where(account.c.id == bindparam("which"), account.c.active))
 
 
 def read_account(connection: Connection, account_id: int) -> Account:
-    row = connection.execute(_ACTIVE, {"which": account_id}).first()
+    row = _ACTIVE.first(connection, which=account_id)
     if row is None:
         raise InputError(f"there is no active account {account_id}")
     return _account(row)
@@ -192,7 +192,7 @@ def begin_session(connection: Connection, account_id: int, now: float) -> str:
     return secret
 
 
-_OF_SESSION = (
+_OF_SESSION = Prepared(
     select(account)
     .join(session, session.c.account_id == account.c.id)
     .where(session.c.hash == bindparam("secret"), session.c.expires_at > bindparam("now"), account.c.active)
@@ -200,7 +200,7 @@ _OF_SESSION = (
 
 
 def account_of_session(connection: Connection, secret: str, now: float) -> Account | None:
-    row = connection.execute(_OF_SESSION, {"secret": hashed(secret), "now": now}).first()
+    row = _OF_SESSION.first(connection, secret=hashed(secret), now=now)
     return _account(row) if row else None
 
 
@@ -247,8 +247,8 @@ def create_token(
     return secret
 
 
-_OF_TOKEN = (
-    select(token, account.c.active)
+_OF_TOKEN = Prepared(
+    select(token.c.account_id, token.c.scopes, token.c.expires_at, token.c.revoked, account.c.active)
     .join(account, account.c.id == token.c.account_id)
     .where(token.c.hash == bindparam("secret"))
 )
@@ -256,7 +256,7 @@ _OF_TOKEN = (
 
 def account_of_token(connection: Connection, secret: str, now: float) -> tuple[Account, frozenset[Scope]] | str:
     """Who a token stands for and what it may do; a sentence where it is worth nothing."""
-    row = connection.execute(_OF_TOKEN, {"secret": hashed(secret)}).first()
+    row = _OF_TOKEN.first(connection, secret=hashed(secret))
     if row is None:
         return "this token is not known here; make one under 'Your account', and send it as 'Authorization: Bearer …'"
     if row.revoked or not row.active:

@@ -12,9 +12,9 @@ from typing import Literal
 from sqlalchemy import ColumnElement, Connection, select, update
 
 from heedful.errors import InputError
+from heedful.feedback.prepared import AnyRow, insert_one
 from heedful.feedback.queue import own, rounds_of
 from heedful.feedback.sheet import read_answered
-from heedful.feedback.store import AnyRow, insert_one
 from heedful.feedback.submit import agreement_with
 from heedful.feedback.tables import account, appeal, assignment, item, judgement, rater
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select, text
 
-from heedful.feedback.store import AnyRow, insert_one
+from heedful.feedback.prepared import AnyRow, insert_one
 from heedful.feedback.tables import event
 
 START = "0" * 64

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, exists, func, select
 from heedful.errors import InputError
 from heedful.feedback.appeals import CHECKS, withdraw
 from heedful.feedback.disputes import OUT, close
-from heedful.feedback.store import AnyRow
+from heedful.feedback.prepared import AnyRow
 from heedful.feedback.tables import assignment, item, notice, rater, settlement
 
 Outcome = Literal["settled", "out"]

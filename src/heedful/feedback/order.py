@@ -12,11 +12,11 @@ from typing import Literal
 from sqlalchemy import ColumnElement, Connection, bindparam, select, true, update
 
 from heedful.errors import InputError
+from heedful.feedback.prepared import AnyRow
 from heedful.feedback.projects import Project
 from heedful.feedback.queue import back_to, next_place, share_of
 from heedful.feedback.routing import AUDIT, route
 from heedful.feedback.sheet import Answered, read_answered
-from heedful.feedback.store import AnyRow
 from heedful.feedback.submit import label_of
 from heedful.feedback.tables import assignment, completion, item, judgement, prompt
 from heedful.records import Prompt, messages_from_rows

@@ -26,8 +26,9 @@ from sqlalchemy import (
 
 from heedful.errors import InputError
 from heedful.feedback.judgements import DECISION
+from heedful.feedback.prepared import AnyRow, Prepared, insert_one
 from heedful.feedback.sheet import Frozen, Sheet
-from heedful.feedback.store import AnyRow, insert_new, insert_one
+from heedful.feedback.store import insert_new
 from heedful.feedback.tables import account, assignment, item, member, project, rater
 
 BY_AGREEMENT = "by agreement"
@@ -119,7 +120,7 @@ def _project(row: AnyRow) -> Project:
     )
 
 
-_PROJECT = select(project).where(project.c.id == bindparam("which"))
+_PROJECT = Prepared(select(project).where(project.c.id == bindparam("which")))
 
 
 def known_project(connection: Connection, name: str, database: str) -> Project:
@@ -161,7 +162,7 @@ def create_project(
 
 def read_project(connection: Connection, project_id: int) -> Project:
     """InputError: there is none."""
-    row = connection.execute(_PROJECT, {"which": project_id}).first()
+    row = _PROJECT.first(connection, which=project_id)
     if row is None:
         raise InputError(f"there is no project {project_id}")
     return _project(row)
@@ -176,12 +177,12 @@ def all_projects(connection: Connection) -> list[Project]:
     return [_project(row) for row in connection.execute(select(project).order_by(project.c.id))]
 
 
-_MEMBER_OF = select(member.c.project_id).where(member.c.account_id == bindparam("who"))
+_MEMBER_OF = Prepared(select(member.c.project_id).where(member.c.account_id == bindparam("who")))
 
 
 def projects_of(connection: Connection, account_id: int) -> set[int]:
     """Projects that an account is a member of."""
-    return set(connection.execute(_MEMBER_OF, {"who": account_id}).scalars())
+    return {row.project_id for row in _MEMBER_OF.all(connection, who=account_id)}
 
 
 def change_project(
@@ -273,12 +274,13 @@ def lacking_skills(connection: Connection, project_id: int) -> dict[str, int]:
     return {str(row.skill): int(row.n) for row in connection.execute(query) if row.skill not in carried}
 
 
-_RATER = select(rater.c.id).where(rater.c.account_id == bindparam("who"))
+_RATER = Prepared(select(rater.c.id).where(rater.c.account_id == bindparam("who")))
 
 
 def known_rater(connection: Connection, account_id: int) -> int:
     """The rater that an account is; 0: it is none yet."""
-    return int(connection.execute(_RATER, {"who": account_id}).scalar() or 0)
+    found = _RATER.first(connection, who=account_id)
+    return int(found.id) if found else 0
 
 
 def rater_for(connection: Connection, account_id: int) -> int:
@@ -297,8 +299,8 @@ def rater_named(connection: Connection, kind: str, name: str) -> int:
     return int(found.id) if found else insert_one(connection, rater, kind=kind, name=name, account_id=None)
 
 
-_JUDGED = (
-    select(func.count())
+_JUDGED = Prepared(
+    select(func.count().label("n"))
     .select_from(assignment)
     .where(assignment.c.rater_id == bindparam("who"), assignment.c.project_id == bindparam("where"))
     .where(assignment.c.state == "done", assignment.c.closed_at >= bindparam("since"), assignment.c.part != DECISION)
@@ -307,5 +309,5 @@ _JUDGED = (
 
 def judged_by(connection: Connection, project_id: int, rater_id: int, since: float = 0.0) -> int:
     """How many items a rater has judged since a time."""
-    mine = {"who": rater_id, "where": project_id, "since": since}
-    return int(connection.execute(_JUDGED, mine).scalar_one())
+    found = _JUDGED.first(connection, who=rater_id, where=project_id, since=since)
+    return int(found.n) if found else 0

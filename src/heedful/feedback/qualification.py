@@ -7,15 +7,19 @@ from math import ceil
 
 from sqlalchemy import Connection, bindparam, select
 
+from heedful.feedback.prepared import Prepared
 from heedful.feedback.projects import Project
 from heedful.feedback.tables import account, assignment, rater
 
-_SKILLS = select(account.c.skills).join(rater, rater.c.account_id == account.c.id).where(rater.c.id == bindparam("who"))
+_SKILLS = Prepared(
+    select(account.c.skills).join(rater, rater.c.account_id == account.c.id).where(rater.c.id == bindparam("who"))
+)
 
 
 def skills_of(connection: Connection, rater_id: int) -> list[str]:
     """The skills of items that a rater may get: none, and those that the rater's account carries."""
-    return ["", *(connection.execute(_SKILLS, {"who": rater_id}).scalar() or [])]
+    found = _SKILLS.first(connection, who=rater_id)
+    return ["", *(found.skills if found else [])]
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,14 +11,15 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Sequence
+from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, exists, func, literal_column, select, true, tuple_, update
 
 from heedful.errors import InputError
 from heedful.feedback.judgements import DECISION
+from heedful.feedback.prepared import AnyRow, Prepared, insert_one
 from heedful.feedback.projects import AGAIN, Project
 from heedful.feedback.qualification import qualification, skills_of
-from heedful.feedback.store import AnyRow, insert_one
 from heedful.feedback.tables import OVER, assignment, draft, item, notice, project, seat
 
 AHEAD = 2  # items that a rater holds at once: the one on the screen and the next
@@ -41,8 +42,8 @@ def lease(connection: Connection, of: Project, rater_id: int, now: float, ahead:
     expire(connection, now)
     until = now + 60 * of.queue.lease_minutes
     mine = _held(connection, of.id, rater_id)
-    if mine:
-        connection.execute(_LONGER, {"which": mine, "until": until})
+    for key in mine:
+        _LONGER.change(connection, which=key, until=until)
     while of.open and len(mine) < ahead:
         found = _again(connection, of, rater_id, now, until) or _next(connection, of, rater_id, now, until)
         if not found:
@@ -51,15 +52,12 @@ def lease(connection: Connection, of: Project, rater_id: int, now: float, ahead:
     return mine
 
 
-# Statements that every item needs stand made, here and below: making one costs several times what running it does.
 _MINE = (assignment.c.rater_id == bindparam("who"), assignment.c.project_id == bindparam("where"))
-_LONGER = (
-    update(assignment)
-    .where(assignment.c.id.in_(bindparam("which", expanding=True)))
-    .values(expires_at=bindparam("until"))
+_LONGER = Prepared(
+    update(assignment).where(assignment.c.id == bindparam("which")).values(expires_at=bindparam("until"))
 )
-_HELD = select(assignment.c.id).where(*_MINE, RUNNING, assignment.c.part != "chat").order_by(assignment.c.id)
-_OVER = (
+_HELD = Prepared(select(assignment.c.id).where(*_MINE, RUNNING, assignment.c.part != "chat").order_by(assignment.c.id))
+_OVER = Prepared(
     select(assignment.c.id, assignment.c.item_id, assignment.c.slot)
     .where(RUNNING, assignment.c.expires_at < bindparam("now"), assignment.c.part != "chat")
     .limit(200)
@@ -68,12 +66,12 @@ _OVER = (
 
 
 def _held(connection: Connection, project_id: int, rater_id: int) -> list[int]:
-    return list(connection.execute(_HELD, {"who": rater_id, "where": project_id}).scalars())
+    return [row.id for row in _HELD.all(connection, who=rater_id, where=project_id)]
 
 
 def expire(connection: Connection, now: float) -> None:
     """Free the places of leases that ran out; what their raters still send is kept."""
-    for row in connection.execute(_OVER, {"now": now}).all():
+    for row in _OVER.all(connection, now=now):
         connection.execute(update(assignment).where(assignment.c.id == row.id).values(state="expired", slot=None))
         if row.slot is not None:
             free_place(connection, row.item_id)
@@ -103,7 +101,7 @@ def next_place(connection: Connection, project_id: int) -> int:
     return int(connection.execute(query).scalar_one())
 
 
-_BEGUN = (
+_BEGUN = Prepared(
     select(assignment.c.id, item.c.id.label("item_id"), item.c.target, item.c.part)
     .join(item, item.c.id == assignment.c.item_id)
     .where(*_MINE, assignment.c.state == "expired", item.c.open == true())
@@ -114,7 +112,7 @@ _BEGUN = (
 
 def _again(connection: Connection, of: Project, rater_id: int, now: float, until: float) -> int | None:
     """An item that this rater had begun and whose lease ran out, if it still has a free place."""
-    found = connection.execute(_BEGUN, {"who": rater_id, "where": of.id}).first()
+    found = _BEGUN.first(connection, who=rater_id, where=of.id)
     if found is None:
         return None
     slot = take_place(connection, found.item_id, found.target)
@@ -123,28 +121,32 @@ def _again(connection: Connection, of: Project, rater_id: int, now: float, until
     return int(found.id)
 
 
-_SLOTS = select(assignment.c.slot).where(assignment.c.item_id == bindparam("which"), assignment.c.slot.is_not(None))
-_TAKE = update(item).where(item.c.id == bindparam("which")).values(taken=bindparam("places"), open=bindparam("more"))
+_SLOTS = Prepared(
+    select(assignment.c.slot).where(assignment.c.item_id == bindparam("which"), assignment.c.slot.is_not(None))
+)
+_TAKE = Prepared(
+    update(item).where(item.c.id == bindparam("which")).values(taken=bindparam("places"), open=bindparam("more"))
+)
 
 
 def take_place(connection: Connection, item_id: int, target: int) -> int | None:
     """The lowest free place of an item, which is then taken; None where it has none (or needs none: target 0)."""
     if not target:
         return None
-    taken = set(connection.execute(_SLOTS, {"which": item_id}).scalars())
+    taken = {row.slot for row in _SLOTS.all(connection, which=item_id)}
     free = [slot for slot in range(target) if slot not in taken]
     if not free:
         return None
-    connection.execute(_TAKE, {"which": item_id, "places": len(taken) + 1, "more": len(free) > 1})
+    _TAKE.change(connection, which=item_id, places=len(taken) + 1, more=len(free) > 1)
     return free[0]
 
 
-_SEATS = select(seat).where(seat.c.project_id == bindparam("where"), seat.c.rater_id == bindparam("who"))
+_SEATS = Prepared(select(seat).where(seat.c.project_id == bindparam("where"), seat.c.rater_id == bindparam("who")))
 
 
 def _next(connection: Connection, of: Project, rater_id: int, now: float, until: float) -> int | None:
     """A new assignment from the part whose turn it is."""
-    seats = {row.part: row for row in connection.execute(_SEATS, {"where": of.id, "who": rater_id})}
+    seats = {row.part: row for row in _SEATS.all(connection, where=of.id, who=rater_id)}
     skills = skills_of(connection, rater_id)
     for part in _parts(connection, of, rater_id, seats):
         found = _walk(connection, of.id, rater_id, part, seats.get(part), skills)
@@ -245,16 +247,17 @@ def _key_of_round(key: str, place: int) -> str:
     return hashlib.sha256(f"{key}/{place}".encode()).hexdigest()
 
 
-_BEHIND = (
+_BEHIND_ANY = (
     select(item.c.id, item.c.place, item.c.target, item.c.completions)
     .where(item.c.project_id == bindparam("where"), item.c.part == bindparam("which"), item.c.open == true())
     .where(tuple_(item.c.place, item.c.id) > tuple_(bindparam("place"), bindparam("item")))
-    .where(item.c.skill.in_(bindparam("skills", expanding=True)))
     .where(~exists().where(assignment.c.item_id == item.c.id, assignment.c.rater_id == bindparam("who")))
     .order_by(item.c.place, item.c.id)
     .limit(1)
 )
-_BEHIND_TAKEN = _BEHIND.with_for_update(of=item)
+_PLAIN = _BEHIND_ANY.where(item.c.skill == literal_column("''"))  # for most raters, who carry no skill
+_SKILLED = _BEHIND_ANY.where(item.c.skill.in_(bindparam("skills", expanding=True)))
+_BEHIND, _BEHIND_TAKEN = Prepared(_PLAIN), Prepared(_PLAIN.with_for_update(of=item))
 
 
 def _walk(
@@ -265,10 +268,9 @@ def _walk(
     """
     here = (at.place, at.item_id) if at else (FIRST, -1)
     from_here = {"where": project_id, "which": part, "place": here[0], "item": here[1], "who": rater_id}
-    from_here |= {"skills": skills}
-    found = connection.execute(_BEHIND_TAKEN, from_here).first()
-    while found is None and connection.execute(_BEHIND, from_here).first():  # it was taken while we waited for its row
-        found = connection.execute(_BEHIND_TAKEN, from_here).first()
+    found = _behind(connection, from_here, skills, take=True)
+    while found is None and _behind(connection, from_here, skills, take=False):  # it was taken while we waited for it
+        found = _behind(connection, from_here, skills, take=True)
     if found:
         _sit(connection, project_id, rater_id, part, found.place, found.id, at, drawn=1)
     elif part == "main":
@@ -278,7 +280,15 @@ def _walk(
     return found
 
 
-_SIT = (
+def _behind(connection: Connection, from_here: dict[str, Any], skills: list[str], *, take: bool) -> AnyRow | None:
+    """take: with the row, where others may be writing at the same time."""
+    if skills == [""]:
+        return (_BEHIND_TAKEN if take else _BEHIND).first(connection, **from_here)
+    query = _SKILLED.with_for_update(of=item) if take else _SKILLED
+    return connection.execute(query, from_here | {"skills": skills}).first()
+
+
+_SIT = Prepared(
     update(seat)
     .where(seat.c.project_id == bindparam("where"), seat.c.rater_id == bindparam("who"))
     .where(seat.c.part == bindparam("which"))
@@ -302,7 +312,7 @@ def _sit(
         connection.execute(seat.insert().values(**values, place=place, item_id=item_id, drawn=drawn))
         return
     here = {"where": project_id, "who": rater_id, "which": part}
-    connection.execute(_SIT, here | {"at_place": place, "at_item": item_id, "more": drawn})
+    _SIT.change(connection, **here, at_place=place, at_item=item_id, more=drawn)
 
 
 def from_the_start(connection: Connection, rater_id: int) -> None:
@@ -351,7 +361,7 @@ def put_aside(connection: Connection, assignment_id: int, rater_id: int, kind: s
         free_place(connection, found.item_id)
 
 
-_OWN = (
+_OWN = Prepared(
     select(assignment)
     .where(assignment.c.id == bindparam("which"), assignment.c.rater_id == bindparam("who"))
     .with_for_update()
@@ -360,7 +370,7 @@ _OWN = (
 
 def own(connection: Connection, assignment_id: int, rater_id: int) -> AnyRow:
     """An assignment of this rater's. InputError: there is none of that number."""
-    found = connection.execute(_OWN, {"which": assignment_id, "who": rater_id}).first()
+    found = _OWN.first(connection, which=assignment_id, who=rater_id)
     if found is None:
         raise InputError("there is no such item among yours")
     return found

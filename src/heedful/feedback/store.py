@@ -7,7 +7,6 @@ Writers of one process queue for a single connection, which is fairer than SQLit
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -15,15 +14,15 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Dialect, Engine, Insert, Row, Table, create_engine, event, func, inspect, select
+from sqlalchemy import Connection, Dialect, Engine, Table, create_engine, event, func, inspect, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError as BadURL
 from sqlalchemy.exc import DBAPIError, NoSuchModuleError, TimeoutError
 
 from heedful.errors import InputError, ResourceError
+from heedful.feedback.prepared import run, to_json
 
-AnyRow = Row[*tuple[Any, ...]]
 WAIT = 15.0  # seconds that a transaction waits for its turn
 WRITER_CACHE = 16_000  # KiB of pages that the one writing connection keeps
 LOG = 4_000  # pages of 4 KiB that are logged before they go to their places: an import writes the same ones many times
@@ -115,7 +114,7 @@ def _engines(url: URL, wait: float) -> tuple[Engine, Engine]:
     if url.get_backend_name() != "sqlite":
         try:
             engine = create_engine(
-                url, json_serializer=_json, pool_size=10, max_overflow=10, pool_timeout=wait, pool_pre_ping=True
+                url, json_serializer=to_json, pool_size=10, max_overflow=10, pool_timeout=wait, pool_pre_ping=True
             )
         except (NoSuchModuleError, ModuleNotFoundError):
             raise InputError("PostgreSQL needs its driver: pip install 'heedful[postgres]'") from None
@@ -123,17 +122,12 @@ def _engines(url: URL, wait: float) -> tuple[Engine, Engine]:
     path = Path(str(url.database))
     _check_folder(path)
     reader = create_engine(
-        url, json_serializer=_json, pool_size=16, max_overflow=32, pool_timeout=wait, pool_use_lifo=True
+        url, json_serializer=to_json, pool_size=16, max_overflow=32, pool_timeout=wait, pool_use_lifo=True
     )
-    writer = create_engine(url, json_serializer=_json, pool_size=1, max_overflow=0, pool_timeout=wait)
+    writer = create_engine(url, json_serializer=to_json, pool_size=1, max_overflow=0, pool_timeout=wait)
     for engine, begin, cache in ((reader, "BEGIN", READER_CACHE), (writer, "BEGIN IMMEDIATE", WRITER_CACHE)):
         _set_up_sqlite(engine, begin, wait, cache)
     return reader, writer
-
-
-def _json(value: Any) -> str:
-    """As `json.dumps`, which takes as long over nothing as over something; most lists and objects are empty."""
-    return "[]" if value == [] else "{}" if value == {} else json.dumps(value)
 
 
 def _check_folder(path: Path) -> None:
@@ -177,7 +171,7 @@ def _set_up_sqlite(engine: Engine, begin: str, wait: float, cache: int) -> None:
 
     @event.listens_for(engine, "begin")
     def begun(connection: Connection) -> None:
-        connection.exec_driver_sql(begin)
+        run(connection, begin)
 
 
 @contextmanager
@@ -276,18 +270,6 @@ def _insert_new(
     statement = insert(table).on_conflict_do_nothing().inline().compile(dialect=dialect, column_keys=names)
     kinds = {name: table.c[name].type.dialect_impl(dialect) for name in statement.params}
     return str(statement), {name: kind.bind_processor(dialect) for name, kind in kinds.items()}
-
-
-def insert_one(connection: Connection, table: Table, **values: Any) -> int:
-    """Insert a row of a table with an `id`, and return the id."""
-    key = connection.execute(_insert(table), values).inserted_primary_key
-    assert key is not None
-    return int(key[0])
-
-
-@lru_cache(maxsize=64)
-def _insert(table: Table) -> Insert:
-    return table.insert()
 
 
 def count(connection: Connection, table: Table, *where: Any) -> int:

@@ -14,10 +14,10 @@ from sqlalchemy import Connection, bindparam, case, delete, func, select, update
 from heedful.errors import InputError
 from heedful.feedback.draws import Draw, one_label
 from heedful.feedback.judgements import DECISION
+from heedful.feedback.prepared import AnyRow, Prepared, insert_one
 from heedful.feedback.projects import Project
 from heedful.feedback.queue import own, share_of, take_place, to_the_end
 from heedful.feedback.sheet import Answered, check, in_shown_order, in_stored_order, read_answered, steps_of
-from heedful.feedback.store import AnyRow, insert_one
 from heedful.feedback.tables import (
     OVER,
     UNSAID,
@@ -54,23 +54,28 @@ class Submitted:
     feedback: Mapping[str, Any]
 
 
-_ITEM = select(item).where(item.c.id == bindparam("which")).with_for_update()
-_SAME = select(judgement).where(judgement.c.client_uuid == bindparam("uuid"))
-_REVISIONS = select(func.max(judgement.c.revision), func.min(judgement.c.created_at)).where(
-    judgement.c.assignment_id == bindparam("which")
+_ITEM = Prepared(select(item).where(item.c.id == bindparam("which")).with_for_update())
+_SAME = Prepared(select(judgement).where(judgement.c.client_uuid == bindparam("uuid")))
+_REVISIONS = Prepared(
+    select(func.max(judgement.c.revision).label("last"), func.min(judgement.c.created_at).label("first")).where(
+        judgement.c.assignment_id == bindparam("which")
+    )
 )
 _CLOSED = ("state", "slot", "shown", "late", "judgement_id", "closed_at", "verdict", "choice", "agrees")
-_CLOSE = (
+_CLOSE = Prepared(
     update(assignment)
     .where(assignment.c.id == bindparam("which"))
     .values({name: bindparam(f"new_{name}") for name in _CLOSED})
 )
-_LABELLED = (
+_LABELLED = Prepared(
     update(item)
     .where(item.c.id == bindparam("which"))
-    .values(done=item.c.done + bindparam("more"), dispute=case((item.c.dispute.in_(OVER), item.c.dispute), else_=""))
+    .values(
+        done=item.c.done + bindparam("more"),
+        dispute=case({over: over for over in OVER}, value=item.c.dispute, else_=""),
+    )
 )
-_NO_DRAFT = delete(draft).where(draft.c.assignment_id == bindparam("which"))
+_NO_DRAFT = Prepared(delete(draft).where(draft.c.assignment_id == bindparam("which")))
 
 
 def submit(
@@ -94,7 +99,7 @@ def submit(
         return Submitted(earlier.id, earlier.revision, True, held.late, _feedback(connection, held, of))
     if held.part == "chat" and held.state != "leased":  # a turn that still waits for its judgement is the last
         _refuse_what_was_gone_on_from(connection, assignment_id)
-    row = connection.execute(_ITEM, {"which": held.item_id}).one()
+    row = _item(connection, held.item_id)
     shown = order_seen(held.shown, len(row.completions))
     answered = read_answered(value)
     check(answered, of.sheet, len(shown), _steps(connection, of, row))
@@ -112,7 +117,7 @@ def submit(
         created_at=now,
     )
     late = _close(connection, held, row, key, answered, shown, now)
-    connection.execute(_NO_DRAFT, {"which": assignment_id})
+    _NO_DRAFT.change(connection, which=assignment_id)
     if held.part == "main":
         ask_more(connection, of, held.item_id)
     return Submitted(key, revision, False, late, _feedback(connection, held, of))
@@ -136,13 +141,19 @@ def _refuse_what_was_gone_on_from(connection: Connection, assignment_id: int) ->
         raise TooLate("a choice can be changed until something is said after it; this one stands")
 
 
+def _item(connection: Connection, item_id: int) -> AnyRow:
+    found = _ITEM.first(connection, which=item_id)
+    assert found is not None
+    return found
+
+
 def _digest(assignment_id: int, value: Mapping[str, Any]) -> str:
     text = json.dumps([assignment_id, value], sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _earlier(connection: Connection, client_uuid: str, digest: str) -> AnyRow | None:
-    found = connection.execute(_SAME, {"uuid": client_uuid}).first()
+    found = _SAME.first(connection, uuid=client_uuid)
     if found and found.digest != digest:
         raise Reused("this submission's id was used for another answer; nothing was changed")
     return found
@@ -156,12 +167,13 @@ def _steps(connection: Connection, of: Project, row: AnyRow) -> int:
 
 
 def _revision(connection: Connection, of: Project, held: AnyRow, now: float) -> int:
-    last, first = connection.execute(_REVISIONS, {"which": held.id}).one()
-    if last is None:
+    so_far = _REVISIONS.first(connection, which=held.id)
+    assert so_far is not None  # a count, that is
+    if so_far.last is None:
         return 1
-    if now > first + 3600 * of.queue.revise_hours:
+    if now > so_far.first + 3600 * of.queue.revise_hours:
         raise TooLate(f"an answer may be changed for {of.queue.revise_hours:g} hours; the first answer stands")
-    return int(last) + 1
+    return int(so_far.last) + 1
 
 
 def _compact(answered: Answered) -> dict[str, Any]:
@@ -199,9 +211,9 @@ def _close(
         "choice": _choice(answered),
         "agrees": held.agrees if again and held.part == "training" else _agrees(connection, held, row, stored),
     }
-    connection.execute(_CLOSE, {"which": held.id} | {f"new_{name}": value for name, value in new.items()})
+    _CLOSE.change(connection, which=held.id, **{f"new_{name}": value for name, value in new.items()})
     if held.part != DECISION:
-        connection.execute(_LABELLED, {"which": held.item_id, "more": int(not again)})
+        _LABELLED.change(connection, which=held.item_id, more=int(not again))
     return bool(late)
 
 
@@ -265,7 +277,7 @@ def label_of(answered: Answered) -> str:
 
 def ask_more(connection: Connection, of: Project, item_id: int) -> None:
     """Two more raters for an item that has all it should and on which they disagree (1 → 3 → 5)."""
-    row = connection.execute(_ITEM, {"which": item_id}).one()
+    row = _item(connection, item_id)
     if row.done < row.target or row.target >= of.queue.overlap_most or row.dispute in OVER:
         return
     people, machines = labels_on(connection, item_id)
@@ -319,14 +331,14 @@ def add_machine_label(
     place is counted. draws: what was said each time that it was asked, of which `answered` was made.
     False: this rater's label was here before and stays. InputError: it is not what the sheet asks. Reused: see there.
     """
-    row = connection.execute(_ITEM, {"which": item_id}).one()
+    row = _item(connection, item_id)
     check(answered, _without_reason(of), len(row.completions), _steps(connection, of, row))
     where = (assignment.c.item_id == item_id, assignment.c.rater_id == rater_id)
     if connection.execute(select(assignment.c.id).where(*where)).first():
         return False
     if shown and sorted(shown) != list(range(len(row.completions))):
         raise InputError(f"shown: give each place from 0 to {len(row.completions) - 1} once, or leave it out")
-    if connection.execute(_SAME, {"uuid": client_uuid}).first():
+    if _SAME.first(connection, uuid=client_uuid):
         raise Reused("this label's client_uuid was used for another one; draw a new one for each label")
     held = insert_one(
         connection, assignment, project_id=of.id, item_id=item_id, rater_id=rater_id, slot=None, part=row.part,
@@ -341,7 +353,7 @@ def add_machine_label(
         draws=[{"value": _compact(draw.value), "shown": list(draw.shown)} for draw in draws],
     )  # fmt: skip
     connection.execute(update(assignment).where(assignment.c.id == held).values(judgement_id=key))
-    connection.execute(_LABELLED, {"which": item_id, "more": 0})
+    _LABELLED.change(connection, which=item_id, more=0)
     if row.part == "main" and share_of(of.seed, "audit", item_id) >= of.queue.audit_at_once and not row.taken:
         connection.execute(update(item).where(item.c.id == item_id).values(open=False))
     if row.part == "main" and row.done:
@@ -351,7 +363,7 @@ def add_machine_label(
 
 def label_of_draws(connection: Connection, of: Project, item_id: int, draws: Sequence[Draw]) -> Answered:
     """The label that a judge's draws make. InputError: one is not what the sheet asks, or tells no order."""
-    row = connection.execute(_ITEM, {"which": item_id}).one()
+    row = _item(connection, item_id)
     places, steps = list(range(len(row.completions))), _steps(connection, of, row)
     for draw in draws:
         if sorted(draw.shown) != places:

@@ -10,9 +10,9 @@ from sqlalchemy import Connection, delete, func, select, update
 
 from heedful.feedback.fitting import NewItem
 from heedful.feedback.intake import Imported, add_items, item_key, keyed
+from heedful.feedback.prepared import AnyRow, insert_one
 from heedful.feedback.projects import Project
 from heedful.feedback.queue import hold, next_place
-from heedful.feedback.store import AnyRow, insert_one
 from heedful.feedback.tables import assignment, conversation, draft, item, judgement, retake, turn
 
 FOREVER = 1e6 * 86400.0  # seconds: nobody else waits for a turn

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import time
+from asyncio import wrap_future
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from fastapi import Depends, Request
+from fastapi.concurrency import run_in_threadpool
 from sqlalchemy import Connection
 
 from heedful.errors import HeedfulError
 from heedful.feedback.accounts import Account, Role, Scope, account_of_session, account_of_token
 from heedful.feedback.projects import Project, known_rater, projects_of, rater_for, read_project
 from heedful.feedback.store import Store
+from heedful.feedback.together import Together
 from heedful.studio.settings import Settings
 
+T = TypeVar("T")
 COOKIE = "heedful_session"
 
 
@@ -60,7 +64,12 @@ class Studio:
 
     settings: Settings
     store: Store
+    together: Together
     clock: Callable[[], float] = time.time
+
+    async def write(self, act: Callable[[Connection], T], *, soon: bool = False) -> T:
+        """As `Store.write`, for the short writes of many raters: see `Together`."""
+        return await wrap_future(self.together.write(act, soon=soon))
 
 
 async def studio_of(request: Request) -> Studio:  # so that it needs no thread
@@ -115,7 +124,12 @@ class Allow:
     def __init__(self, need: Need) -> None:
         self.need = need
 
-    def __call__(self, request: Request, studio: House) -> Who:
+    async def __call__(self, request: Request, studio: House) -> Who:
+        if studio.store.sqlite:  # whose readers wait for nobody: it takes less time than to ask a thread for it
+            return self._who(request, studio)
+        return await run_in_threadpool(self._who, request, studio)
+
+    def _who(self, request: Request, studio: Studio) -> Who:
         with studio.store.read() as connection:
             who = caller(request, studio, connection)
         if who is None:

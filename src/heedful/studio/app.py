@@ -19,6 +19,7 @@ from heedful.errors import HeedfulError, InputError, ResourceError
 from heedful.feedback.accounts import SignInError, Throttled
 from heedful.feedback.store import Store
 from heedful.feedback.submit import Reused, TooLate
+from heedful.feedback.together import Together
 from heedful.studio.access import Refused, Studio
 from heedful.studio.document import document
 from heedful.studio.faults import sentence
@@ -69,9 +70,10 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
         redoc_url=None,
         description="Everything that the studio's pages do. Send a token as `Authorization: Bearer heedful_…`.",
     )
-    app.state.studio = Studio(settings, store)
-    about_items = (labelling, own, notices, appeals, disputes, machines, chat)
-    routers = [one.router for one in (system, sessions, accounts, projects, *about_items, runs, webhooks)]
+    app.state.studio = Studio(settings, store, Together(store))
+    asked_most = (labelling, system, sessions)  # first: an address is compared with one route after another
+    about_items = (own, notices, appeals, disputes, machines, chat)
+    routers = [one.router for one in (*asked_most, accounts, projects, *about_items, runs, webhooks)]
     for router in routers:
         app.include_router(router, prefix="/api", responses=ERRORS)
     app.include_router(pages, include_in_schema=False)

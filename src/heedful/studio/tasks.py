@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, select
 
+from heedful.feedback.prepared import AnyRow, Prepared
 from heedful.feedback.projects import Project
 from heedful.feedback.queue import rounds_of
 from heedful.feedback.sheet import Sheet, in_shown_order, read_answered, steps_of
-from heedful.feedback.store import AnyRow
 from heedful.feedback.submit import order_seen
 from heedful.feedback.tables import assignment, completion, draft, item, judgement, prompt, rater
 from heedful.studio.render import direction, language_of, tree
 from heedful.studio.routes.shapes import Answer, Task, Turn
 
-_HELD = (
+_HELD = Prepared(
     select(
         assignment.c.id, assignment.c.state, assignment.c.shown, assignment.c.expires_at, assignment.c.part,
         assignment.c.item_id, item.c.prompt_id, item.c.completions, prompt.c.messages, prompt.c.meta,
@@ -26,25 +27,43 @@ _HELD = (
     .join(prompt, prompt.c.id == item.c.prompt_id)
     .outerjoin(draft, draft.c.assignment_id == assignment.c.id)
     .outerjoin(judgement, judgement.c.id == assignment.c.judgement_id)
-    .where(assignment.c.id.in_(bindparam("which", expanding=True)))
+    .where(assignment.c.id == bindparam("which"))
 )  # fmt: skip
-_TEXTS = select(completion.c.id, completion.c.text).where(completion.c.id.in_(bindparam("which", expanding=True)))
+_TEXT = Prepared(select(completion.c.text).where(completion.c.id == bindparam("which")))
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Assignments as the database has them: their rows, their answers' texts, and what machines said of each."""
+
+    rows: list[AnyRow]
+    texts: Mapping[int, str]
+    suggestions: Mapping[int, list[dict[str, Any]]]
+
+
+def read_held(connection: Connection, of: Project, keys: Sequence[int]) -> Held:
+    """These assignments, in the order given."""
+    rows = [row for key in keys if (row := _HELD.first(connection, which=key))]
+    texts = _texts(connection, {key for row in rows for key in row.completions})
+    shown = of.queue.suggestions == "shown"
+    return Held(rows, texts, {row.id: _suggestions(connection, of, row) for row in rows} if shown else {})
+
+
+def _texts(connection: Connection, keys: Iterable[int]) -> dict[int, str]:
+    return {key: row.text for key in keys if (row := _TEXT.first(connection, which=key))}
+
+
+def tasks_of(held: Held, of: Project, now: float) -> list[Task]:
+    """What their rater may see of them."""
+    return [_task(row, held.texts, of, held.suggestions.get(row.id, []), now) for row in held.rows]
 
 
 def read_tasks(connection: Connection, of: Project, keys: Sequence[int], now: float) -> list[Task]:
     """The tasks of these assignments, in the order given."""
-    rows = {row.id: row for row in connection.execute(_HELD, {"which": list(keys)})}
-    wanted = {key for row in rows.values() for key in row.completions}
-    texts = {row.id: row.text for row in connection.execute(_TEXTS, {"which": list(wanted)})}
-    shown = of.queue.suggestions == "shown"
-    return [
-        _task(rows[key], texts, of, _suggestions(connection, of, rows[key]) if shown else [], now)
-        for key in keys
-        if key in rows
-    ]
+    return tasks_of(read_held(connection, of, keys), of, now)
 
 
-def _task(row: AnyRow, texts: dict[int, str], of: Project, suggestions: list[dict[str, Any]], now: float) -> Task:
+def _task(row: AnyRow, texts: Mapping[int, str], of: Project, suggestions: list[dict[str, Any]], now: float) -> Task:
     shown = order_seen(row.shown, len(row.completions))
     answers = [texts[row.completions[place]] for place in shown]
     return Task(
@@ -93,7 +112,7 @@ def shown_answers(texts: Sequence[str], sheet: Sheet, language: str) -> list[Ans
 def read_texts(connection: Connection, row: AnyRow) -> tuple[AnyRow, list[str]]:
     """The prompt's messages and meta, and the answers of an item in stored order."""
     asked = connection.execute(select(prompt.c.messages, prompt.c.meta).where(prompt.c.id == row.prompt_id)).one()
-    texts = {one.id: one.text for one in connection.execute(_TEXTS, {"which": list(row.completions)})}
+    texts = _texts(connection, row.completions)
     return asked, [texts[key] for key in row.completions]
 
 

@@ -17,9 +17,9 @@ from pydantic import BaseModel, Field
 from sqlalchemy import Connection, func, select, update
 
 from heedful.feedback.fitting import NewItem
+from heedful.feedback.prepared import AnyRow, insert_one
 from heedful.feedback.projects import Project
 from heedful.feedback.sheet import Sheet, check_conversation, read_answered
-from heedful.feedback.store import AnyRow, insert_one
 from heedful.feedback.tables import UNSAID, assignment, completion, conversation, item, judgement, retake, turn
 from heedful.feedback.talk import add_turn, answer_again
 from heedful.records import Message, Prompt, prompt_id

@@ -18,9 +18,9 @@ from heedful.feedback.disputes import (
     order_for,
     said_of,
 )
+from heedful.feedback.prepared import AnyRow
 from heedful.feedback.projects import Project, rater_for
 from heedful.feedback.sheet import Sheet
-from heedful.feedback.store import AnyRow
 from heedful.studio.access import House, Reviewer, project_for
 from heedful.studio.render import language_of
 from heedful.studio.routes.shapes import Answer, Body, Done, Turn

@@ -7,16 +7,17 @@ from uuid import UUID
 
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
+from sqlalchemy import Connection
 
 from heedful.feedback import queue
-from heedful.feedback.projects import judged_by, rater_for, read_project
-from heedful.feedback.qualification import qualification
+from heedful.feedback.projects import Project, judged_by, rater_for, read_project
+from heedful.feedback.qualification import Qualification, qualification
 from heedful.feedback.sheet import Sheet
-from heedful.feedback.submit import save_draft, submit
+from heedful.feedback.submit import Submitted, save_draft, submit
 from heedful.studio.access import House, Labeller, Refused, project_for, rater_of
 from heedful.studio.render import tree
 from heedful.studio.routes.shapes import Body, Done, Task
-from heedful.studio.tasks import read_tasks
+from heedful.studio.tasks import Held, read_held, read_tasks, tasks_of
 
 router = APIRouter(tags=["labelling"])
 DAY = 86400.0
@@ -117,26 +118,24 @@ class Past(BaseModel):
 
 
 @router.post("/projects/{project_id}/desk")
-def desk(project_id: int, studio: House, who: Labeller) -> Desk:
+async def desk(project_id: int, studio: House, who: Labeller) -> Desk:
     """The items that the caller holds, filled up from the queue; asking again gives the same ones."""
     now = studio.clock()
-    with studio.store.write_soon() as connection:
+
+    def act(connection: Connection) -> tuple[Project, Held, int, int, Qualification | None]:
         of, rater_id = project_for(connection, who, project_id), rater_for(connection, who.account.id)
-        held = queue.lease(connection, of, rater_id, now)
-    with studio.store.read() as connection:
-        tasks = read_tasks(connection, of, held, now)
+        held = read_held(connection, of, queue.lease(connection, of, rater_id, now))
         today = judged_by(connection, project_id, rater_id, now - DAY)
-        done = 0 if tasks else judged_by(connection, project_id, rater_id)
-        way = qualification(connection, of, rater_id) if of.queue.qualify and training(tasks) else None
+        done = 0 if held.rows else judged_by(connection, project_id, rater_id)
+        training = of.queue.qualify and any(row.part == "training" for row in held.rows)
+        return of, held, today, done, qualification(connection, of, rater_id) if training else None
+
+    of, held, today, done, way = await studio.write(act, soon=True)
     return Desk(
-        project=of.id, name=of.name, guidelines=tree(of.guidelines), sheet=of.sheet, open=of.open, tasks=tasks,
-        done=done, today=today,
+        project=of.id, name=of.name, guidelines=tree(of.guidelines), sheet=of.sheet, open=of.open,
+        tasks=tasks_of(held, of, now), done=done, today=today,
         on_the_way=OnTheWay(right=way.right, done=way.done, need=way.need, of=of.queue.training) if way else None,
     )  # fmt: skip
-
-
-def training(tasks: list[Task]) -> bool:
-    return any(task.training for task in tasks)
 
 
 @router.get("/projects/{project_id}/mine")
@@ -160,42 +159,45 @@ def task(assignment_id: int, studio: House, who: Labeller) -> Task:
 
 
 @router.post("/assignments/{assignment_id}/heartbeat")
-def heartbeat(assignment_id: int, studio: House, who: Labeller) -> Done:
+async def heartbeat(assignment_id: int, studio: House, who: Labeller) -> Done:
     """Hold an item longer. `done` is false when the lease had run out: an answer is kept all the same."""
     now = studio.clock()
-    with studio.store.write_soon() as connection:
+
+    def act(connection: Connection) -> bool:
         rater_id = rater_for(connection, who.account.id)
         held = queue.own(connection, assignment_id, rater_id)
         of = project_for(connection, who, held.project_id)
-        return Done(done=queue.heartbeat(connection, assignment_id, rater_id, now + 60 * of.queue.lease_minutes))
+        return queue.heartbeat(connection, assignment_id, rater_id, now + 60 * of.queue.lease_minutes)
+
+    return Done(done=await studio.write(act, soon=True))
 
 
 @router.put("/assignments/{assignment_id}/draft")
-def draft(assignment_id: int, body: Draft, studio: House, who: Labeller) -> Done:
+async def draft(assignment_id: int, body: Draft, studio: House, who: Labeller) -> Done:
     """Keep what is filled in so far."""
-    with studio.store.write() as connection:
+
+    def act(connection: Connection) -> None:
         rater_id = rater_for(connection, who.account.id)
         save_draft(connection, assignment_id, rater_id, body.value, studio.clock())
+
+    await studio.write(act)
     return Done()
 
 
 @router.post("/assignments/{assignment_id}/judgements")
-def answer(assignment_id: int, body: Submission, studio: House, who: Labeller) -> Saved:
+async def answer(assignment_id: int, body: Submission, studio: House, who: Labeller) -> Saved:
     """Answer, or answer anew. Sent twice with one client_uuid, it counts once and is answered alike."""
-    with studio.store.write() as connection:
+
+    def act(connection: Connection) -> Submitted:
         rater_id = rater_for(connection, who.account.id)
         held = queue.own(connection, assignment_id, rater_id)
         of = read_project(connection, held.project_id)  # an item once held is answered, by one who left the project too
-        saved = submit(
-            connection,
-            of,
-            assignment_id,
-            rater_id,
-            client_uuid=str(body.client_uuid),
-            value=body.value,
-            seconds=body.seconds,
-            now=studio.clock(),
-        )
+        return submit(
+            connection, of, assignment_id, rater_id,
+            client_uuid=str(body.client_uuid), value=body.value, seconds=body.seconds, now=studio.clock(),
+        )  # fmt: skip
+
+    saved = await studio.write(act)
     return Saved(
         judgement=saved.judgement,
         revision=saved.revision,
@@ -205,22 +207,24 @@ def answer(assignment_id: int, body: Submission, studio: House, who: Labeller) -
     )
 
 
-def _aside(studio: House, who: Labeller, assignment_id: int, kind: str, text: str) -> Done:
-    with studio.store.write() as connection:
+async def _aside(studio: House, who: Labeller, assignment_id: int, kind: str, text: str) -> Done:
+    def act(connection: Connection) -> None:
         rater_id = rater_for(connection, who.account.id)
         queue.put_aside(connection, assignment_id, rater_id, kind, text, studio.clock())
+
+    await studio.write(act)
     return Done()
 
 
 @router.post("/assignments/{assignment_id}/skip")
-def skip(assignment_id: int, body: Aside, studio: House, who: Labeller) -> Done:
+async def skip(assignment_id: int, body: Aside, studio: House, who: Labeller) -> Done:
     """Leave an item to others; it costs nothing."""
-    return _aside(studio, who, assignment_id, "skipped", body.text)
+    return await _aside(studio, who, assignment_id, "skipped", body.text)
 
 
 @router.post("/assignments/{assignment_id}/report")
-def report(assignment_id: int, body: Aside, studio: House, who: Labeller) -> Done:
+async def report(assignment_id: int, body: Aside, studio: House, who: Labeller) -> Done:
     """Tell whoever manages the project that something is wrong with an item; it costs nothing."""
     if not body.text.strip():
         raise Refused(422, "say in a few words what is wrong with it")
-    return _aside(studio, who, assignment_id, "reported", body.text)
+    return await _aside(studio, who, assignment_id, "reported", body.text)
