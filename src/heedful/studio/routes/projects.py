@@ -15,12 +15,13 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 
+from heedful.feedback import counting
 from heedful.feedback.audit import changes, note
 from heedful.feedback.exports.pairs import LeftOut
 from heedful.feedback.exports.rows import ExportFormat
 from heedful.feedback.figures import Figures, figures
 from heedful.feedback.intake import import_file
-from heedful.feedback.labels import CHECKS, LABELS, newest, rows_of
+from heedful.feedback.labels import CHECKS, LABELS, rows_of
 from heedful.feedback.leaks import leaks
 from heedful.feedback.order import Rule, reorder
 from heedful.feedback.presets import PRESETS
@@ -47,7 +48,6 @@ from heedful.studio.routes.shapes import Body, Done, ProjectCard, ProjectFull
 
 router = APIRouter(tags=["projects"])
 SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".parquet", ".jsonl.gz", ".json.gz", ".csv.gz", ".tsv.gz")
-REPORTED = 20_000  # judgements, the newest, that agreement is counted over
 
 
 class PresetRow(BaseModel):
@@ -320,11 +320,8 @@ def _lines(
 def agreement(project_id: int, studio: House, who: Reviewer) -> dict[str, Any]:
     """How well raters agree, with intervals and beside published figures, and what their answers lean on."""
     with studio.store.read() as connection:
-        of = project_for(connection, who, project_id)
-        judgements = newest(connection, of, REPORTED)
-    from heedful.feedback.report import nothing_said, rater_report  # numpy and scipy, which labelling does without
-
-    return {} if nothing_said(judgements) else rater_report(judgements).row()
+        project_for(connection, who, project_id)
+    return counting.agreement(studio.store, project_id)
 
 
 @router.get("/projects/{project_id}/routes")
