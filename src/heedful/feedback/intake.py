@@ -26,7 +26,7 @@ from heedful.feedback.leaks import leak_of
 from heedful.feedback.projects import Project, rater_named, read_project
 from heedful.feedback.queue import back_to, next_place, share_of
 from heedful.feedback.sheet import in_stored_order, read_answered
-from heedful.feedback.store import Store, insert_new
+from heedful.feedback.store import Store, insert_new, numbers_of
 from heedful.feedback.submit import add_machine_label, label_of
 from heedful.feedback.tables import assignment, completion, item, judgement, prompt
 from heedful.records import Prompt, messages_to_rows, prompt_id
@@ -92,11 +92,13 @@ def import_file(store: Store, project_id: int, path: Path, rater: str = "") -> I
 
 def import_items(store: Store, of: Project, items: Iterable[NewItem], done: Imported) -> Imported:
     """Add items, a few hundred to a transaction; those that are there already stay as they are."""
-    with store.write() as connection:
+    with store.write_soon() as connection:
         epoch = next_place(connection, of.id)
     for chunk in _chunks(items):
-        with store.write() as connection:
+        with store.write_soon() as connection:
             add_items(connection, of, chunk, epoch, done)
+    with store.write() as connection:
+        next_place(connection, of.id)  # a change that waits for the disk, and with it all before it
     return done
 
 
@@ -153,7 +155,9 @@ def _add_prompts(connection: Connection, of: Project, chunk: Sequence[Keyed]) ->
     prompts: dict[str, Prompt] = {}
     for one in chunk:
         prompts.setdefault(one.prompt, one.new.prompt)
-    insert_new(connection, prompt, [_prompt_row(of, key, new) for key, new in prompts.items()])
+    rows = [_prompt_row(of, key, new) for key, new in prompts.items()]
+    if numbers := numbers_of(connection, prompt, insert_new(connection, prompt, rows), len(rows)):
+        return dict(zip(prompts, numbers, strict=True))
     query = select(prompt.c.key, prompt.c.id).where(prompt.c.project_id == of.id, prompt.c.key.in_(prompts))
     return dict(connection.execute(query).all())
 
@@ -168,7 +172,9 @@ def _add_completions(
         for key, text, source, leak in zip(one.answers, new.answers, new.sources, one.leaks, strict=True):
             rows[owner, key] = {"prompt_id": owner, "key": key, "text": text, "source": source, "leak": leak}
     done.leaks += sum(bool(row["leak"]) for row in rows.values())
-    insert_new(connection, completion, list(rows.values()))
+    added = insert_new(connection, completion, list(rows.values()))
+    if numbers := numbers_of(connection, completion, added, len(rows)):
+        return dict(zip(rows, numbers, strict=True))
     query = select(completion.c.prompt_id, completion.c.key, completion.c.id)
     found = connection.execute(query.where(completion.c.prompt_id.in_(set(prompts.values()))))
     return {(owner, key): number for owner, key, number in found.all()}

@@ -176,6 +176,8 @@ class _Nobody:
     def named(self, parts: Sequence[NewItem]) -> list[NewItem]:
         """The items of one row, with the labels of nobody under one name."""
         mine = [one for one in parts if one.label and not one.label.rater]
+        if not mine:
+            return list(parts)
         name = self.name([(one.prompt.messages, frozenset(zip(one.sources, one.answers, strict=True))) for one in mine])
         return [
             replace(one, label=replace(one.label, rater=one.label.rater or name)) if one.label else one for one in parts

@@ -261,6 +261,17 @@ def insert_new(connection: Connection, table: Table, rows: Sequence[Mapping[str,
     return connection.exec_driver_sql(statement, values, execution_options={"preserve_rowcount": True}).rowcount
 
 
+def numbers_of(connection: Connection, table: Table, added: int, rows: int) -> Sequence[int]:
+    """The ids of the rows that were inserted last, in their order, where all of them were new; else none.
+
+    SQLite, which has one writer at a time, gives one after another; of PostgreSQL they have to be asked for.
+    """
+    if added < rows or connection.dialect.name != "sqlite":
+        return ()
+    last = int(connection.execute(select(func.max(table.c.id))).scalar() or 0)
+    return range(last - rows + 1, last + 1)
+
+
 @lru_cache(maxsize=64)
 def _insert_new(
     table: Table, dialect: Dialect, names: tuple[str, ...]
