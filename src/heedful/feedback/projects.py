@@ -7,6 +7,7 @@ import secrets
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
@@ -107,20 +108,21 @@ class Project:
 
 
 def _project(row: AnyRow) -> Project:
-    return Project(
-        row.id,
-        row.name,
-        row.about,
-        row.guidelines,
-        row.warning,
-        Sheet.model_validate(row.sheet),
-        QueuePolicy.model_validate(row.queue),
-        row.seed,
-        row.open,
-    )
+    sheet, queue = _settings(row.sheet, row.queue)
+    return Project(row.id, row.name, row.about, row.guidelines, row.warning, sheet, queue, row.seed, row.open)
 
 
-_PROJECT = Prepared(select(project).where(project.c.id == bindparam("which")))
+@lru_cache(maxsize=64)
+def _settings(sheet: str, queue: str) -> tuple[Sheet, QueuePolicy]:
+    """Both as they stand in the table, which is the same for one item after another."""
+    return Sheet.model_validate_json(sheet), QueuePolicy.model_validate_json(queue)
+
+
+_ROW = select(
+    project.c.id, project.c.name, project.c.about, project.c.guidelines, project.c.warning, project.c.seed,
+    project.c.open, cast(project.c.sheet, Text).label("sheet"), cast(project.c.queue, Text).label("queue"),
+)  # fmt: skip
+_PROJECT = Prepared(_ROW.where(project.c.id == bindparam("which")))
 
 
 def known_project(connection: Connection, name: str, database: str) -> Project:
@@ -169,12 +171,12 @@ def read_project(connection: Connection, project_id: int) -> Project:
 
 
 def find_project(connection: Connection, name: str) -> Project | None:
-    row = connection.execute(select(project).where(project.c.name == name)).first()
+    row = connection.execute(_ROW.where(project.c.name == name)).first()
     return _project(row) if row else None
 
 
 def all_projects(connection: Connection) -> list[Project]:
-    return [_project(row) for row in connection.execute(select(project).order_by(project.c.id))]
+    return [_project(row) for row in connection.execute(_ROW.order_by(project.c.id))]
 
 
 _MEMBER_OF = Prepared(select(member.c.project_id).where(member.c.account_id == bindparam("who")))
