@@ -74,6 +74,25 @@ def test_what_ends_the_transaction_fails_alone(tmp_path: Path) -> None:
     store.close()
 
 
+def test_a_write_that_nobody_waits_for_any_more_is_left_out_and_harms_no_other(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path / "studio.db"))
+    together, begun, go_on = Together(store), Event(), Event()
+
+    def first(connection: Connection) -> int:
+        begun.set()
+        assert go_on.wait(30)
+        return add(connection, "first")
+
+    under_way = together.write(first)
+    assert begun.wait(30)
+    others = [together.write(lambda c, name=name: add(c, name)) for name in ("one", "two", "three")]
+    assert others[1].cancel() and not under_way.cancel()
+    go_on.set()
+    assert [under_way.result(30), others[0].result(30), others[2].result(30)] == [1, 2, 3]
+    assert names(store) == ["first", "one", "three"]
+    store.close()
+
+
 def test_nothing_is_answered_before_it_is_kept(tmp_path: Path) -> None:
     store = open_store(str(tmp_path / "studio.db"))
     together = Together(store)

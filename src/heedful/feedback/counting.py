@@ -1,7 +1,7 @@
 """The report on raters, counted by a process of its own that ends with it.
 
-So a studio stays small although the report needs scipy, and no rater waits for it: the process has a low priority, and
-does not share the server's interpreter.
+So a studio stays small although the report needs scipy, and no rater waits for it: the server's interpreter does other
+things meanwhile.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from heedful.feedback.projects import read_project
 from heedful.feedback.store import Store
 
 REPORTED = 20_000  # judgements, the newest, that agreement is counted over
-NICE = 5
 _one_at_a_time = Lock()  # each takes some 100 MB while it lasts
 
 
@@ -49,7 +48,6 @@ def count(store: Store, project_id: int) -> dict[str, Any]:
 
 def main() -> None:
     """Read from standard input what is asked, and write it to standard output."""
-    os.nice(NICE)
     asked = json.load(sys.stdin)
     json.dump(count(Store(asked["database"]), asked["project"]), sys.stdout)
 

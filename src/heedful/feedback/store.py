@@ -2,7 +2,8 @@
 
 SQLite runs in WAL mode with `synchronous=FULL` (a commit that was acknowledged outlives a power cut), and every writing
 transaction begins with BEGIN IMMEDIATE: one that reads first and writes later fails at once when another wrote between.
-Writers of one process queue for a single connection, which is fairer than SQLite's own waiting.
+Writers of one process queue for a single connection, which is fairer than SQLite's own waiting; short writes of raters
+share its transactions (`together`).
 """
 
 from __future__ import annotations

@@ -54,29 +54,31 @@ class Together:
         writes: list[_Write] = []
         while self._waiting and len(writes) < most:
             try:
-                writes.append(self._waiting.popleft())
+                one = self._waiting.popleft()
             except IndexError:  # another thread was faster
                 break
-        try:
-            if len(writes) > 1:
-                self._all(writes)
-                return
-        except Exception:  # the whole transaction came to nothing: whoever is to blame fails alone
-            pass
-        for one in writes:
-            self._alone(one)
-
-    def _all(self, writes: list[_Write]) -> None:
-        begin = self._store.write_soon if all(one.soon for one in writes) else self._store.write
-        done: list[tuple[Any, Exception | None]] = []
-        with begin() as connection:
-            for one in writes:
-                done.append(_within(connection, one.act))
-        for one, (value, fault) in zip(writes, done, strict=True):
+            if one.answer.set_running_or_notify_cancel():  # from here on nobody takes it back
+                writes.append(one)
+        done = self._all(writes) if len(writes) > 1 else []
+        for one, (value, fault) in zip(writes, done, strict=False):
             if fault is None:
                 one.answer.set_result(value)
             else:
                 one.answer.set_exception(fault)
+        for one in writes[len(done) :]:
+            self._alone(one)
+
+    def _all(self, writes: list[_Write]) -> list[tuple[Any, Exception | None]]:
+        """What each returned or raised; [] where the transaction came to nothing: whoever is to blame fails alone."""
+        begin = self._store.write_soon if all(one.soon for one in writes) else self._store.write
+        done: list[tuple[Any, Exception | None]] = []
+        try:
+            with begin() as connection:
+                for one in writes:
+                    done.append(_within(connection, one.act))
+        except Exception:
+            return []
+        return done
 
     def _alone(self, one: _Write) -> None:
         begin = self._store.write_soon if one.soon else self._store.write
