@@ -177,3 +177,15 @@ def test_switching_twice_changes_nothing() -> None:
     use_packed_attention(model)
     assert model.config.to_dict().get("attn_implementation") is None
     assert "heedful" not in model.config.to_json_string()
+
+
+def test_on_a_processor_attention_stays_float32_beside_bfloat16_products() -> None:
+    """Its kernel is slower in bfloat16: the queries that it gets are float32, and so is what it returns."""
+    model, seen = build("llama"), []
+    use_packed_attention(model)
+    for layer in model.model.layers:
+        layer.self_attn.o_proj.register_forward_pre_hook(lambda _, given: seen.append(given[0].dtype))
+    batch = pack([Example((1, 2, 3, 4)), Example((5, 6))])
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        packed_hidden(model.base_model, batch, batch.everywhere)
+    assert seen == [torch.float32] * len(model.model.layers)

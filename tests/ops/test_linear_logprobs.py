@@ -53,3 +53,21 @@ def test_far_apart_logits_neither_overflow_nor_lose_the_target(kept: int, monkey
     torch.testing.assert_close(found, torch.log_softmax(hidden @ weight.T, -1)[:, 0])
     found.backward()
     torch.testing.assert_close(hidden.grad, torch.tensor([[-400.0]]), rtol=1e-4, atol=0)
+
+
+@pytest.mark.parametrize("kept", [1 << 25, 0])
+def test_products_in_bfloat16_round_logits_and_nothing_else(kept: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Values are those of rounded logits to float32's precision; gradients are near float32's, and are float32."""
+    monkeypatch.setattr(module, "KEPT", kept)
+    monkeypatch.setattr(module, "PIECE", 16 * module.ROWS)  # blocks of 16 words
+    draw = torch.Generator().manual_seed(0)
+    hidden, weight = (torch.randn(n, 32, generator=draw).requires_grad_() for n in (600, 40))
+    tokens, upstream = torch.randint(40, (600,), generator=draw), torch.randn(600, generator=draw)
+    found = linear_logprobs(hidden, weight, tokens, half=True)
+    rounded = (hidden.bfloat16() @ weight.bfloat16().T).float()
+    torch.testing.assert_close(found, token_logprobs(rounded, tokens), atol=1e-5, rtol=1e-5)
+    slopes = torch.autograd.grad(found, (hidden, weight), upstream)
+    whole = torch.autograd.grad(linear_logprobs(hidden, weight, tokens), (hidden, weight), upstream)
+    for slope, exact in zip(slopes, whole, strict=True):
+        assert slope.dtype == torch.float32 and not torch.equal(slope, exact)
+        assert (slope - exact).norm() < 0.02 * exact.norm()

@@ -82,9 +82,10 @@ class Policy(nn.Module):
 
     def logprobs(self, hidden: Tensor, tokens: Tensor, temperature: float = 1.0) -> Tensor:
         """Log-probability of each token where these states stand. (n, H), (n,) -> (n,)"""
-        if _is_linear(self.lm) and hidden.dtype == torch.float32 and not torch.is_autocast_enabled(hidden.device.type):
+        if _is_linear(self.lm) and hidden.dtype == torch.float32:
             weight: Tensor = self.lm.get_output_embeddings().weight
-            return linear_logprobs(hidden if temperature == 1.0 else hidden / temperature, weight, tokens)
+            half = torch.is_autocast_enabled("cpu")
+            return linear_logprobs(hidden if temperature == 1.0 else hidden / temperature, weight, tokens, half=half)
         return chunked_logprobs(hidden, tokens, self.head, vocabulary=self.vocabulary, temperature=temperature)
 
     def forward(self, batch: PackedBatch, temperature: float = 1.0) -> Tensor:
