@@ -32,17 +32,17 @@ def _on_grids(
 ) -> Tensor:
     """Each grid by itself through the usual kernel. -> (1, T, heads, D)"""
     grouped = query.shape[1] != key.shape[1]
-    outputs, begin = [], 0
-    for layout, count in zip(grids.layouts, grids.tokens, strict=True):
-        own = slice(begin, begin := begin + count)
+    outputs = []
+    parts = (states.split(grids.tokens, dim=2) for states in (query, key, value))  # whose gradients are laid end to end
+    for layout, *own in zip(grids.layouts, *parts, strict=True):
         match layout:
             case Layout():
                 rows = layout
-                q, k, v = (rows.spread(states[:, :, own]) for states in (query, key, value))
+                q, k, v = (rows.spread(states) for states in own)
                 mask = band(rows.longest, window, q.device) if rows.longest > window else None
             case Branch():
                 rows = layout.queries
-                q, k, v = rows.spread(query[:, :, own]), layout.look_up(key), layout.look_up(value)
+                q, k, v = rows.spread(own[0]), layout.look_up(key), layout.look_up(value)
                 mask = layout.mask(window, q.dtype)
         out = scaled_dot_product_attention(
             q, k, v, attn_mask=mask, is_causal=mask is None, dropout_p=dropout, scale=scaling, enable_gqa=grouped

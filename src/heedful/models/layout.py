@@ -36,7 +36,7 @@ class Layout:
         """(1, heads, T, D) -> (rows, heads, longest, D), zeros behind each end."""
         heads, _, size = states.shape[1:]
         grid = states.new_zeros(self.rows * self.longest, heads, size)
-        grid = grid.index_copy(0, self.slots, states.squeeze(0).transpose(0, 1))
+        grid.index_copy_(0, self.slots, states.squeeze(0).transpose(0, 1))
         return grid.view(self.rows, self.longest, heads, size).transpose(1, 2)
 
     def gather(self, grid: Tensor) -> Tensor:
