@@ -36,19 +36,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.where", description=__doc__)
     parser.add_argument("names", nargs="+", help="training benchmarks: sft/1m, dpo/15m, grpo/1m/uniform …")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    columns = {name: shares(name) for name in options.names}
+    columns = {name: shares(name, options.precision) for name in options.names}
     print("| kind | " + " | ".join(f"`{name}`" for name in columns) + " |")
     print("|---|" + "--:|" * len(columns))
     for kind in [*KINDS, REST]:
         print(f"| {kind} | " + " | ".join(f"{100 * column[kind]:.0f} %" for column in columns.values()) + " |")
 
 
-def shares(name: str) -> dict[str, float]:
+def shares(name: str, precision: str) -> dict[str, float]:
     """Of a stage that has run once before, so that nothing is loaded or compiled for the first time."""
     (benchmark,) = catalogue.chosen([name])
-    config = stage_config(dict(benchmark.ours.settings) | {"precision": "float32"}, Path(tempfile.mkdtemp()))
+    config = stage_config(dict(benchmark.ours.settings) | {"precision": precision}, Path(tempfile.mkdtemp()))
     for turn in ("once before", "seen"):
         with tempfile.TemporaryDirectory() as folder, profile(activities=[ProfilerActivity.CPU]) as seen:
             begun = time.perf_counter()

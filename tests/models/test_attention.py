@@ -189,3 +189,18 @@ def test_on_a_processor_attention_stays_float32_beside_bfloat16_products() -> No
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
         packed_hidden(model.base_model, batch, batch.everywhere)
     assert seen == [torch.float32] * len(model.model.layers)
+
+
+@pytest.mark.parametrize("half", [True, False])
+def test_products_that_read_the_same_norm_get_the_same_tensor(half: bool) -> None:
+    """In bfloat16 it is cast once for q, k and v and once for gate and up; in float32 nothing is cast."""
+    model, seen = build("llama"), []
+    use_packed_attention(model)
+    block = model.model.layers[0]
+    for layer in (block.self_attn.q_proj, block.self_attn.v_proj, block.mlp.gate_proj, block.mlp.up_proj):
+        layer.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    batch = pack([Example((1, 2, 3, 4)), Example((5, 6))])
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=half):
+        packed_hidden(model.base_model, batch, batch.everywhere)
+    q, v, gate, up = seen
+    assert q is v and gate is up and q.dtype == gate.dtype == (torch.bfloat16 if half else torch.float32)

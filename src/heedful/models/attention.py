@@ -22,6 +22,7 @@ from heedful.batches import PackedBatch
 from heedful.errors import InputError
 from heedful.models.last_block import trim_last_block, wanted
 from heedful.models.layout import Branch, Grids, Layout, band
+from heedful.models.norms import cast_once
 from heedful.models.sharing import Plan
 
 NAME = "heedful_packed"
@@ -113,6 +114,7 @@ def use_packed_attention(model: PreTrainedModel) -> None:
     AttentionInterface.register(NAME, packed_attention)
     _switch(model, NAME)
     trim_last_block(model)
+    cast_once(model)
 
 
 def _switch(model: PreTrainedModel, name: str) -> None:
