@@ -16,6 +16,8 @@ from heedful.errors import InputError
 from heedful.models.heads import Policy
 from heedful.run import console
 from heedful.sampling import NativeSampler, Sampled, SamplingParams, make_sampler, native
+from heedful.sampling.compiled.states import whole
+from heedful.sampling.compiled.tiles import PANEL
 
 Tiny = Callable[..., PreTrainedModel]
 PROMPTS = [[7], [3, 1, 4, 1, 5], [9, 2, 6], [9, 2, 6], [9, 2, 6], [5, 3, 5, 8, 9, 7, 9, 3, 2], [11, 12]]
@@ -171,8 +173,8 @@ def test_prompts_without_room_or_tokens_are_refused(tiny: Tiny, prompt: list[int
     ("family", "row"),  # layers, key heads, numbers for each, bytes: the longest prompt and answer have 21 tokens
     [
         ("gpt2", 3 * 4 * (2 * 21 * 4) * 4),
-        ("llama", 3 * 2 * (32 * 4 + 21 * 16) * 4),
-    ],  # compiled: up to whole panels of 16
+        ("llama", 3 * 2 * (whole(21) * 4 + 21 * PANEL) * 4),
+    ],  # compiled: up to whole panels
 )
 def test_a_batch_that_does_not_fit_in_memory_is_foreseen(
     tiny: Tiny, monkeypatch: pytest.MonkeyPatch, family: str, row: int

@@ -30,10 +30,13 @@ PREFILL_TOKENS = 8192  # prompt tokens computed together
 
 
 class NativeSampler:
-    """For the families that `can_read` names. Raises InputError where a prompt leaves no room for an answer."""
+    """For the families that `can_read` names. Raises InputError where a prompt leaves no room for an answer.
 
-    def __init__(self, policy: Policy) -> None:
-        self._policy = policy
+    products: what compiled products read, float32 or bfloat16; torch's calls compute in the policy's own dtype.
+    """
+
+    def __init__(self, policy: Policy, products: torch.dtype = torch.float32) -> None:
+        self._policy, self._products = policy, products
         self._room = Room(context_of(policy.lm))
 
     def update(self, model: Policy) -> None:
@@ -46,17 +49,18 @@ class NativeSampler:
         answers = Answers(limits, params, seeds, self._policy.lm.device)
         if prompts:
             columns = max(len(prompt) + limit for prompt, limit in zip(prompts, limits, strict=True))
-            rows = _rows(self._policy, Waiting(prompts, min(params.batch, len(prompts))), columns, max(limits))
+            waiting = Waiting(prompts, min(params.batch, len(prompts)))
+            rows = _rows(self._policy, self._products, waiting, columns, max(limits))
             while rows.wait_for(answers):
                 rows.step(answers)
         return answers.finished()
 
 
-def _rows(policy: Policy, waiting: Waiting, columns: int, steps: int) -> CompiledRows | Rows:
+def _rows(policy: Policy, products: torch.dtype, waiting: Waiting, columns: int, steps: int) -> CompiledRows | Rows:
     if can_compile(policy):
         from heedful.sampling.compiled.rows import CompiledRows
 
-        return CompiledRows(policy, waiting, columns)
+        return CompiledRows(policy, waiting, columns, products)
     return Rows(policy, waiting, columns, steps)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import log
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from heedful.sampling.compiled.parts import attend, drawn, exponentials, gated, remember
-from heedful.sampling.compiled.tiles import PANEL, add_product
+from heedful.sampling.compiled.tiles import HAS_PAIRS, MOST, PANEL, TOGETHER, add_product, pair_up
 from heedful.sampling.draw import BLOCK, draw
 
 Floats = NDArray[np.float32]
@@ -20,17 +21,53 @@ def random(*shape: int) -> Floats:
     return np.random.default_rng(0).normal(size=shape).astype(np.float32)
 
 
-def test_products_of_any_number_of_rows_give_each_row_the_same_bits() -> None:
-    x, matrix, start = random(17, 20), random(20, 3 * PANEL), random(17, 3 * PANEL)
-    panels = np.ascontiguousarray(matrix.reshape(20, 3, PANEL).transpose(1, 0, 2))
+KINDS = [
+    np.float32,
+    pytest.param(np.uint16, marks=pytest.mark.skipif(not HAS_PAIRS, reason="no AVX512_BF16 here")),
+]
+
+
+def halved(x: Floats) -> NDArray[np.uint16]:
+    """Nearest bfloat16."""
+    return torch.from_numpy(x).bfloat16().view(torch.int16).numpy().view(np.uint16)
+
+
+def as_held(x: Floats, kind: type) -> NDArray[np.float64]:
+    """What is left of numbers in arrays of this dtype."""
+    return torch.from_numpy(x).to(torch.bfloat16 if kind is np.uint16 else torch.float32).double().numpy()
+
+
+def panels_of(matrix: Floats, kind: type) -> NDArray[Any]:
+    depth, width = matrix.shape
+    pair = 2 if kind is np.uint16 else 1
+    held = halved(matrix) if pair == 2 else matrix
+    return np.ascontiguousarray(held.reshape(depth // pair, pair, width // PANEL, PANEL).transpose(2, 0, 3, 1))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("count", range(1, TOGETHER + 3))
+def test_products_of_any_number_of_rows_give_each_row_the_same_bits(kind: type, count: int) -> None:
+    most, depth = 2 * MOST + 5, 20
+    x, matrix, start = random(most, depth), random(depth, count * PANEL), random(most, count * PANEL)
+    panels, pairs = panels_of(matrix, kind), np.zeros((most, depth), np.uint16)
     whole = start.copy()
-    add_product(x, panels, whole, 17)
-    np.testing.assert_allclose(whole, start + x.astype(float) @ matrix, atol=1e-5)
-    for rows in range(1, 17):
+    add_product(x, panels, whole, most, pairs)
+    np.testing.assert_allclose(whole, start + as_held(x, kind) @ as_held(matrix, kind), atol=1e-5)
+    for rows in range(1, most):
         out = start.copy()
-        add_product(x, panels, out, rows)
+        add_product(x, panels, out, rows, pairs)
         assert (out[:rows] == whole[:rows]).all()
         assert (out[rows:] == start[rows:]).all()
+
+
+@pytest.mark.skipif(not HAS_PAIRS, reason="no AVX512_BF16 here")
+def test_numbers_are_rounded_to_the_nearest_bfloat16() -> None:
+    x = np.concatenate([random(1001), [np.inf, -np.inf, 0.0, -0.0, 1 + 2**-8, 1 + 3 * 2**-8]]).astype(np.float32)
+    pairs = np.zeros(len(x), np.uint16)
+    pair_up(x, pairs)
+    assert (pairs == halved(x)).all()
+    pair_up(np.array([np.nan, -np.nan], np.float32), pairs)
+    assert np.isnan(torch.from_numpy(pairs[:2].view(np.int16)).view(torch.bfloat16).float().numpy()).all()
 
 
 def test_exponentials_and_gates() -> None:
@@ -54,23 +91,30 @@ def test_what_is_no_number_is_seen(place: int, bad: float) -> None:
     assert not np.isfinite(exponentials(x, np.float32(1)))
 
 
-@pytest.mark.parametrize(("window", "at"), [(1 << 30, 40), (1 << 30, 0), (5, 40), (16, 31)])
-def test_attention_is_softmax_over_a_rows_own_columns(window: int, at: int) -> None:
-    queries, kv_heads, size, columns = 6, 2, 20, 48
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("queries", [6, 2])
+@pytest.mark.parametrize(
+    ("window", "at"), [(1 << 30, 40), (1 << 30, 0), (1 << 30, 95), (5, 40), (16, 31), (6, 40), (1, 41), (2, 63)]
+)
+def test_attention_is_softmax_over_a_rows_own_columns(kind: type, queries: int, window: int, at: int) -> None:
+    kv_heads, size, columns, pair = 2, 20, 96, 2 if kind is np.uint16 else 1
     q, k, v = random(queries, size), random(columns, kv_heads, size), random(columns, kv_heads, size)[::-1].copy()
-    keys = np.full((kv_heads, columns // PANEL, size, PANEL), 1e9, np.float32)  # what was not written must not count
-    values = np.full((kv_heads, 2, columns, PANEL), 1e9, np.float32)
+    unwritten = 1e9 if pair == 1 else halved(np.full(1, 1e9, np.float32))[0]  # must not count
+    keys = np.full((kv_heads, columns // PANEL, size // pair, PANEL, pair), unwritten, kind)
+    values = np.full((kv_heads, -(-size // PANEL), columns // pair, PANEL, pair), unwritten, kind)
     for column in range(at + 1):
         remember(k[column], v[column], column, keys, values)
     begin = max(0, at + 1 - window)
-    out = np.zeros(queries * size, np.float32)
-    attend(q, begin, at, keys, values, np.float32(0.3), np.zeros((2 * queries // kv_heads, columns), np.float32), out)
+    out, group = np.zeros(queries * size, np.float32), queries // kv_heads
+    scores, pairs = np.zeros((2 * group, columns), np.float32), np.zeros((group, columns), np.uint16)
+    attend(q, begin, at, keys, values, np.float32(0.3), scores, pairs, out)
     seen = slice(begin, at + 1)
+    q, k, v = (as_held(x, kind) for x in (q, k, v))
     for head in range(queries):
-        scores = 0.3 * (k[seen, head // 3].astype(float) @ q[head])
-        weights = np.exp(scores - scores.max())
-        expected = weights @ v[seen, head // 3] / weights.sum()
-        np.testing.assert_allclose(out[head * size : (head + 1) * size], expected, atol=1e-5)
+        logits = 0.3 * (k[seen, head // group] @ q[head])
+        weights = np.exp(logits - logits.max())
+        expected = weights @ v[seen, head // group] / weights.sum()
+        np.testing.assert_allclose(out[head * size : (head + 1) * size], expected, atol=1e-5 if pair == 1 else 1e-2)
 
 
 def drawn_from(logits: Floats, uniform: float, temperature: float) -> tuple[int, float]:

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 Floats = NDArray[np.float32]
+Pairs = NDArray[np.uint16]  # bfloat16's bits
+Panels = NDArray[Any]  # Floats or Pairs
 Integers = NDArray[np.int64]
 
 # Sums may be reordered, so that they fit vectors. NaN and infinity stay what they are: they tell that weights diverged.

@@ -11,16 +11,19 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from heedful.models.heads import Policy
-from heedful.sampling.compiled.jit import Floats
+from heedful.sampling.compiled.jit import Floats, Panels
 from heedful.sampling.compiled.states import whole
 from heedful.sampling.compiled.step import Model
-from heedful.sampling.compiled.tiles import PANEL
+from heedful.sampling.compiled.tiles import BYTES, PANEL
 from heedful.sampling.linear import Packing, Plain
 from heedful.sampling.weights import LlamaBlock, read_weights
 
 
-def read_model(policy: Policy, columns: int) -> Model:
-    """The weights now, with position tables for so many tokens; of a policy that `can_compile` accepts."""
+def read_model(policy: Policy, columns: int, dtype: torch.dtype = torch.float32) -> Model:
+    """The weights now, with position tables for so many tokens; of a policy that `can_compile` accepts.
+
+    dtype: of what products read, float32 or bfloat16. Embeddings, norms and biases are float32.
+    """
     weights = read_weights(policy, columns, Packing(1, 1))
     blocks = cast("list[LlamaBlock]", weights.blocks)
     norm, head = cast(Any, weights.norm), cast(Plain, weights.head)
@@ -28,14 +31,14 @@ def read_model(policy: Policy, columns: int) -> Model:
     def gains(of: Callable[[LlamaBlock], Any]) -> Floats:
         return _array(torch.stack([of(block).gain for block in blocks]))
 
-    def layers(of: Callable[[LlamaBlock], Any]) -> tuple[Floats, Floats]:
-        return _panels([of(block) for block in blocks])
+    def layers(of: Callable[[LlamaBlock], Any]) -> tuple[Panels, Floats]:
+        return _panels([of(block) for block in blocks], dtype)
 
     qkv, qkv_bias = layers(lambda block: block.qkv)
     out, out_bias = layers(lambda block: block.out)
     gate_up, gate_up_bias = layers(lambda block: block.gate_up)
     down, down_bias = layers(lambda block: block.down)
-    [head_panels], [head_bias] = _panels([head])
+    [head_panels], [head_bias] = _panels([head], dtype)
     return Model(
         heads=weights.heads,
         kv_heads=weights.kv_heads,
@@ -53,6 +56,7 @@ def read_model(policy: Policy, columns: int) -> Model:
         before_feedforward=gains(lambda block: block.before_feedforward),
         gate_up=gate_up,
         gate_up_bias=gate_up_bias,
+        width=cast(Plain, blocks[0].down).matrix.shape[0],
         down=down,
         down_bias=down_bias,
         norm=_array(norm.gain.clone()),
@@ -66,16 +70,22 @@ def _array(tensor: Tensor) -> Floats:
     return cast(Floats, tensor.detach().contiguous().numpy())
 
 
-def _panels(layers: Sequence[Plain]) -> tuple[Floats, Floats]:
-    """Matrices (I, O) as (layers, O / 16, I, 16), and biases (layers, O), zero where there are none."""
+def _panels(layers: Sequence[Plain], dtype: torch.dtype) -> tuple[Panels, Floats]:
+    """Matrices (I, O) as (layers, O / PANEL, I / P, PANEL, P), and biases (layers, O), zero where there are none.
+
+    P is 1 in float32, 2 in bfloat16: a pair is copied as one number of 4 bytes.
+    """
+    pair = BYTES // dtype.itemsize
     depth, width = layers[0].matrix.shape
-    panels, biases = (
-        torch.zeros(len(layers), whole(width) // PANEL, depth, PANEL),
-        torch.zeros(len(layers), whole(width)),
-    )
+    lines, wide = -(-depth // pair), whole(width)
+    held = torch.float32 if pair == 1 else torch.int32
+    panels = torch.empty(len(layers), wide // PANEL, lines, PANEL, dtype=held)
+    biases = torch.zeros(len(layers), wide)
     for layer, panel, bias in zip(layers, panels, biases, strict=True):
-        matrix = pad(layer.matrix, (0, len(bias) - width)) if len(bias) > width else layer.matrix
-        panel.copy_(matrix.unflatten(1, (-1, PANEL)).transpose(0, 1))
+        missing = (0, pair * lines - depth, 0, wide - width)
+        rows = pad(layer.matrix.t(), missing) if any(missing) else layer.matrix.t()
+        lying = rows.to(dtype).contiguous().view(held)  # (O, I / P)
+        panel.copy_(lying.unflatten(0, (-1, PANEL)).transpose(1, 2))
         if layer.bias is not None:
             bias[:width] = layer.bias
-    return _array(panels), _array(biases)
+    return panels.numpy()[..., None].view(np.float32 if pair == 1 else np.uint16), _array(biases)

@@ -10,8 +10,8 @@ from numba import types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from heedful.sampling.compiled.jit import SUMS, Floats, kernel
-from heedful.sampling.compiled.tiles import BYTES, PANEL, add_tiles
+from heedful.sampling.compiled.jit import SUMS, Floats, Pairs, Panels, kernel
+from heedful.sampling.compiled.tiles import BYTES, PANEL, add_tiles, pair_up, stored
 from heedful.sampling.draw import BLOCK
 
 ZERO, ONE = np.float32(0), np.float32(1)
@@ -116,44 +116,67 @@ def gated(gate: Floats, up: Floats) -> None:
 
 
 @kernel()
-def remember(new_keys: Floats, new_values: Floats, at: int, keys: Floats, values: Floats) -> None:
-    """Put new keys and values (K, D) in column `at` of a row's (K, pages, D, 16) and (K, D / 16, columns, 16)."""
+def remember(new_keys: Floats, new_values: Floats, at: int, keys: Panels, values: Panels) -> None:
+    """Put new keys and values (K, D) in column `at` of a row's, which lie as `add_product` reads them.
+
+    keys (K, pages, D / P, PANEL, P): panels of columns. values (K, D / PANEL, columns / P, PANEL, P). P is 1 in
+    float32; in bfloat16 it is 2: pairs of a head's numbers, or of columns.
+    """
+    pair, page, place = keys.shape[4], at // PANEL, at % PANEL
+    line, half = at // pair, at % pair
     for head in range(len(new_keys)):
-        for d in range(new_keys.shape[1]):
-            keys[head, at // PANEL, d, at % PANEL] = new_keys[head, d]
-            values[head, d // PANEL, at, d % PANEL] = new_values[head, d]
+        for part in range(pair):
+            for d in range(keys.shape[2]):
+                keys[head, page, d, place, part] = stored(keys.dtype, new_keys[head, pair * d + part])
+        for d in range(new_values.shape[1]):
+            values[head, d // PANEL, line, d % PANEL, half] = stored(values.dtype, new_values[head, d])
 
 
 @kernel(*SUMS)
 def attend(
-    q: Floats, begin: int, at: int, keys: Floats, values: Floats, scaling: np.float32, scores: Floats, out: Floats
-) -> None:
+    q: Floats, begin: int, at: int, keys: Panels, values: Panels, scaling: np.float32, scores: Floats, pairs: Pairs,
+    out: Floats,
+) -> None:  # fmt: skip
     """softmax(scaling · q kᵀ) v over the columns begin..at. q (Q, D), out (Q · D,)
 
     The query heads that share a key head are rows of one product. scores: two lines for each of those Q / K heads, as
-    long as the columns and the head size, each up to a whole panel.
+    long as the columns and the head size, each up to a whole panel; pairs: one, where keys are in bfloat16.
     """
-    kv_heads, size, group, step = len(keys), q.shape[1], len(q) // len(keys), scores.strides[0]
+    kv_heads, size, group, pair = len(keys), q.shape[1], len(q) // len(keys), keys.shape[4]
     page, pages, skipped = begin // PANEL, at // PANEL + 1 - begin // PANEL, begin % PANEL
+    odd, seen = begin % pair, at + 1 - begin
+    lines = (odd + seen + pair - 1) // pair  # of values
     mixed = scores[group:]
+    lane = scores.strides[0]
     for head in range(kv_heads):
         first = head * group
         for g in range(group):
             clear(scores[g, : pages * PANEL])
             clear(mixed[g, : values.shape[1] * PANEL])
-        here, there = keys[head, page], values[head, 0, begin]
+            if pair == 2:
+                pair_up(q[first + g], pairs[g])
+        x, step = q[first].ctypes.data, size * BYTES
+        if pair == 2:
+            x, step = pairs.ctypes.data, pairs.strides[0]
+        here, there = keys[head, page], values[head, 0, begin // pair]
         add_tiles(
-            group, q[first].ctypes.data, size * BYTES, here.ctypes.data, keys.strides[1], pages, size,
-            scores.ctypes.data, step,
+            keys.dtype, group, x, step, here.ctypes.data, keys.strides[1], pages, keys.shape[2], scores.ctypes.data,
+            lane,
         )  # fmt: skip
         for g in range(group):
-            weights = scores[g, skipped : skipped + at + 1 - begin]
+            weights = scores[g, skipped : skipped + seen]
             share = ONE / exponentials(weights, scaling)
-            for i in range(len(weights)):
+            for i in range(seen):
                 weights[i] *= share
+            if pair == 2:  # what a pair has beside these columns counts for nothing
+                clear(scores[g, skipped - odd : skipped])
+                clear(scores[g, skipped + seen : skipped - odd + 2 * lines])
+                pair_up(scores[g, skipped - odd : skipped - odd + 2 * lines], pairs[g])
+        if pair == 1:
+            x, step = scores.ctypes.data + skipped * BYTES, lane
         add_tiles(
-            group, scores.ctypes.data + skipped * BYTES, step, there.ctypes.data, values.strides[1], values.shape[1],
-            at + 1 - begin, mixed.ctypes.data, step,
+            values.dtype, group, x, step, there.ctypes.data, values.strides[1], values.shape[1], lines,
+            mixed.ctypes.data, lane,
         )  # fmt: skip
         for g in range(group):
             for d in range(size):
@@ -183,7 +206,7 @@ def drawn(logits: Floats, uniform: np.float32, temperature: np.float32, blocks: 
 
     The logits become weights; their sum, returned last, is no number where the logits are none. blocks (V / 32,)
     """
-    token: Any = np.argmax(logits)
+    token: Any = np.argmax(logits) if temperature == ZERO else 0
     exponentials(logits, ONE if temperature == ZERO else ONE / temperature)
     total = ZERO
     for block in range(len(blocks)):

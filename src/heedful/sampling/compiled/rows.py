@@ -17,7 +17,7 @@ from heedful.models.heads import Policy
 from heedful.sampling.answers import Answers
 from heedful.sampling.compiled.jit import Floats, Integers
 from heedful.sampling.compiled.model import read_model
-from heedful.sampling.compiled.states import copy_rows, empty_states, whole
+from heedful.sampling.compiled.states import copy_rows, empty_states, pairs_of, whole
 from heedful.sampling.compiled.step import Model, Prompt, Scratch, Slots, Written, decode
 from heedful.sampling.draw import BLOCK, diverged
 from heedful.sampling.waiting import Waiting
@@ -31,9 +31,9 @@ NOTHING = np.zeros(0, np.int64)
 class CompiledRows:
     """The rows being decoded, as `native.Rows`."""
 
-    def __init__(self, policy: Policy, waiting: Waiting, columns: int) -> None:
+    def __init__(self, policy: Policy, waiting: Waiting, columns: int, dtype: torch.dtype = torch.float32) -> None:
         slots, self._waiting = waiting.slots, waiting
-        self._model = read_model(policy, columns)
+        self._model = read_model(policy, columns, dtype)
         self._states = empty_states(self._model, slots, columns)
         self._slots = Slots(*(np.full(slots, -1, np.int64) for _ in range(3)))
         threads = max(1, min(torch.get_num_threads(), slots // THREAD_ROWS))
@@ -102,7 +102,9 @@ class CompiledRows:
 
 def _scratch(model: Model, rows: int, columns: int) -> Scratch:
     vocabulary, hidden = model.embeddings.shape
-    attended, size = model.out.shape[2], 2 * model.angles.shape[1]
+    attended, size = model.heads * 2 * model.angles.shape[1], 2 * model.angles.shape[1]
+    widest = max(whole(hidden), attended, model.width + 1, whole(columns))  # of what is multiplied by panels
+    paired = pairs_of(model.qkv) == 2
 
     def integers() -> Integers:
         return np.zeros(rows, np.int64)
@@ -120,4 +122,5 @@ def _scratch(model: Model, rows: int, columns: int) -> Scratch:
         scores=floats(max(whole(columns), whole(size)), 2 * model.heads // model.kv_heads),
         logits=floats(len(model.head_bias)),
         blocks=np.zeros(-(-vocabulary // BLOCK), np.float32),
+        pairs=np.zeros((max(rows, model.heads), widest) if paired else (0, 0), np.uint16),
     )

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from heedful.sampling.cache import must_fit
-from heedful.sampling.compiled.jit import Integers
+from heedful.sampling.compiled.jit import Integers, Panels
 from heedful.sampling.compiled.step import Model, States
 from heedful.sampling.compiled.tiles import BYTES, PANEL
 
@@ -18,17 +18,22 @@ def whole(size: int) -> int:
     return -(-size // PANEL) * PANEL
 
 
+def pairs_of(panels: Panels) -> int:
+    """How many numbers each place of a line holds: 1 in float32, 2 in bfloat16."""
+    return BYTES // panels.itemsize
+
+
 def empty_states(model: Model, slots: int, columns: int) -> States:
     """Room for the keys and values of so many rows and tokens. InputError: that is more memory than is free."""
-    layers, size = len(model.windows), 2 * model.angles.shape[1]
-    keys = (layers, slots, model.kv_heads, whole(columns) // PANEL, size, PANEL)
-    values = (layers, slots, model.kv_heads, whole(size) // PANEL, columns, PANEL)
-    must_fit((prod(keys) + prod(values)) * BYTES, slots, columns, torch.device("cpu"))
-    return States(np.zeros(keys, np.float32), np.zeros(values, np.float32))
+    layers, size, pair, dtype = len(model.windows), 2 * model.angles.shape[1], pairs_of(model.qkv), model.qkv.dtype
+    keys = (layers, slots, model.kv_heads, whole(columns) // PANEL, size // pair, PANEL, pair)
+    values = (layers, slots, model.kv_heads, whole(size) // PANEL, -(-columns // pair), PANEL, pair)
+    must_fit((prod(keys) + prod(values)) * dtype.itemsize, slots, columns, torch.device("cpu"))
+    return States(np.zeros(keys, dtype), np.zeros(values, dtype))
 
 
 def copy_rows(states: States, origins: Integers, targets: Integers, columns: int) -> None:
     """Slots get what others hold in their first columns. origins, targets (n,)"""
-    pages = whole(columns) // PANEL
+    pages, lines = whole(columns) // PANEL, -(-columns // states.values.shape[-1])
     states.keys[:, targets, :, :pages] = states.keys[:, origins, :, :pages]
-    states.values[:, targets, :, :, :columns] = states.values[:, origins, :, :, :columns]
+    states.values[:, targets, :, :, :lines] = states.values[:, origins, :, :, :lines]

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from heedful.sampling.compiled.jit import Floats, Integers, kept, kernel, version
+from heedful.sampling.compiled.jit import Floats, Integers, Pairs, Panels, kept, kernel, version
 from heedful.sampling.compiled.parts import add, attend, copy, drawn, gated, normed, remember, turn
 from heedful.sampling.compiled.tiles import add_product
 
@@ -25,28 +25,29 @@ class Model(NamedTuple):
     angles: Floats  # (columns, D / 2, 2)
     eps: np.float32
     before_attention: Floats  # (layers, H)
-    qkv: Floats  # panels of (H, (Q + 2K) · D)
+    qkv: Panels  # of (H, (Q + 2K) · D)
     qkv_bias: Floats
     head_gain: Floats  # (layers, Q + K, D), or no layers where heads have no norm
     scaling: Floats  # (layers,)
     windows: Integers  # (layers,)
-    out: Floats  # panels of (Q · D, H)
+    out: Panels  # of (Q · D, H)
     out_bias: Floats
     before_feedforward: Floats  # (layers, H)
-    gate_up: Floats  # panels of (H, 2F)
+    gate_up: Panels  # of (H, 2F)
     gate_up_bias: Floats
-    down: Floats  # panels of (F, H)
+    width: int  # F
+    down: Panels  # of (F, H)
     down_bias: Floats
     norm: Floats  # (H,)
-    head: Floats  # panels of (H, V)
+    head: Panels  # of (H, V)
     head_bias: Floats
 
 
 class States(NamedTuple):
     """Keys and values, in the layout of `parts.remember`."""
 
-    keys: Floats  # (layers, R, K, pages, D, 16)
-    values: Floats  # (layers, R, K, D / 16, columns, 16)
+    keys: Panels  # (layers, R, …)
+    values: Panels  # (layers, R, …)
 
 
 class Slots(NamedTuple):
@@ -88,17 +89,18 @@ class Scratch(NamedTuple):
     scores: Floats  # (2 · Q / K, columns or D)
     logits: Floats  # (n, V)
     blocks: Floats  # (V / 32,)
+    pairs: Pairs  # (n or Q / K, the widest input of a product or columns); nothing in float32
 
 
 @kernel("contract")
 def _attention(m: Model, states: States, s: Scratch, n: int, layer: int, only_remember: bool) -> None:
     """x += attention(norm x), each token after those before it in its slot; or its keys and values alone."""
     keys, values = states.keys[layer], states.values[layer]
-    size, both, every = keys.shape[3], m.heads + m.kv_heads, m.heads + 2 * m.kv_heads
+    size, both, every = 2 * m.angles.shape[1], m.heads + m.kv_heads, m.heads + 2 * m.kv_heads
     for r in range(n):
         normed(s.x[r], m.before_attention[layer], m.eps, s.h[r])
         copy(m.qkv_bias[layer], s.wide[r])
-    add_product(s.h, m.qkv[layer], s.wide, n)
+    add_product(s.h, m.qkv[layer], s.wide, n, s.pairs)
     for r in range(n):
         slot, at = s.slots[r], s.columns[r]
         qkv = s.wide[r, : every * size].reshape(every, size)
@@ -109,24 +111,24 @@ def _attention(m: Model, states: States, s: Scratch, n: int, layer: int, only_re
         remember(qkv[m.heads : both], qkv[both:], at, keys[slot], values[slot])
         if not only_remember:
             begin = max(0, at + 1 - m.windows[layer])
-            attend(qkv[: m.heads], begin, at, keys[slot], values[slot], m.scaling[layer], s.scores, s.h[r])
+            attend(qkv[: m.heads], begin, at, keys[slot], values[slot], m.scaling[layer], s.scores, s.pairs, s.h[r])
             add(m.out_bias[layer], s.x[r])
     if not only_remember:
-        add_product(s.h, m.out[layer], s.x, n)
+        add_product(s.h, m.out[layer], s.x, n, s.pairs)
 
 
 @kernel("contract")
 def _feedforward(m: Model, s: Scratch, n: int, layer: int) -> None:
     """x += down(silu(gate) · up)"""
-    width = m.down.shape[2]
+    width = m.width
     for r in range(n):
         normed(s.x[r], m.before_feedforward[layer], m.eps, s.h[r])
         copy(m.gate_up_bias[layer], s.wide[r])
-    add_product(s.h, m.gate_up[layer], s.wide, n)
+    add_product(s.h, m.gate_up[layer], s.wide, n, s.pairs)
     for r in range(n):
         gated(s.wide[r, :width], s.wide[r, width : 2 * width])
         add(m.down_bias[layer], s.x[r])
-    add_product(s.wide, m.down[layer], s.x, n)
+    add_product(s.wide, m.down[layer], s.x, n, s.pairs)
 
 
 @kernel()
@@ -195,7 +197,7 @@ def _decode(
         for r in range(n):
             normed(s.x[r], m.norm, m.eps, s.h[r])
             copy(m.head_bias, s.logits[r])
-        add_product(s.h, m.head, s.logits, n)
+        add_product(s.h, m.head, s.logits, n, s.pairs)
         n = _write(m, slots, written, s, n, temperature)
     return n >= 0
 
