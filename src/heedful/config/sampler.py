@@ -16,6 +16,10 @@ class SamplerConfig(Section):
     """`native`: heedful's own, or transformers for families that it doesn't know. `transformers`: always that, several
     times slower. `vllm`: vLLM in this process, where it is installed beside heedful. `vllm_server`: a vLLM server that
     you started."""
+    precision: Annotated[Literal["float32", "bfloat16"], IsManner()] = "float32"
+    """What products, keys and values are in; sums stay in float32. `bfloat16`: `native` on processors with AVX512_BF16
+    (elsewhere it says so and takes float32), `vllm`, and a server that was started with it. Old log-probabilities are
+    the trainer's own either way, and `importance_cap` corrects for the gap."""
     url: Annotated[str, IsManner()] = Field("http://127.0.0.1:8000", pattern=r"^https?://[^\s/]+(/\S*)?$")
     """Where the server of `vllm_server` listens."""
     folder: Annotated[str, IsManner()] = ""
@@ -25,4 +29,6 @@ class SamplerConfig(Section):
     def _reads_what_is_set(self) -> Self:
         if self.type != "vllm_server" and (idle := changed(self, "url", "folder")):
             raise ValueError(f"{idle} is read by type = 'vllm_server' alone: set that type, or leave {idle} out")
+        if self.type == "transformers" and changed(self, "precision"):
+            raise ValueError("type = 'transformers' samples in the policy's own precision: leave precision out")
         return self

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import torch
+
 from heedful.config.sampler import SamplerConfig
 from heedful.models.heads import Policy
 from heedful.run import console
@@ -10,7 +12,7 @@ from heedful.sampling.protocol import Sampled, Sampler, SamplingParams
 from heedful.sampling.transformers_sampler import TransformersSampler
 from heedful.sampling.vllm_engine import InProcess, VLLMSampler
 from heedful.sampling.vllm_server import Server
-from heedful.sampling.weights import can_read
+from heedful.sampling.weights import can_compile, can_read
 
 __all__ = ["NativeSampler", "Sampled", "Sampler", "SamplingParams", "TransformersSampler", "make_sampler"]
 
@@ -21,15 +23,30 @@ def make_sampler(policy: Policy, engine: SamplerConfig = DEFAULT, rows: int = 25
     """The engine that the config names; `native` says so where it is the slow one. `rows`: decoded together."""
     match engine.type:
         case "vllm":
-            return VLLMSampler(policy, InProcess(rows))
+            return VLLMSampler(policy, InProcess(rows, engine.precision))
         case "vllm_server":
             return VLLMSampler(policy, Server(engine.url, rows), engine.folder)
         case "transformers":
             return TransformersSampler(policy)
     if can_read(policy.lm):
-        return NativeSampler(policy)
+        halved = engine.precision == "bfloat16" and _has_pairs(policy)
+        return NativeSampler(policy, torch.bfloat16 if halved else torch.float32)
     console.print(
         f"      sample {policy.lm.config.model_type} models (or adapted layers) are not among the native sampler's "
         "families: sampling goes through transformers, several times slower"
     )
     return TransformersSampler(policy)
+
+
+def _has_pairs(policy: Policy) -> bool:
+    """Whether the native sampler can compute in bfloat16 here; says so where it can't."""
+    if can_compile(policy):
+        from heedful.sampling.compiled.tiles import HAS_PAIRS
+
+        if HAS_PAIRS:
+            return True
+    console.print(
+        "      sample sampler.precision = 'bfloat16' is for Llama, Mistral and Qwen models on processors with "
+        "AVX512_BF16: sampling in float32"
+    )
+    return False

@@ -43,7 +43,8 @@ def sample(config: SampleConfig, run: Run) -> None:
     files = list(writer.chunks())
     completions = [completion for file in files for completion in read_completions(file)]
     gap = _gap(policy, chat, asked, completions, config)
-    sampler_agrees(gap * min(1.0, config.generation.temperature or 1.0), "float32")  # heat divides rounding as well
+    heat = config.generation.temperature or 1.0
+    sampler_agrees(gap * min(1.0, heat), "float32", config.sampler.precision)  # heat divides rounding as well
     atomic_text(run.path / "completions.jsonl", "".join(file.read_text(encoding="utf-8") for file in files))
     run.summary |= _summary(completions) | {"sampler_gap": gap, "time/tokens_per_second": round(writer.speed)}
     run.say(

@@ -18,12 +18,13 @@ def _hold(law: str, found: float, allowed: float, mend: str) -> None:
         raise DivergedError(f"step-zero law broken: {law} (off by {found:.3g}, allowed {allowed:g}); {mend}")
 
 
-def sampler_agrees(gap: float, precision: str) -> None:
-    """`gap`: largest |log-probability of the sampler − of the trainer| over all sampled tokens."""
+def sampler_agrees(gap: float, precision: str, sampler: str) -> None:
+    """`gap`: largest |log-probability of the sampler − of the trainer| over all sampled tokens. `precision`: the
+    trainer's, `sampler`: the sampler's."""
     _hold(
         "the sampler's and the trainer's log-probabilities of the same tokens must agree",
         gap,
-        _tolerance(precision, 1e-4),
+        max(_tolerance(precision, 1e-4), _tolerance(sampler, 1e-4)),
         "the two do not compute the same model: report the architecture, or use float32",
     )
 

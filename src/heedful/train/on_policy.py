@@ -139,7 +139,7 @@ class OnPolicySource:
             accelerator=self.accelerator,
         )
         if self._unchecked and not early:  # those come from older weights
-            laws.sampler_agrees(collected.sampler_gap, self.config.training.precision)
+            laws.sampler_agrees(collected.sampler_gap, self.config.training.precision, self.config.sampler.precision)
         if iteration == 0 and self.starts_at_reference:
             log_ratio = collected.rollout.policy_logprobs - collected.rollout.reference_logprobs
             laws.starts_at_reference(float(log_ratio.abs().max()), self.config.training.precision)
