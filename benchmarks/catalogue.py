@@ -117,14 +117,24 @@ def _on_policy(stage: str, size: str, lengths: str, goal: float, version: Enviro
     )
 
 
-def _sampling(size: str, lengths: str, rows: int, goal: float | None, peer: Side, name: str) -> Benchmark:
+def _sampling(
+    size: str,
+    lengths: str,
+    rows: int,
+    goal: float | None,
+    peer: Side,
+    name: str,
+    precisions: Sequence[Settings] = ({},),
+) -> Benchmark:
+    """`precisions`: what our side may take; a peer names its own among its candidates."""
+    words = " or ".join(str(each.get("precision", "float32")) for each in precisions)
     settings = {"size": size, "lengths": lengths, "rows": rows, "answer": ANSWER} | FLOAT32
     return Benchmark(
         name=f"sample/{size}/{name}",
-        about=f"{rows} rows, answers up to {ANSWER} tokens, {lengths} lengths, float32",
+        about=f"{rows} rows, answers up to {ANSWER} tokens, {lengths} lengths, {words}",
         unit="tokens/s",
         goal=goal,
-        ours=Side("ours", "ours.sampling:task", settings),
+        ours=Side("ours", "ours.sampling:task", settings, precisions),
         peer=Side(peer.environment, peer.task, settings, peer.candidates, peer.label),
         size=size,
     )
@@ -132,7 +142,7 @@ def _sampling(size: str, lengths: str, rows: int, goal: float | None, peer: Side
 
 GENERATE = Side("trl", "peers.generate:task", {}, ({"cache": "dynamic"}, {"cache": "static"}), "transformers generate")
 CONTINUOUS = Side("trl", "peers.generate:task", {}, ({"cache": "continuous"},), "transformers generate_batch")
-VLLM = Side("vllm", "peers.vllm:task", {}, ({"compiled": True},), "vLLM on CPU, compiled")
+VLLM = Side("vllm", "peers.vllm:task", {}, tuple({"compiled": True} | p for p in PRECISIONS), "vLLM on CPU, compiled")
 
 
 def _limit(size: str, goal: float) -> Benchmark:
@@ -199,8 +209,8 @@ BENCHMARKS: list[Benchmark] = [
     *(_sampling(s, "uniform", 32, g, GENERATE, "uniform") for s, g in (("1m", 4.0), ("15m", 3.0), ("110m", 2.5))),
     *(_sampling(s, "skewed", 32, g, GENERATE, "skewed") for s, g in (("1m", 8.0), ("15m", 7.0), ("110m", 5.0))),
     _sampling("15m", "skewed", 32, None, CONTINUOUS, "continuous"),
-    _sampling("1m", "uniform", 64, 1.5, VLLM, "vllm"),
-    _sampling("15m", "uniform", 64, 1.1, VLLM, "vllm"),
+    _sampling("1m", "uniform", 64, 1.5, VLLM, "vllm", PRECISIONS),
+    _sampling("15m", "uniform", 64, 1.1, VLLM, "vllm", PRECISIONS),
     _limit("15m", 0.4),
     _limit("110m", 0.5),
     _memory("grpo", 1.4),

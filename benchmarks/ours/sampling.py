@@ -9,6 +9,7 @@ from typing import Any
 from benchmarks.material import material
 from benchmarks.worker import Task
 from heedful.config import Generation
+from heedful.config.sampler import SamplerConfig
 from heedful.data.sources import read_prompts
 from heedful.models.loading import load_policy
 from heedful.run.manifest import environment
@@ -16,14 +17,15 @@ from heedful.sampling import SamplingParams, make_sampler
 
 
 def task(settings: dict[str, Any]) -> Task:
-    """Settings: size, lengths, rows (decoded together), answer, and `group` where prompts have several answers."""
+    """Settings: size, lengths, rows (decoded together), answer, `precision` (float32), and `group` where prompts have
+    several answers."""
     folder = material(settings["size"])
     policy, chat = load_policy(folder / settings["lengths"], device="cpu")
     group = settings.get("group", 1)
     prompts = read_prompts(folder / "prompts.jsonl")[: settings["rows"] // group]
     asked = [chat.prompt_ids(prompt.messages) for prompt in prompts for _ in range(group)]
     params = SamplingParams.of(Generation(max_new_tokens=settings["answer"], batch=settings["rows"]), chat)
-    sampler = make_sampler(policy)
+    sampler = make_sampler(policy, SamplerConfig(precision=settings.get("precision", "float32")))
 
     def repeat(number: int) -> Mapping[str, Any]:
         begun = time.perf_counter()
