@@ -128,5 +128,7 @@ def test_settings_that_no_other_engine_reads_are_refused_there() -> None:
         SamplerConfig(url="http://elsewhere:1")
     with pytest.raises(ValidationError, match="folder is read by"):
         SamplerConfig(type="vllm", folder="here")
+    with pytest.raises(ValidationError, match="leave precision out"):
+        SamplerConfig(type="transformers", precision="bfloat16")
     with pytest.raises(ValidationError):
         SamplerConfig(type="vllm_server", url="elsewhere:1")

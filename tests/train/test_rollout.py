@@ -32,6 +32,7 @@ from heedful.stages.ppo import practice_of
 from heedful.train.duel_method import DuelMethod
 from heedful.train.group_method import GroupMethod
 from heedful.train.kl_control import next_coefficient
+from heedful.train.laws import sampler_agrees
 from heedful.train.minibatches import Experience, micro_batches, share_of
 from heedful.train.on_policy import OnPolicySource
 from heedful.train.ppo_method import PPOMethod
@@ -494,6 +495,14 @@ def test_a_sampler_of_another_model_is_found_out(run: Run) -> None:
     made = source(run, config(), replace(who, sampler=Other()))
     with pytest.raises(DivergedError, match="sampler's and the trainer's"):
         next(made.steps(0))
+
+
+@pytest.mark.parametrize("precisions", [("float32", "bfloat16"), ("bfloat16", "float32")])
+def test_where_either_side_is_in_bfloat16_they_may_differ_by_a_tenth_of_a_nat(precisions: tuple[str, str]) -> None:
+    sampler_agrees(0.09, *precisions)
+    for gap, found in ((0.11, precisions), (0.09, ("float32", "float32"))):
+        with pytest.raises(DivergedError, match="sampler's and the trainer's"):
+            sampler_agrees(gap, *found)
 
 
 def test_a_forward_pass_that_depends_on_packing_is_found_out(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
