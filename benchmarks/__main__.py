@@ -28,10 +28,10 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 2
     if options.list:
-        show(chosen)
+        show(chosen, options.minutes)
         return 0
     if options.missing:
-        have = {line["name"] for line in results.read() if not line["noisy"]}
+        have = {line["name"] for line in results.of_this_machine() if not line["noisy"]}
         chosen = [benchmark for benchmark in chosen if benchmark.name not in have]
     if options.page:
         results.write(results.read())
@@ -45,9 +45,11 @@ def parse() -> argparse.Namespace:
         "only", nargs="*", help="names, their beginnings (sft) or patterns (sample/*/skewed); none: all"
     )
     parser.add_argument("--only", dest="more", action="append", default=[], help="the same, as an option")
-    parser.add_argument("--list", action="store_true", help="names, goals and what was found so far; measures nothing")
-    parser.add_argument("--missing", action="store_true", help="only what has no undisturbed result yet")
-    parser.add_argument("--minutes", type=float, default=8.0, help="for each benchmark at most, about (default 8)")
+    parser.add_argument("--list", action="store_true", help="names, goals, what was found so far and how long it takes")
+    parser.add_argument("--missing", action="store_true", help="only what has no undisturbed result here yet")
+    parser.add_argument(
+        "--minutes", type=float, default=8.0, help="for each benchmark's turns at most, about (default 8)"
+    )
     parser.add_argument("--repeats", type=int, default=5, help="timed repeats of each side (default 5)")
     parser.add_argument("--patience", type=float, default=60.0, help="seconds to wait for a quiet machine (default 60)")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="of each side (default: all cores)")
@@ -60,26 +62,33 @@ def parse() -> argparse.Namespace:
     return options
 
 
-def show(chosen: Sequence[Benchmark]) -> None:
+def show(chosen: Sequence[Benchmark], minutes: float) -> None:
+    here = results.machine()
+    print(here)
     found = {line["name"]: line for line in results.read()}
     for benchmark in chosen:
         line = found.get(benchmark.name, {})
         ratio = f"{line['ratio']:.2f}" if line.get("ratio") is not None else "-"
         state = " disturbed" if line.get("noisy") else ""
+        state += " elsewhere" if line and line["machine"] != here else ""
         goal = f"{benchmark.goal:g}" if benchmark.goal else "-"
-        print(f"{benchmark.name:22} goal {goal:>4}  found {ratio:>6}{state}  {benchmark.about}")
+        print(f"{benchmark.name:28} goal {goal:>4}  found {ratio:>6}{state}  {benchmark.about}")
+    print(f"all of these take about {expected(chosen, minutes) / 60:.0f} min")
 
 
 def run(chosen: Sequence[Benchmark], options: argparse.Namespace) -> int:
     """Measure one after the other; each result is on disk before the next begins."""
-    begun, failures = time.monotonic(), []
+    failures = []
+    say(f"on {results.machine()}: {len(chosen)} benchmarks, about {expected(chosen, options.minutes) / 60:.0f} min")
     for place, benchmark in enumerate(chosen):
         benchmark = tiny(benchmark) if options.tiny else benchmark
         for size in ("tiny", "1m") if options.tiny else sizes(benchmark):
             material(size)
-        say(f"{benchmark.name}: {benchmark.about} [{place + 1} of {len(chosen)}{estimate(begun, place, len(chosen))}]")
+        left = expected(chosen[place:], options.minutes) / 60
+        say(f"{benchmark.name}: {benchmark.about} [{place + 1} of {len(chosen)}, about {left:.0f} min left]")
+        begun = time.monotonic()
         harness = Harness(
-            start=lambda side, settings, name=benchmark.name: start(name, side, settings, options.threads),  # type: ignore[misc]
+            start=lambda side, name=benchmark.name: start(name, side, options.threads),  # type: ignore[misc]
             say=say,
             minutes=options.minutes,
             patience=options.patience,
@@ -91,7 +100,8 @@ def run(chosen: Sequence[Benchmark], options: argparse.Namespace) -> int:
             failures.append(benchmark.name)
             say(f"{benchmark.name}: ours failed: {error}")
             continue
-        line |= {"machine": results.machine(), "threads": options.threads, "when": time.strftime("%F %T")}
+        took = round(time.monotonic() - begun)
+        line |= {"machine": results.machine(), "threads": options.threads, "when": time.strftime("%F %T"), "took": took}
         say(sentence(line))
         if not options.tiny:
             results.write(results.merge(results.read(), line))
@@ -100,8 +110,8 @@ def run(chosen: Sequence[Benchmark], options: argparse.Namespace) -> int:
     return 1 if failures else 0
 
 
-def start(name: str, side: Side, settings: Mapping[str, Any], threads: int) -> Worker:
-    return Worker(side.environment, side.task, settings, threads, log_of(LOGS, name, side))
+def start(name: str, side: Side, threads: int) -> Worker:
+    return Worker(side.environment, side.task, threads, log_of(LOGS, name, side))
 
 
 def sizes(benchmark: Benchmark) -> list[str]:
@@ -119,15 +129,14 @@ def tiny(benchmark: Benchmark) -> Benchmark:
         changed = {key: value for key, value in small.items() if key in side.settings or key == "size"}
         return replace(side, settings=dict(side.settings) | changed)
 
-    return replace(benchmark, ours=shrink(benchmark.ours), peer=shrink(benchmark.peer) if benchmark.peer else None)
+    peer = shrink(benchmark.peer) if benchmark.peer else None
+    return replace(benchmark, ours=shrink(benchmark.ours), peer=peer, short={})
 
 
-def estimate(begun: float, done: int, total: int) -> str:
-    """How long the rest takes at the pace so far."""
-    if not done:
-        return ""
-    left = (time.monotonic() - begun) / done * (total - done)
-    return f", about {left / 60:.0f} min left"
+def expected(chosen: Sequence[Benchmark], minutes: float) -> float:
+    """Seconds that these take: what each took last, or what it is allowed where it was never measured."""
+    took = {line["name"]: line["took"] for line in results.read() if "took" in line}
+    return sum(took.get(benchmark.name, 60 * minutes) for benchmark in chosen)
 
 
 def sentence(line: Mapping[str, Any]) -> str:

@@ -8,15 +8,15 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 from benchmarks.catalogue import Benchmark, Side
 from benchmarks.load import ALLOWED, Watch, wait_for_quiet
+from benchmarks.pilot import LONGEST, choose, spell
 from benchmarks.process import SideFailed
 
 REPEATS = 5  # of each side, as far as the time allows
-PILOT_SHARE = 0.4  # of the time that choosing settings may take
-SLOWER = 2.0  # times what another candidate took: enough to know that this one is not the fastest
+PILOT_SHARE = 0.4  # of the time for taking turns: what choosing settings may take of each side, beyond a run of each
 
 
 class Measuring(Protocol):
@@ -29,12 +29,12 @@ class Measuring(Protocol):
 
     def __exit__(self, *_: object) -> None: ...
 
-    def ready(self, limit: float) -> dict[str, Any]: ...
+    def ready(self, limit: float) -> None: ...
 
-    def repeat(self, limit: float) -> dict[str, Any]: ...
+    def repeat(self, settings: Mapping[str, Any], limit: float) -> dict[str, Any]: ...
 
 
-Start = Callable[[Side, Mapping[str, Any]], Measuring]
+Start = Callable[[Side], Measuring]
 Say = Callable[[str], None]
 
 
@@ -89,103 +89,118 @@ class Measured:
         }
 
 
+class Player:
+    """A side with its process, which is begun when first needed, and anew after it broke. Use as a context manager."""
+
+    def __init__(self, side: Side, start: Start) -> None:
+        self.side, self._start = side, start
+        self._process: Measuring | None = None
+        self._seen: list[Mapping[str, Any]] = []  # what this process ran with
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process:
+            self._process.__exit__()
+        self._process, self._seen = None, []
+
+    @property
+    def process(self) -> Measuring:
+        """SideFailed: it can't begin."""
+        if not self._process:
+            self._process = self._start(self.side).__enter__()
+            self._process.ready(LONGEST)
+        return self._process
+
+    def run(self, settings: Mapping[str, Any], limit: float = LONGEST) -> dict[str, Any]:
+        """One repeat. SideFailed: it broke, or took longer than `limit` seconds."""
+        if self.side.alone and self._seen and settings not in self._seen:
+            self.__exit__()
+        try:
+            row = self.process.repeat(settings, limit)
+        except SideFailed:
+            self.__exit__()
+            raise
+        self._seen.append(settings)
+        return row
+
+    def warm(self, settings: Mapping[str, Any], short: Mapping[str, Any]) -> None:
+        """A short run that nobody counts, unless this process had one."""
+        if not any(dict(seen) | dict(short) == dict(settings) | dict(short) for seen in self._seen):
+            self.run(dict(settings) | dict(short))
+
+
 @dataclass
 class Harness:
     """How to measure: the clock's limit, who starts processes, and who is told."""
 
     start: Start
     say: Say
-    minutes: float
+    minutes: float  # for taking turns
     patience: float = 120.0  # seconds to wait for a quiet machine before each repeat
     repeats: int = REPEATS
 
     def measure(self, benchmark: Benchmark) -> dict[str, Any]:
         """One line of results. A peer that fails leaves its words; SideFailed: our own side failed."""
-        end = time.monotonic() + 60 * self.minutes
-        pilot_end = time.monotonic() + 60 * self.minutes * PILOT_SHARE
-        ours = self._choose(benchmark.ours, benchmark, pilot_end)
-        failed = ""
-        peer = None
-        if benchmark.peer:
+        with ExitStack() as stack:
+            ours = stack.enter_context(Player(benchmark.ours, self.start))
+            playing = [(ours, self._prepared(ours, benchmark))]
+            failed = ""
+            if benchmark.peer:
+                peer = stack.enter_context(Player(benchmark.peer, self.start))
+                try:
+                    playing.append((peer, self._prepared(peer, benchmark)))
+                except SideFailed as error:
+                    failed = str(error)
+            failed = self._take_turns(benchmark, playing) or failed
+        if failed and benchmark.peer:
+            self.say(f"{benchmark.name}: {benchmark.peer.label} failed: {failed}")
+        kept = next((measured for _, measured in playing[1:] if measured.repeats), None)
+        return result(benchmark, playing[0][1], kept, failed)
+
+    def _prepared(self, player: Player, benchmark: Benchmark) -> Measured:
+        """The side's best settings, each of which has run at least once, uncounted. SideFailed: none runs."""
+        side, who = player.side, player.side.label or "ours"
+
+        def run(settings: Mapping[str, Any], limit: float) -> float:
             try:
-                peer = self._choose(benchmark.peer, benchmark, pilot_end)
+                row = player.run(dict(side.settings) | dict(settings) | dict(benchmark.short), limit)
             except SideFailed as error:
-                failed = str(error)
-                self.say(f"{benchmark.name}: {benchmark.peer.label} failed: {failed}")
-        if peer:
-            failed = self._take_turns(benchmark, ours, peer, end)
-        else:
-            self._take_turns(benchmark, ours, None, end)
-        return result(benchmark, ours, peer if peer and peer.repeats else None, failed)
+                self.say(f"{benchmark.name}: {who} with {spell(settings)} failed: {error}")
+                raise
+            rate = float(row["work"] / row["seconds"])
+            self.say(f"{benchmark.name}: pilot, {who} with {spell(settings)}: {rate:,.4g}")
+            return rate
 
-    def _choose(self, side: Side, benchmark: Benchmark, end: float) -> Measured:
-        """The fastest candidate, by one repeat of each; one that fails is out, or takes far longer than another did.
+        chosen, found = choose(run, side.choices, time.monotonic() + 60 * self.minutes * PILOT_SHARE)
+        measured = Measured(dict(side.settings) | chosen, pilot=found)
+        if benchmark.kind != "once":
+            player.warm(measured.settings, benchmark.short)
+        return measured
 
-        The first is always tried.
-        """
-        if len(side.candidates) == 1:
-            return Measured(dict(side.settings) | dict(side.candidates[0]))
-        tried: dict[str, float | str] = {}
-        best: tuple[float, Mapping[str, Any]] | None = None
-        limit = 900.0  # seconds
-        for number, candidate in enumerate(side.candidates):
-            if number and time.monotonic() > end:
-                tried[_spell(candidate)] = "not tried: no time"
-                continue
-            try:
-                with self.start(side, dict(side.settings) | dict(candidate) | {"pilot": True}) as worker:
-                    worker.ready(900)
-                    begun = time.monotonic()
-                    row = worker.repeat(limit)
-                    limit = min(limit, SLOWER * (time.monotonic() - begun) + 5)
-            except SideFailed as error:
-                tried[_spell(candidate)] = str(error)
-                self.say(f"{benchmark.name}: {side.label or 'ours'} with {_spell(candidate)} failed: {error}")
-                continue
-            value = row["work"] / row["seconds"]
-            tried[_spell(candidate)] = value
-            self.say(f"{benchmark.name}: pilot, {side.label or 'ours'} with {_spell(candidate)}: {value:,.4g}")
-            if best is None or value > best[0]:
-                best = (value, candidate)
-        if best is None:
-            raise SideFailed("; ".join(f"{name}: {words}" for name, words in tried.items()))
-        return Measured(dict(side.settings) | dict(best[1]), pilot=tried)
-
-    def _take_turns(self, benchmark: Benchmark, ours: Measured, peer: Measured | None, end: float) -> str:
+    def _take_turns(self, benchmark: Benchmark, playing: Sequence[tuple[Player, Measured]]) -> str:
         """A B A B, each in its own process that lives through all its repeats; at least one turn, whatever the time.
 
         Returns the words of a peer that failed on the way; ours goes on alone.
         """
         wanted, failed = 1 if benchmark.kind == "once" else self.repeats, ""
-        with ExitStack() as stack:
-            workers = [(self._begin(stack, benchmark.ours, ours), ours)]
-            if benchmark.peer and peer:
+        end, left = time.monotonic() + 60 * self.minutes, list(playing)
+        for turn in range(wanted):
+            begun = time.monotonic()
+            for player, measured in list(left):
                 try:
-                    workers.append((self._begin(stack, benchmark.peer, peer), peer))
+                    measured.repeats.append(self._repeat(player, measured, benchmark))
                 except SideFailed as error:
+                    if measured is playing[0][1]:
+                        raise
                     failed = str(error)
-            for turn in range(wanted):
-                begun = time.monotonic()
-                for worker, measured in list(workers):
-                    try:
-                        measured.repeats.append(self._repeat(worker, benchmark))
-                    except SideFailed as error:
-                        if measured is ours:
-                            raise
-                        failed = str(error)
-                        workers.remove((worker, measured))
-                took = time.monotonic() - begun
-                self._tell(benchmark, [m for _, m in workers], turn + 1, wanted, took, end)
-                if time.monotonic() + took > end:
-                    break
-        if failed and benchmark.peer:
-            self.say(f"{benchmark.name}: {benchmark.peer.label} failed: {failed}")
+                    left.remove((player, measured))
+            took = time.monotonic() - begun
+            self._tell(benchmark, [m for _, m in left], turn + 1, wanted, took, end)
+            if time.monotonic() + took > end:
+                break
         return failed
-
-    def _begin(self, stack: ExitStack, side: Side, measured: Measured) -> Measuring:
-        worker = stack.enter_context(self.start(side, measured.settings))
-        measured.info = worker.ready(900)
-        return worker
 
     def _tell(
         self, benchmark: Benchmark, sides: Sequence[Measured], turn: int, wanted: int, took: float, end: float
@@ -198,10 +213,11 @@ class Harness:
             f"{'' if others <= ALLOWED else ' (disturbed)'}, about {left:.0f} s left"
         )
 
-    def _repeat(self, worker: Measuring, benchmark: Benchmark) -> Repeat:
+    def _repeat(self, player: Player, measured: Measured, benchmark: Benchmark) -> Repeat:
         wait_for_quiet(self.patience)
-        with Watch(worker.pid) as watch:
-            row = worker.repeat(3600)
+        with Watch(player.process.pid) as watch:
+            row = player.run(measured.settings)
+        measured.info = row["info"]
         return Repeat(value_of(benchmark, row), float(row["seconds"]), watch.others, row)
 
 
@@ -267,10 +283,6 @@ def points_of(ours: Measured) -> dict[str, Any]:
         "ratio": last["predicted"] / last["cost"],
         "opponent": "its own prediction",
     }
-
-
-def _spell(settings: Mapping[str, Any]) -> str:
-    return ", ".join(f"{key} {value}" for key, value in settings.items()) or "its defaults"
 
 
 def log_of(folder: Path, name: str, side: Side) -> Path:

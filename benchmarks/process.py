@@ -66,7 +66,7 @@ def preloaded(python: Path, system: Sequence[str] = LIBRARIES) -> dict[str, str]
 class Worker:
     """One side's process. Use as a context manager: it is ended with the block."""
 
-    def __init__(self, side: Environment, task: str, settings: Mapping[str, Any], threads: int, log: Path) -> None:
+    def __init__(self, side: Environment, task: str, threads: int, log: Path) -> None:
         python = PYTHON[side]
         if not python.exists():
             raise SideFailed(f"its environment {python.parents[1].name} is not installed: run `make bench` once")
@@ -76,7 +76,7 @@ class Worker:
         self._scratch = TemporaryDirectory(prefix="side-", dir=log.parent, ignore_cleanup_errors=True)
         with log.open("w") as words:
             self._process = subprocess.Popen(
-                [str(python), "-m", "benchmarks.worker", task, json.dumps(dict(settings))],
+                [str(python), "-m", "benchmarks.worker", task],
                 cwd=ROOT,
                 env=environment(side, threads) | more | {"TMPDIR": self._scratch.name},
                 stdin=subprocess.PIPE,
@@ -100,16 +100,15 @@ class Worker:
         self._process.communicate()
         self._scratch.cleanup()
 
-    def ready(self, limit: float) -> dict[str, Any]:
-        """Wait for the first answer: what the side is. SideFailed: it could not begin within `limit` seconds."""
-        info: dict[str, Any] = self._answer(limit)["ready"]
-        return info
+    def ready(self, limit: float) -> None:
+        """Wait until it has imported what it needs. SideFailed: it could not within `limit` seconds."""
+        self._answer(limit)
 
-    def repeat(self, limit: float) -> dict[str, Any]:
-        """One timed repeat."""
+    def repeat(self, settings: Mapping[str, Any], limit: float) -> dict[str, Any]:
+        """One timed repeat with these settings, which are made ready before it where they are new."""
         assert self._process.stdin
         try:
-            self._process.stdin.write("go\n")
+            self._process.stdin.write(json.dumps(dict(settings)) + "\n")
             self._process.stdin.flush()
         except BrokenPipeError:
             raise SideFailed(f"ended by itself: {self._last_words()}") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -26,18 +27,23 @@ def machine() -> str:
     text = info.read_text() if info.exists() else ""
     fields = dict(line.split(":", 1) for line in text.split("\n\n")[0].splitlines() if ":" in line)
     fields = {key.strip(): value.strip() for key, value in fields.items()}
-    names = ("amx_tile", "avx512_bf16", "avx512f", "avx2")
-    can = next((name for name in names if name in fields.get("flags", "").split()), "")
+    flags = fields.get("flags", "").split()
+    can = " ".join(name for name in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if name in flags)
     memory = Path("/proc/meminfo")
     size = f", {int(memory.read_text().split()[1]) / 2**20:.0f} GiB" if memory.exists() else ""
     model = fields.get("model name", platform.processor() or platform.machine())
-    return f"{model}, {text.count('processor')} cores{size}{f', {can}' if can else ''}"
+    return f"{model}, {os.cpu_count()} cores{size}{f', {can}' if can else ''}"
 
 
 def read() -> list[dict[str, Any]]:
     """What was measured so far."""
     lines: list[dict[str, Any]] = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
     return lines
+
+
+def of_this_machine() -> list[dict[str, Any]]:
+    """What was measured so far on a machine like this one."""
+    return [line for line in read() if line["machine"] == machine()]
 
 
 def merge(lines: Sequence[Line], line: Line) -> list[Line]:
@@ -61,19 +67,32 @@ def write(lines: Sequence[Line]) -> None:
     atomic_text(PAGE, with_table(PAGE.read_text(encoding="utf-8"), "\n\n".join([table(lines), *links])))
 
 
-def with_table(page: str, made: str) -> str:
-    """The page with what is made between its two marks. ValueError: the marks are gone."""
-    head, begin, rest = page.partition(BEGIN)
-    _, end, tail = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"{PAGE}: lacks the marks between which the table stands: {BEGIN} and {END}")
-    return f"{head}{BEGIN}\n{made}\n{END}{tail}"
+def with_table(page: str, made: str, begin: str = BEGIN, end: str = END) -> str:
+    """The page with what is made between two marks. ValueError: the marks are gone."""
+    head, found, rest = page.partition(begin)
+    _, closed, tail = rest.partition(end)
+    if not found or not closed:
+        raise ValueError(f"{PAGE}: lacks the marks between which a table stands: {begin} and {end}")
+    return f"{head}{begin}\n{made}\n{end}{tail}"
 
 
 def table(lines: Sequence[Line]) -> str:
-    """Markdown: one row a benchmark; who measured with what stands below."""
+    """Markdown: one row a benchmark, and a table for each kind of machine, that of the newest line first."""
     if not lines:
         return "Nothing is measured on this machine yet: run `make bench`."
+    here = max(lines, key=lambda line: line["when"])["machine"]
+    made = [_table_of([line for line in lines if line["machine"] == here]), "", *standing(lines, here)]
+    for other in dict.fromkeys(line["machine"] for line in lines if line["machine"] != here):
+        made += [
+            "",
+            f"Not measured on that machine yet, but on another, so not to be compared with the above ({other}):",
+        ]
+        made += ["", _table_of([line for line in lines if line["machine"] == other])]
+    return "\n".join(made)
+
+
+def _table_of(lines: Sequence[Line]) -> str:
+    """Of one machine: the rows, and who measured with what."""
     rows = ["| benchmark | ours | peer | | ratio | goal | repeats |", "|---|--:|--:|---|--:|--:|---|"]
     rows += [row(line) for line in lines]
     return "\n".join([*rows, "", *notes(lines)])
@@ -103,7 +122,7 @@ def _spread(line: Line, side: str) -> str:
 
 
 def notes(lines: Sequence[Line]) -> list[str]:
-    """The machines and versions that the figures come from, each once; the settings that the pilots chose."""
+    """The machine and versions that the figures come from, each once; the settings that the pilots chose."""
     said = dict.fromkeys(f"Machine: {line['machine']}; {line['threads']} threads a side." for line in lines)
     versions: dict[str, None] = {}
     for line in lines:
@@ -114,22 +133,26 @@ def notes(lines: Sequence[Line]) -> list[str]:
     return [
         *said,
         f"Versions: {', '.join(sorted(versions))}." if versions else "",
-        "Values are medians, ± half the range. A ratio in bold reaches its goal. *disturbed*: other processes used "
-        "more than 0.15 core, so the figure is worth little.",
-        *standing(lines),
-        "",
         *(["Settings that each side's pilot chose: " + "; ".join(c for c in chosen if c) + "."] if any(chosen) else []),
     ]
 
 
-def standing(lines: Sequence[Line]) -> list[str]:
-    """How many goals are reached, by undisturbed figures alone, and what has no figure at all."""
-    have = {line["name"]: line for line in lines}
+def standing(lines: Sequence[Line], here: str) -> list[str]:
+    """How many goals are reached on this machine, by undisturbed figures alone, and what has no figure on it."""
+    have = {line["name"]: line for line in lines if line["machine"] == here}
     aims = {benchmark.name: benchmark.goal for benchmark in BENCHMARKS if benchmark.goal}
-    sound = [have[name]["ratio"] >= goal for name, goal in aims.items() if name in have and not have[name]["noisy"]]
+    sound = [_reached(have[name], goal) for name, goal in aims.items() if name in have and not have[name]["noisy"]]
     missing = ", ".join(f"`{benchmark.name}`" for benchmark in BENCHMARKS if benchmark.name not in have)
-    said = [f"Of {len(aims)} goals {len(sound)} have an undisturbed figure and {sum(sound)} are reached by it."]
+    said = [
+        "Values are medians, ± half the range. A ratio in bold reaches its goal. *disturbed*: other processes used "
+        "more than 0.15 core, so the figure is worth little.",
+        f"Of {len(aims)} goals {len(sound)} have an undisturbed figure and {sum(sound)} are reached by it.",
+    ]
     return [*said, f"Not measured yet: {missing}."] if missing else said
+
+
+def _reached(line: Line, goal: float) -> bool:
+    return line["ratio"] is not None and line["ratio"] >= goal
 
 
 def _chosen(line: Line) -> str:

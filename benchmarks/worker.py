@@ -1,7 +1,8 @@
-"""A process that measures one side: `python -m benchmarks.worker module:function '{settings}'`.
+"""A process that measures one side: `python -m benchmarks.worker module:function`.
 
-It gets ready once (imports, models, data, a first untimed run), then does one timed repeat for each line on its input,
-and answers each with one line of JSON. What libraries print goes to its log.
+It imports what it needs, then reads settings from its input, a line of JSON for each timed repeat, and answers each
+with one line of JSON. Models and data are loaded where settings come for the first time, and kept. What libraries print
+goes to its log.
 """
 
 from __future__ import annotations
@@ -20,7 +21,10 @@ from typing import Any
 
 @dataclass
 class Task:
-    """What a side does. `repeat(number)` gives work and seconds; further keys are kept with the result."""
+    """What a side does with given settings. `repeat(number)` gives work and seconds; the first one is never counted.
+
+    Further keys that it gives are kept with the result.
+    """
 
     repeat: Callable[[int], Mapping[str, Any]]
     info: Mapping[str, Any]  # versions, settings that were used
@@ -32,9 +36,14 @@ def peak_gib() -> float:
     return kilobytes / (2**30 if sys.platform == "darwin" else 2**20)
 
 
+LOADED: list[int] = []  # by `count`
+
+
 def count(settings: Mapping[str, Any]) -> Task:
-    """A task that only counts: for trying the protocol."""
-    return Task(lambda number: {"work": number, "seconds": 1.0}, {"threads": os.environ.get("OMP_NUM_THREADS")})
+    """A task that only counts, from a number on: for trying the protocol."""
+    LOADED.append(settings["from"])
+    info = {"threads": os.environ.get("OMP_NUM_THREADS"), "loaded": len(LOADED)}
+    return Task(lambda number: {"work": settings["from"] + number, "seconds": 1.0}, info)
 
 
 def main() -> None:
@@ -42,15 +51,16 @@ def main() -> None:
     os.dup2(2, 1)
     warnings.simplefilter("ignore")
     sys.modules["benchmarks.worker"] = sys.modules["__main__"]  # one Task, whoever imports it
-    name, settings = sys.argv[1], json.loads(sys.argv[2])
-    if settings.get("pilot") and "steps" in settings:
-        settings["steps"] = 1
-    module, function = name.split(":")
+    module, function = sys.argv[1].split(":")
+    tasks: dict[str, Task] = {}
     try:
-        task: Task = getattr(importlib.import_module(f"benchmarks.{module}"), function)(settings)
-        _answer(answers, {"ready": dict(task.info)})
-        for number, _ in enumerate(sys.stdin):
-            _answer(answers, dict(task.repeat(number)) | {"peak_gib": peak_gib()})
+        make = getattr(importlib.import_module(f"benchmarks.{module}"), function)
+        _answer(answers, {"ready": True})
+        for number, settings in enumerate(sys.stdin):
+            if settings not in tasks:
+                tasks[settings] = make(json.loads(settings))
+            row = dict(tasks[settings].repeat(number))
+            _answer(answers, row | {"info": dict(tasks[settings].info), "peak_gib": peak_gib()})
     except Exception as error:  # whatever a library raises is this side's result
         traceback.print_exc()
         _answer(answers, {"failed": f"{type(error).__name__}: {error}".strip()[:600]})

@@ -34,5 +34,4 @@ def task(settings: dict[str, Any]) -> Task:
         seconds = time.perf_counter() - begun
         return {"work": sum(len(answer.token_ids) for answer in answers), "seconds": seconds}
 
-    repeat(-1)
     return Task(repeat, {key: environment()[key] for key in ("python", "torch", "transformers")})

@@ -48,8 +48,6 @@ def task(settings: dict[str, Any]) -> Task:
         tokens, seconds = (sum(pair[i] for pair in found.values()) for i in (0, 1))
         return {"work": tokens, "seconds": seconds, "points": rows}
 
-    for point in points:
-        point.measure(-1)
     return Task(repeat, {"axis": settings["axis"]})
 
 
@@ -159,7 +157,7 @@ def _sft(model: Path, data: Path, scratch: Path) -> Callable[[int], tuple[float,
         folder = Path(tempfile.mkdtemp(dir=scratch))
         run_stage(config, Run(folder, "sft", seed=number))
         rows = read_metrics(folder / "metrics.jsonl")
-        return rows[-1]["tokens"] - rows[0]["tokens"], sum(row["time/step"] for row in rows[1:])
+        return rows[-1]["tokens"] - rows[0]["tokens"], sum(seconds for _, seconds in training.behind_the_first(rows, 1))
 
     return measure
 

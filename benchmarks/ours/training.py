@@ -6,6 +6,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -40,24 +41,40 @@ def task(settings: dict[str, Any]) -> Task:
         shutil.rmtree(folder)
         return {"whole": whole} | dict(measured(settings, rows, whole))
 
-    repeat(-1) if not settings.get("measure") and not settings.get("pilot") else None
     used = {key: environment()[key] for key in ("python", "torch", "transformers")}
     return Task(repeat, used | {"threads": torch.get_num_threads()})
 
 
 def measured(settings: Mapping[str, Any], rows: Sequence[Mapping[str, float]], whole: float) -> Mapping[str, float]:
-    """Work and seconds of the steps behind the first; of DPO the whole epoch."""
+    """Work and seconds of the steps behind the first one, or behind the first rollout; of DPO the whole epoch."""
+    updates = updates_of(settings)
+    seconds = sum(taken for _, taken in behind_the_first(rows, updates))
     match settings["stage"]:
         case "dpo":
             return {"work": settings["rows"] * (settings["steps"] + 1), "seconds": whole}
         case "sft":
-            return {"work": rows[-1]["tokens"] - rows[0]["tokens"], "seconds": sum(r["time/step"] for r in rows[1:])}
+            return {"work": rows[-1]["tokens"] - rows[0]["tokens"], "seconds": seconds}
         case "reward":
-            return {"work": settings["rows"] * (len(rows) - 1), "seconds": sum(r["time/step"] for r in rows[1:])}
+            return {"work": settings["rows"] * (rows[-1]["step"] - 1), "seconds": seconds}
         case _:
-            updates = MINIBATCHES if settings["stage"] == "ppo" else 1  # one line stands for so many steps
-            seconds = updates * sum(r["time/step"] for r in rows[1:])
-            return {"work": settings["episodes"] * (len(rows) - 1), "seconds": seconds}
+            return {"work": settings["episodes"] * (rows[-1]["step"] / updates - 1), "seconds": seconds}
+
+
+def updates_of(settings: Mapping[str, Any]) -> int:
+    """Optimizer steps of one rollout, or 1."""
+    return MINIBATCHES if settings["stage"] == "ppo" else 1
+
+
+def behind_the_first(rows: Sequence[Mapping[str, float]], updates: int) -> list[tuple[Mapping[str, float], float]]:
+    """Lines of a metrics log behind the first `updates` steps, each with the seconds since the line before it.
+
+    A line's `time/step` is the mean over the steps since that line: a rollout's sampling is in its first one.
+    """
+    return [
+        (row, row["time/step"] * (row["step"] - before["step"]))
+        for before, row in pairwise(rows)
+        if row["step"] > updates
+    ]
 
 
 def stage_config(settings: Mapping[str, Any], scratch: Path) -> StageConfig:

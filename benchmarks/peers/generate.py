@@ -45,7 +45,6 @@ def task(settings: dict[str, Any]) -> Task:
         tokens = write(model, words, texts, config)
         return {"work": tokens, "seconds": time.perf_counter() - begun}
 
-    repeat(-1)
     return Task(repeat, {"transformers": transformers.__version__, "torch": torch.__version__})
 
 

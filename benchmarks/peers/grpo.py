@@ -60,6 +60,4 @@ def task(settings: dict[str, Any]) -> Task:
             "mean_length": sum(lengths) / max(1, len(lengths)),
         }
 
-    if not settings.get("pilot") and not settings.get("measure"):
-        repeat(-1)
     return Task(repeat, versions())

@@ -64,6 +64,4 @@ def task(settings: dict[str, Any]) -> Task:
         trainer.train()
         return {"work": settings["episodes"] * (len(clock.ends) - 1), "seconds": clock.ends[-1] - clock.ends[0]}
 
-    if not settings.get("pilot"):
-        repeat(-1)
     return Task(repeat, versions())

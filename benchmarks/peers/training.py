@@ -38,7 +38,7 @@ class Clock(TrainerCallback):  # type: ignore[misc]
 
 
 def task(settings: dict[str, Any]) -> Task:
-    """Settings: stage, size, rows, steps, precision; `padding_free` for SFT, `precompute` for DPO."""
+    """Settings: stage, size, rows, steps, precision; `padding_free` for SFT and DPO, `precompute` for DPO."""
     scratch = Path(tempfile.mkdtemp(prefix="trl-bench-"))
     name = "data" if settings["stage"] == "sft" else "preferences"
     rows = settings["rows"] * (settings["steps"] + 1)
@@ -58,8 +58,6 @@ def task(settings: dict[str, Any]) -> Task:
         work = sum(tokens[1 : len(clock.ends)]) if settings["stage"] == "sft" else rows - settings["rows"]
         return {"work": work, "seconds": clock.ends[-1] - clock.ends[0], "whole": time.perf_counter() - begun}
 
-    if not settings.get("pilot"):
-        repeat(-1)
     return Task(repeat, versions())
 
 
@@ -134,12 +132,15 @@ def _reward(settings: Mapping[str, Any], data: Dataset, clock: Clock, scratch: P
 def _dpo(settings: Mapping[str, Any], data: Dataset, clock: Clock, scratch: Path) -> Trainer:
     size = settings["size"]
     args = trl.DPOConfig(
-        **arguments(settings, scratch), max_length=None, precompute_ref_log_probs=settings["precompute"]
+        **arguments(settings, scratch),
+        max_length=None,
+        padding_free=settings.get("padding_free", False),
+        precompute_ref_log_probs=settings.get("precompute", False),
     )
     model, reference = policy(FOLDER / size / "skewed"), policy(FOLDER / size / "skewed")
     return trl.DPOTrainer(
         model,
-        None if settings["precompute"] else reference,
+        None if settings.get("precompute") else reference,
         args,
         train_dataset=data,
         processing_class=tokenizer(size),

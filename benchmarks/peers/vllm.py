@@ -14,7 +14,7 @@ FOLDER = Path(__file__).parents[2] / "build" / "bench"
 
 
 def task(settings: dict[str, Any]) -> Task:
-    """Settings: size, lengths, rows, answer, precision, compiled."""
+    """Settings: size, lengths, rows, answer, precision."""
     os.environ |= {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_CPU_KVCACHE_SPACE": "2", "VLLM_NO_USAGE_STATS": "1"}
     import json
     from itertools import islice
@@ -33,7 +33,6 @@ def task(settings: dict[str, Any]) -> Task:
     engine = vllm.LLM(
         str(folder / settings["lengths"]),
         dtype=settings["precision"],
-        enforce_eager=not settings["compiled"],
         max_num_seqs=settings["rows"],
         max_model_len=256,
         disable_log_stats=True,
@@ -47,7 +46,6 @@ def task(settings: dict[str, Any]) -> Task:
         seconds = time.perf_counter() - begun
         return {"work": sum(len(output.outputs[0].token_ids) for output in outputs), "seconds": seconds}
 
-    repeat(-1)
     loaded = {Path(line.split()[-1]).name for line in Path("/proc/self/maps").read_text().splitlines() if ".so" in line}
     names = " and ".join(sorted(name for name in loaded if name.startswith(("libtcmalloc", "libiomp"))))
     return Task(repeat, {"vllm": vllm.__version__, "preloaded": names, "start_seconds": round(start, 1)})

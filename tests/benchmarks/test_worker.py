@@ -20,14 +20,17 @@ from heedful.data.chat import Chat, train_tokenizer
 
 
 def worker(task: str, tmp_path: Path) -> Worker:
-    return Worker("ours", task, {"size": "tiny", "precision": "float32"}, 1, tmp_path / "log")
+    return Worker("ours", task, 1, tmp_path / "log")
 
 
 def test_a_worker_gets_ready_and_repeats(tmp_path: Path) -> None:
     with worker("worker:count", tmp_path) as process:
-        assert process.ready(60) == {"threads": "1"}
-        rows = [process.repeat(60) for _ in range(2)]
-    assert [row["work"] for row in rows] == [0, 1]
+        process.ready(60)
+        rows = [process.repeat({"from": start}, 60) for start in (5, 7, 5)]
+    assert [row["work"] for row in rows] == [5, 8, 7]
+    assert rows[0]["info"] == {"threads": "1", "loaded": 1}
+    assert rows[1]["info"] == {"threads": "1", "loaded": 2}
+    assert rows[2]["info"] == {"threads": "1", "loaded": 1}, "what was loaded once is kept"
     assert rows[0]["peak_gib"] > 0
 
 
@@ -39,7 +42,7 @@ def test_a_worker_that_fails_says_why(tmp_path: Path) -> None:
 def test_a_missing_environment_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("benchmarks.process.PYTHON", {"vllm": tmp_path / ".vllm-venv/bin/python"})
     with pytest.raises(SideFailed, match=r"\.vllm-venv is not installed"):
-        Worker("vllm", "t", {}, 1, tmp_path / "log")
+        Worker("vllm", "t", 1, tmp_path / "log")
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="Intel's OpenMP is for x86")
@@ -65,8 +68,8 @@ def test_vllm_runs_with_what_its_users_preload(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr("benchmarks.process.PYTHON", {"vllm": Path(sys.executable), "ours": Path(sys.executable)})
     with monkeypatch.context() as patched:
         patched.setattr("benchmarks.process.preloaded", lambda python: {"LD_PRELOAD": "nothing.so"})
-        with Worker("vllm", "worker:count", {}, 1, tmp_path / "log") as process:
-            assert process.ready(60) == {"threads": "1"}
+        with Worker("vllm", "worker:count", 1, tmp_path / "log") as process:
+            process.ready(60)
             assert "nothing.so" in (tmp_path / "log").read_text(), "the loader was asked for it"
 
 
