@@ -44,7 +44,7 @@ class Benchmark:
 
 FLOAT32, BFLOAT16 = {"precision": "float32"}, {"precision": "bfloat16"}
 PRECISIONS = (FLOAT32, BFLOAT16)
-SAMPLED = (FLOAT32,)  # what heedful's own sampler computes in
+SAMPLED = (FLOAT32,)  # what heedful's own sampler computes in; each gives rows and choices below
 ROWS = {"1m": 16, "15m": 16, "110m": 8}  # sequences, or pairs, in a step of training
 STEPS = {"1m": 10, "15m": 4, "110m": 2}  # timed in a repeat, after one that is not
 EPISODES = {"1m": 64, "15m": 32, "110m": 16}  # completions in a step on policy
@@ -81,12 +81,13 @@ def _on_policy(stage: str, size: str, lengths: str, goal: float, version: Enviro
         "answer": ANSWER,
         "steps": max(1, STEPS[size] // 4),
     }
+    samplers = tuple({"sampler": sampled["precision"]} for sampled in SAMPLED)
     return Benchmark(
         name=f"{stage}/{size}/{lengths}" if stage == "grpo" else f"{stage}/{size}",
         about=f"the whole step of {EPISODES[size]} completions: sampling, rewards, reference, update",
         unit="completions/s",
         goal=goal,
-        ours=Side("ours", "ours.training:task", settings, (PRECISIONS,)),
+        ours=Side("ours", "ours.training:task", settings, (PRECISIONS, samplers)),
         peer=Side(version, f"peers.{stage}:task", settings, (PRECISIONS,), label),
         short={"steps": 1},
     )

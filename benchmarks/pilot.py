@@ -22,12 +22,15 @@ def choose(
 ) -> tuple[dict[str, Any], dict[str, float | str]]:
     """The fastest settings, and what each one that was tried gave: its best rate, or the words it failed with.
 
-    Each question is answered with what was chosen for those before it. Past `end`, a time of the monotonic clock, each
-    setting still has its one run. SideFailed: nothing runs.
+    Each question is answered with what was chosen for those before it. One with a single answer needs no run. Past
+    `end`, a time of the monotonic clock, each setting still has its one run. SideFailed: nothing runs.
     """
     chosen: dict[str, Any] = {}
     found: dict[str, float | str] = {}
     for options in choices:
+        if len(options) == 1:
+            chosen |= options[0]
+            continue
         answers = [chosen | dict(option) for option in options]
         chosen = _fastest(run, answers, found, end)
     return chosen, found

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from benchmarks.material import material
+from benchmarks.ours.sampling import sampler_of
 from benchmarks.worker import Task
 from heedful.config import Optim, PPOConfig, SFTConfig, StageConfig, Training
 from heedful.config.recipe import KINDS
@@ -28,7 +29,7 @@ LR = 1e-6  # small: every repeat trains the same model
 
 
 def task(settings: dict[str, Any]) -> Task:
-    """Settings: stage, size, rows or episodes, steps, precision; `lengths`, `group` and `answer` on policy."""
+    """Settings: stage, size, rows or episodes, steps, precision; on policy `lengths`, `group`, `answer`, `sampler`."""
     scratch = Path(tempfile.mkdtemp(prefix="heedful-bench-"))
     config = stage_config(settings, scratch)
 
@@ -108,6 +109,7 @@ def _on_policy(settings: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         "generation": {"max_new_tokens": settings["answer"], "batch": settings["episodes"]},
         "optim": {"lr": LR},
         "training": {"precision": settings["precision"]},
+        "sampler": sampler_of(settings.get("sampler", "float32")),
     }
 
 
