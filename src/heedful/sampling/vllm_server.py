@@ -20,7 +20,7 @@ from heedful.sampling.vllm_engine import AGAIN, request
 
 CONNECT_SECONDS = 10.0
 SILENCE_SECONDS = 1800.0  # the last of many answers waits for all others
-START = "VLLM_SERVER_DEV_MODE=1 vllm serve MODEL --enforce-eager --logprobs-mode processed_logprobs"
+START = "VLLM_SERVER_DEV_MODE=1 vllm serve MODEL --dtype float32 --enforce-eager --logprobs-mode processed_logprobs"
 
 
 class Server:
