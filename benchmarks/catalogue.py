@@ -44,7 +44,7 @@ class Benchmark:
 
 FLOAT32, BFLOAT16 = {"precision": "float32"}, {"precision": "bfloat16"}
 PRECISIONS = (FLOAT32, BFLOAT16)
-SAMPLED = (FLOAT32,)  # what heedful's own sampler computes in; each gives rows and choices below
+SAMPLED = PRECISIONS  # what our own sampler computes in; each gives rows and choices below
 ROWS = {"1m": 16, "15m": 16, "110m": 8}  # sequences, or pairs, in a step of training
 STEPS = {"1m": 10, "15m": 4, "110m": 2}  # timed in a repeat, after one that is not
 EPISODES = {"1m": 64, "15m": 32, "110m": 16}  # completions in a step on policy

@@ -16,11 +16,6 @@ from heedful.run.manifest import environment
 from heedful.sampling import SamplingParams, make_sampler
 
 
-def sampler_of(precision: str) -> dict[str, str]:
-    """A stage's section `sampler`; float32 is its default."""
-    return {} if precision == "float32" else {"precision": precision}
-
-
 def task(settings: dict[str, Any]) -> Task:
     """Settings: size, lengths, rows (decoded together), answer, precision; `group`: answers of each prompt."""
     folder = material(settings["size"])

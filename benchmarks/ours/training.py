@@ -13,7 +13,6 @@ from typing import Any
 import torch
 
 from benchmarks.material import material
-from benchmarks.ours.sampling import sampler_of
 from benchmarks.worker import Task
 from heedful.config import Optim, PPOConfig, SFTConfig, StageConfig, Training
 from heedful.config.recipe import KINDS
@@ -109,7 +108,7 @@ def _on_policy(settings: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         "generation": {"max_new_tokens": settings["answer"], "batch": settings["episodes"]},
         "optim": {"lr": LR},
         "training": {"precision": settings["precision"]},
-        "sampler": sampler_of(settings.get("sampler", "float32")),
+        "sampler": {"precision": settings.get("sampler", "float32")},
     }
 
 
