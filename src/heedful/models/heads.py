@@ -84,7 +84,7 @@ class Policy(nn.Module):
         """Log-probability of each token where these states stand. (n, H), (n,) -> (n,)"""
         if _is_linear(self.lm) and hidden.dtype == torch.float32:
             weight: Tensor = self.lm.get_output_embeddings().weight
-            half = torch.is_autocast_enabled("cpu")
+            half = torch.is_autocast_enabled(hidden.device.type)
             return linear_logprobs(hidden if temperature == 1.0 else hidden / temperature, weight, tokens, half=half)
         return chunked_logprobs(hidden, tokens, self.head, vocabulary=self.vocabulary, temperature=temperature)
 
