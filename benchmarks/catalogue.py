@@ -226,4 +226,5 @@ def chosen(patterns: Sequence[str]) -> list[Benchmark]:
 
 
 def _fits(name: str, pattern: str) -> bool:
-    return fnmatch(name, pattern) or name.startswith(pattern.rstrip("/") + "/")
+    whole = any(benchmark.name == pattern for benchmark in BENCHMARKS)
+    return fnmatch(name, pattern) or (not whole and name.startswith(pattern.rstrip("/") + "/"))

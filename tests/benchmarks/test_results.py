@@ -39,6 +39,7 @@ def test_names_are_unique_and_chosen_by_beginning_or_pattern() -> None:
     assert len(set(names)) == len(names)
     assert [b.name for b in chosen(["sft"])] == ["sft/1m", "sft/15m", "sft/110m"]
     assert {b.name for b in chosen(["sample/*/skewed"])} == {f"sample/{s}/skewed" for s in ("1m", "15m", "110m")}
+    assert [b.name for b in chosen(["sample/1m/uniform"])] == ["sample/1m/uniform"]  # and not its bfloat16
     assert chosen([]) == BENCHMARKS
     with pytest.raises(ValueError, match="no benchmark is called 'sfft'"):
         chosen(["sfft"])
