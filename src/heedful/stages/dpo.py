@@ -19,7 +19,8 @@ from heedful.train.paired import paired_course
 from heedful.train.unpaired import unpaired_course
 
 CHECKED = 8  # items of the first step by which the loss must start as stated
-SHOWN_TRAINING = 64  # items that stand in for held-out ones where none are given
+SHOWN = (8, 64)  # at least and at most, of the items that stand in for held-out ones where none are given
+SHOWN_PART = 8  # one in so many: the look costs little beside the epoch
 
 
 def dpo(config: DPOConfig, run: Run) -> None:
@@ -31,7 +32,8 @@ def dpo(config: DPOConfig, run: Run) -> None:
     loss = config.loss
     course = unpaired_course(loss, setting) if isinstance(loss, UnpairedLoss) else paired_course(loss, setting)
     held_out = course.items > course.training
-    shown = range(course.training, course.items) if held_out else range(min(course.training, SHOWN_TRAINING))
+    some = min(course.training, max(SHOWN[0], course.training // SHOWN_PART), SHOWN[1])
+    shown = range(course.training, course.items) if held_out else range(some)
     if config.loss.reference:
         start = _measure(course, course.first[:CHECKED], accelerator)
         laws.first_loss_is_as_stated(config.loss.type, start["loss"], start["loss/start"], config.training.precision)

@@ -78,13 +78,13 @@ def _panels(layers: Sequence[Plain], dtype: torch.dtype) -> tuple[Panels, Floats
     pair = BYTES // dtype.itemsize
     depth, width = layers[0].matrix.shape
     lines, wide = -(-depth // pair), whole(width)
-    held = torch.float32 if pair == 1 else torch.int32
-    panels = torch.empty(len(layers), wide // PANEL, lines, PANEL, dtype=held)
+    held = np.float32 if pair == 1 else np.int32
+    panels = torch.from_numpy(np.empty((len(layers), wide // PANEL, lines, PANEL), held))  # NumPy asks for huge pages
     biases = torch.zeros(len(layers), wide)
     for layer, panel, bias in zip(layers, panels, biases, strict=True):
         missing = (0, pair * lines - depth, 0, wide - width)
         rows = pad(layer.matrix.t(), missing) if any(missing) else layer.matrix.t()
-        lying = rows.to(dtype).contiguous().view(held)  # (O, I / P)
+        lying = rows.to(dtype).contiguous().view(panels.dtype)  # (O, I / P)
         panel.copy_(lying.unflatten(0, (-1, PANEL)).transpose(1, 2))
         if layer.bias is not None:
             bias[:width] = layer.bias
