@@ -28,15 +28,14 @@ import httpx
 import psutil
 
 sys.path.append(str(Path(__file__).parents[1] / "stages"))
-from rl_house import BAD, GOOD, OTHER, QUESTIONS, ppo_config, prompts, write
+from rl_house import build, ppo_config
 
 from heedful.config import Architecture
 from heedful.config.sampler import SamplerConfig
-from heedful.data.chat import Chat, train_tokenizer
 from heedful.data.packing import Example, pack
 from heedful.errors import ResourceError
 from heedful.models.heads import Policy
-from heedful.models.loading import Affine, load_policy, new_policy, reward_from_policy, save_policy, save_reward_model
+from heedful.models.loading import load_policy
 from heedful.run import Run, read_metrics
 from heedful.sampling import NativeSampler, Sampler, SamplingParams, make_sampler
 from heedful.sampling.vllm_engine import InProcess
@@ -50,14 +49,8 @@ START_SECONDS = 180
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Models of a shape that vLLM computes: its attention has heads of 32 and more."""
-    folder = tmp_path_factory.mktemp("house")
-    chat = Chat(train_tokenizer([*QUESTIONS, GOOD, BAD, OTHER] * 3, 300))
     shape = Architecture(vocabulary=300, hidden=64, layers=2, heads=2, kv_heads=2, feedforward=64, context=64)
-    save_policy(new_policy(shape, chat, seed=0), chat, folder / "sft")
-    reward, reward_chat = reward_from_policy(str(folder / "sft"), seed=5)
-    save_reward_model(reward, reward_chat, Affine(mean=0.2, std=0.5), folder / "reward")
-    write(folder / "prompts.jsonl", prompts())
-    return folder
+    return build(tmp_path_factory.mktemp("house"), shape)
 
 
 class Served:

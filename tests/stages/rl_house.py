@@ -68,10 +68,12 @@ def held_out_twins(folder: Path) -> str:
     return write(folder / "twins.jsonl", twins)
 
 
-def build(folder: Path) -> Path:
+SHAPE = Architecture(vocabulary=300, hidden=16, layers=1, heads=2, kv_heads=2, feedforward=32, context=64)
+
+
+def build(folder: Path, shape: Architecture = SHAPE) -> Path:
     """`sft`, `reward`, `prompts.jsonl`, `rankings.jsonl` and `text.jsonl` in a folder."""
     chat = Chat(train_tokenizer([*QUESTIONS, GOOD, BAD, OTHER] * 3, 300))
-    shape = Architecture(vocabulary=300, hidden=16, layers=1, heads=2, kv_heads=2, feedforward=32, context=64)
     save_policy(new_policy(shape, chat, seed=0), chat, folder / "sft")
     reward, reward_chat = reward_from_policy(str(folder / "sft"), seed=5)
     save_reward_model(reward, reward_chat, Affine(mean=0.2, std=0.5), folder / "reward")

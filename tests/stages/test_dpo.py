@@ -18,7 +18,7 @@ from heedful.data.packing import pack
 from heedful.errors import DivergedError, InputError, Stopped
 from heedful.models.loading import load_policy
 from heedful.run import Run, read_metrics
-from heedful.stages.dpo import dpo
+from heedful.stages.dpo import dpo, shown_of
 from heedful.train.course import Setting
 
 
@@ -129,3 +129,8 @@ def test_a_reference_of_another_model_breaks_the_law(
     monkeypatch.setattr(Setting, "_check", lambda *_: None)
     with pytest.raises(DivergedError, match="the dpo loss must start at 0.693147"):
         dpo(dpo_config(house), Run(tmp_path / "again", "dpo", seed=1))
+
+
+@pytest.mark.parametrize(("training", "shown"), [(5, 5), (40, 8), (160, 20), (10_000, 64)])
+def test_an_eighth_of_the_data_stands_in_for_held_out_ones(training: int, shown: int) -> None:
+    assert shown_of(training) == shown

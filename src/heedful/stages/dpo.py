@@ -32,8 +32,7 @@ def dpo(config: DPOConfig, run: Run) -> None:
     loss = config.loss
     course = unpaired_course(loss, setting) if isinstance(loss, UnpairedLoss) else paired_course(loss, setting)
     held_out = course.items > course.training
-    some = min(course.training, max(SHOWN[0], course.training // SHOWN_PART), SHOWN[1])
-    shown = range(course.training, course.items) if held_out else range(some)
+    shown = range(course.training, course.items) if held_out else range(shown_of(course.training))
     if config.loss.reference:
         start = _measure(course, course.first[:CHECKED], accelerator)
         laws.first_loss_is_as_stated(config.loss.type, start["loss"], start["loss/start"], config.training.precision)
@@ -53,6 +52,11 @@ def dpo(config: DPOConfig, run: Run) -> None:
     _report(course, found, drift, run, where="held-out" if held_out else "training")
     if run.main:
         save_policy(policy, chat, run.model)
+
+
+def shown_of(training: int) -> int:
+    """How many of the items that are trained on stand in for held-out ones."""
+    return min(training, max(SHOWN[0], training // SHOWN_PART), SHOWN[1])
 
 
 @torch.no_grad()
