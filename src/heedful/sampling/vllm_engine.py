@@ -7,12 +7,15 @@ run to run in late digits, and then in its tokens; what training calls old log-p
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Thread
 from typing import Any, Protocol
 
 import torch
@@ -29,6 +32,7 @@ from heedful.sampling.protocol import Sampled, SamplingParams
 PROBE_TOKENS = 8  # on which engine and policy are compared after each hand-over
 PROBE_GAP = 0.1  # nats; what bfloat16 may make of it, and far less than other weights do
 RUNNING: list[Any] = []  # this process's `LLM`, which ends when the next stage that samples begins its own
+WATCH_SECONDS = 1.0  # between two looks at the engine's process
 AGAIN = "what was trained is saved up to the last checkpoint: mend it and run the same command again"
 
 
@@ -130,16 +134,18 @@ class InProcess:
             ) from None
         self._vllm: Any = vllm
         self._llm: Any = None
+        self._cores: list[multiprocessing.process.BaseProcess] = []
         self._rows, self._precision = rows, precision
 
     def load(self, folder: Path) -> None:
         with failing("take the policy's weights"):
             if self._llm is not None:
-                self._llm.collective_rpc("reload_weights", kwargs={"weights_path": str(folder)})
-                self._llm.reset_prefix_cache()  # keys and values of the old weights
+                self._ask(lambda: self._llm.collective_rpc("reload_weights", kwargs={"weights_path": str(folder)}))
+                self._ask(self._llm.reset_prefix_cache)  # keys and values of the old weights
                 return
             while RUNNING:
                 RUNNING.pop().llm_engine.engine_core.shutdown()
+            others = multiprocessing.active_children()
             self._llm = self._vllm.LLM(
                 str(folder),
                 skip_tokenizer_init=True,
@@ -150,6 +156,7 @@ class InProcess:
                 disable_log_stats=True,
             )
             RUNNING.append(self._llm)
+            self._cores = [child for child in multiprocessing.active_children() if child not in others]
 
     def write(
         self, prompts: Sequence[Sequence[int]], limits: Sequence[int], params: SamplingParams, seeds: Sequence[int]
@@ -160,12 +167,28 @@ class InProcess:
             for limit, seed in zip(limits, seeds, strict=True)
         ]
         with failing("sample"):
-            outputs = self._llm.generate(asked, how, use_tqdm=False)
+            outputs = self._ask(lambda: self._llm.generate(asked, how, use_tqdm=False))
         answers = [output.outputs[0] for output in outputs]
         return [
             (list(a.token_ids), [place[token].logprob for token, place in zip(a.token_ids, a.logprobs, strict=True)])
             for a in answers
         ]
+
+    def _ask(self, call: Callable[[], Any]) -> Any:
+        """What the call gives. RuntimeError: the engine's process ended meanwhile; vLLM 0.32 would wait forever."""
+        answer: Future[Any] = Future()
+
+        def work() -> None:
+            try:
+                answer.set_result(call())
+            except BaseException as error:
+                answer.set_exception(error)
+
+        Thread(target=work, name="vllm", daemon=True).start()  # left behind when the engine is dead
+        while not wait([answer], timeout=WATCH_SECONDS).done:
+            if not all(core.is_alive() for core in self._cores):
+                raise RuntimeError("the engine's process has ended; its last words stand above, if it had any")
+        return answer.result()
 
 
 def request(limit: int, params: SamplingParams, seed: int) -> dict[str, Any]:
