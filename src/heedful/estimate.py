@@ -74,7 +74,14 @@ def parameters_of(architecture: Architecture) -> float:
 
 
 def _shape_of(a: Architecture) -> Network:
-    return Network(a.hidden, a.layers, a.feedforward, a.kv_heads * (a.hidden // a.heads), a.vocabulary)
+    return Network(
+        a.hidden,
+        a.layers,
+        a.feedforward,
+        a.kv_heads * (a.hidden // a.heads),
+        a.vocabulary,
+        one_step=a.family == "llama",
+    )
 
 
 def _at_most(limit: float, count: float) -> float:

@@ -181,7 +181,7 @@ def test_switching_twice_changes_nothing() -> None:
 
 def test_on_a_processor_attention_stays_float32_beside_bfloat16_products() -> None:
     """Its kernel is slower in bfloat16: the queries that it gets are float32, and so is what it returns."""
-    model, seen = build("llama"), []
+    model, seen = build("qwen2"), []
     use_packed_attention(model)
     for layer in model.model.layers:
         layer.self_attn.o_proj.register_forward_pre_hook(lambda _, given: seen.append(given[0].dtype))
@@ -194,7 +194,7 @@ def test_on_a_processor_attention_stays_float32_beside_bfloat16_products() -> No
 @pytest.mark.parametrize("half", [True, False])
 def test_products_that_read_the_same_norm_get_the_same_tensor(half: bool) -> None:
     """In bfloat16 it is cast once for q, k and v and once for gate and up; in float32 nothing is cast."""
-    model, seen = build("llama"), []
+    model, seen = build("qwen2"), []
     use_packed_attention(model)
     block = model.model.layers[0]
     for layer in (block.self_attn.q_proj, block.self_attn.v_proj, block.mlp.gate_proj, block.mlp.up_proj):

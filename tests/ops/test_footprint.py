@@ -19,6 +19,17 @@ def test_a_step_by_hand() -> None:
     assert SMALL.cache(rows=8, columns=100) == 2 * 4 * 4 * 64 * 8 * 100
 
 
+def test_a_step_of_blocks_that_compute_as_one_by_hand() -> None:
+    """A block: 6·128 + 2·64 + 3·384 = 2048 numbers a token, in 16 bits 2·128 + 1792 / 2 = 1152."""
+    one = Network(hidden=128, layers=4, feedforward=384, keys=64, vocabulary=0, one_step=True)
+    assert one.kept(10, recompute=False, half=False) == 4 * 10 * 4 * 2048
+    assert one.kept(10, recompute=False, half=True) == 4 * 10 * 4 * 1152
+    assert one.kept(10, recompute=True, half=False) == 4 * 10 * (4 * 128 + 2048)
+    assert one.in_small_steps() == SMALL
+    assert all(Network.of({"model_type": name}).one_step for name in ("llama", "mistral"))
+    assert not Network.of({"model_type": "gpt2"}).one_step
+
+
 def test_logits_are_kept_up_to_a_bound() -> None:
     wide = Network(vocabulary=1000)
     assert wide.kept(10, recompute=False, half=False) == 4 * 10 * 1000

@@ -14,10 +14,10 @@ from transformers import PreTrainedModel
 from heedful.data.packing import Example, pack
 from heedful.errors import InputError
 from heedful.models.heads import Policy
+from heedful.ops.compiled.tiles import PANEL
 from heedful.run import console
 from heedful.sampling import NativeSampler, Sampled, SamplingParams, make_sampler, native
 from heedful.sampling.compiled.states import whole
-from heedful.sampling.compiled.tiles import PANEL
 
 Tiny = Callable[..., PreTrainedModel]
 PROMPTS = [[7], [3, 1, 4, 1, 5], [9, 2, 6], [9, 2, 6], [9, 2, 6], [5, 3, 5, 8, 9, 7, 9, 3, 2], [11, 12]]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import sys
+import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +21,7 @@ from heedful.config.sampler import SamplerConfig
 from heedful.errors import InputError, ResourceError
 from heedful.models.heads import Policy
 from heedful.sampling import NativeSampler, SamplingParams, TransformersSampler, make_sampler
-from heedful.sampling.vllm_engine import VLLMSampler, failing, save_untied
+from heedful.sampling.vllm_engine import VLLMSampler, failing, save_untied, while_alive
 
 Tiny = Callable[..., PreTrainedModel]
 PARAMS = SamplingParams(temperature=0.7, max_new_tokens=5, batch=4, eos_id=2, pad_id=0, also_ends=(3,))
@@ -108,6 +111,22 @@ def test_an_engine_that_dies_is_a_sentence_that_says_how_to_go_on() -> None:
     words = "vLLM could not sample: RuntimeError: engine core died; .*same command"
     with pytest.raises(ResourceError, match=words), failing("sample"):
         raise RuntimeError("engine core died\nand more")
+
+
+def test_nobody_waits_for_an_engine_whose_process_has_ended() -> None:
+    """Nor longer than it takes for one that lives."""
+    engine = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(600,), daemon=True)
+    engine.start()
+    assert while_alive([engine], lambda: 7) == 7
+    with pytest.raises(ZeroDivisionError):
+        while_alive([engine], lambda: 1 // 0)
+
+    def killed() -> None:
+        engine.kill()
+        threading.Event().wait()
+
+    with pytest.raises(RuntimeError, match="process has ended"):
+        while_alive([engine], killed)
 
 
 def test_transformers_can_be_chosen(tiny: Tiny) -> None:

@@ -20,6 +20,7 @@ from transformers import AttentionInterface, PreTrainedModel
 
 from heedful.batches import PackedBatch
 from heedful.errors import InputError
+from heedful.models.fused.layer import fuse
 from heedful.models.last_block import trim_last_block, wanted
 from heedful.models.layout import Branch, Grids, Layout, band
 from heedful.models.norms import cast_once
@@ -115,6 +116,7 @@ def use_packed_attention(model: PreTrainedModel) -> None:
     _switch(model, NAME)
     trim_last_block(model)
     cast_once(model)
+    fuse(model)
 
 
 def _switch(model: PreTrainedModel, name: str) -> None:

@@ -21,7 +21,7 @@ def trim_last_block(model: PreTrainedModel) -> None:
     """Let the last block take `kept`, the tokens to give states of. Other architectures stay as they are."""
     layers = getattr(model.base_model, "layers", None)
     if layers is not None and type(layers[-1]).__name__ in LAYERS:
-        layers[-1].forward = MethodType(_forward, layers[-1])
+        layers[-1].forward = MethodType(forward_kept, layers[-1])
 
 
 def wanted(model: PreTrainedModel, asked: Tensor, tokens: int) -> tuple[dict[str, Tensor], Tensor]:
@@ -33,7 +33,7 @@ def wanted(model: PreTrainedModel, asked: Tensor, tokens: int) -> tuple[dict[str
     return ({"kept": kept}, which) if len(kept) < MOST * tokens else ({}, asked)
 
 
-def _forward(self: Any, hidden_states: Tensor, *args: Any, **settings: Any) -> Tensor:
+def forward_kept(self: Any, hidden_states: Tensor, *args: Any, **settings: Any) -> Tensor:
     """x + attention(norm(x)), and at the kept tokens y + mlp(norm(y)) of that. (1, U, H) -> (1, kept, H)"""
     kept = settings.pop("kept", None)
     if kept is None:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from heedful.batches import PackedBatch
 
+CHUNKS = 4  # of sequences that share nothing
 SHORTEST = 0.7  # a grid takes sequences down to this part of its longest: at most half of its area is waste
 
 
@@ -69,6 +70,17 @@ class Branch:
         return self._masks[window].to(dtype)
 
 
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """Each sequence's tokens, one after the other, for kernels that need no grid."""
+
+    starts: Tensor  # (R + 1,) int64, where each sequence begins in `tokens`
+    tokens: Tensor  # positions among all, int64
+    shared: Tensor  # (R,) int64, how many of a sequence's tokens ask nothing: another one's, whose keys they are
+    longest: int
+    chunks: int  # what sequences can be shared out among without two adding to one token's gradient
+
+
 @dataclass(slots=True)
 class Grids:
     """Sequences in falling order of length, cut where a grid would begin to be mostly waste; then branches of them."""
@@ -77,6 +89,7 @@ class Grids:
     tokens: list[int]  # how many queries each grid holds
     boundaries: Tensor  # (B + 1,) int32, where each whole sequence begins, for varlen kernels
     longest: int
+    paths: Paths
 
     @classmethod
     def of(cls, lengths: Tensor, position_ids: Tensor) -> Grids:
@@ -86,13 +99,20 @@ class Grids:
         tokens = [int(part.sum()) for part in parts]
         layouts = [Layout.of_lengths(*pair) for pair in zip(parts, torch.split(position_ids, tokens), strict=True)]
         boundaries = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)]).to(torch.int32)
-        return cls([*layouts], tokens, boundaries, layouts[0].longest)
+        return cls([*layouts], tokens, boundaries, layouts[0].longest, paths_of(lengths))
 
     def append(self, branch: Branch) -> None:
         """Its queries stand behind all that are here."""
         self.layouts.append(branch)
         self.tokens.append(len(branch.queries.slots))
         self.longest = max(self.longest, branch.keys.shape[1])
+
+
+def paths_of(lengths: Tensor) -> Paths:
+    """Of sequences that lie end to end."""
+    starts = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
+    tokens = torch.arange(int(starts[-1]), device=lengths.device)
+    return Paths(starts, tokens, torch.zeros_like(lengths), int(lengths.max()), CHUNKS)
 
 
 def grid_rows(lengths: Sequence[int]) -> list[int]:

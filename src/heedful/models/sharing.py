@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from heedful.batches import PackedBatch
-from heedful.models.layout import Branch, Grids, Layout, grid_rows
+from heedful.models.layout import Branch, Grids, Layout, Paths, grid_rows
 
 LEAST = 16  # tokens in common: fewer are not worth a grid of their own
 Indices = NDArray[np.int64]
@@ -76,7 +76,17 @@ def _with_branches(lengths: Indices, shared: Indices) -> Plan:
     for rows in grid_rows(own[rests].tolist()):
         grids.append(_branch(paths[first : first + rows], shared[rests[first : first + rows]]))
         first += rows
+    grids.paths = _paths(lengths[roots], paths, shared[rests])
     return Plan(torch.from_numpy(tokens), torch.from_numpy(place), grids)
+
+
+def _paths(roots: Indices, rests: Sequence[Indices], shared: Indices) -> Paths:
+    """Whole sequences, whose tokens lie end to end, then the paths of those whose beginnings are shared."""
+    lengths = np.concatenate([roots, np.array([len(path) for path in rests], dtype=np.int64)])
+    starts, none = np.concatenate([[0], lengths.cumsum()]), np.zeros_like(roots)
+    tokens = np.concatenate([np.arange(roots.sum()), *rests])
+    begin, at, asks_nothing = (torch.from_numpy(part) for part in (starts, tokens, np.concatenate([none, shared])))
+    return Paths(begin, at, asks_nothing, int(lengths.max()), chunks=1)
 
 
 def _branch(paths: Sequence[Indices], shared: Indices) -> Branch:

@@ -7,12 +7,13 @@ Shapes: H hidden size, F feed-forward width, K width of all key heads, V vocabul
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 FLOAT = 4  # bytes; weights, gradients and moments are float32 in any precision
 LEARNING = 3 * FLOAT  # a weight's gradient and AdamW's two moments, beside the weight
 HALF = 0.75  # of what is kept in float32 is kept where products are bfloat16: norms and sums stay
+ONE_STEP = ("llama", "mistral")  # whose blocks compute as one step on a processor (`models.fused`)
 LOGITS = 2**27  # bytes of log-probabilities that are kept for the backward pass at most (`linear_logprobs`)
 
 
@@ -25,6 +26,7 @@ class Network:
     feedforward: int = 0
     keys: int = 0
     vocabulary: int = 0  # 0: it makes no logits
+    one_step: bool = False  # whether a block keeps only what its gradient needs
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> Network:
@@ -42,18 +44,32 @@ class Network:
             feedforward=first("intermediate_size", "n_inner") or 4 * hidden,
             keys=(first("num_key_value_heads") or heads) * (first("head_dim") or hidden // heads),
             vocabulary=first("vocab_size"),
+            one_step=config.get("model_type") in ONE_STEP,
         )
+
+    def in_small_steps(self) -> Network:
+        """With adapters, or on a card."""
+        return replace(self, one_step=False)
 
     def kept(self, tokens: float, *, recompute: bool, half: bool) -> float:
         """Bytes that a forward and backward pass over T tokens holds at its peak, beside weights and gradients.
 
-        A block keeps 10 H + 4 K + 4 F numbers a token; one block's more are the backward pass's own. Where blocks are
-        computed again they keep their inputs, but for the last, and one is whole at a time.
+        A block keeps 10 H + 4 K + 4 F numbers a token, and one block's more are the backward pass's own. As one step it
+        keeps 6 H + 2 K + 3 F, of which 2 H stay float32, and gives back as much as its backward pass takes. Where
+        blocks are computed again they keep their inputs, but for the last, and one is whole at a time.
         """
-        block = 10 * self.hidden + 4 * self.keys + 4 * self.feedforward
-        numbers = self.layers * self.hidden + 2 * block if recompute else (self.layers + 1) * block
-        logits = min(LOGITS, FLOAT * tokens * self.vocabulary)
-        return FLOAT * tokens * numbers * (HALF if half else 1.0) + logits
+        if self.one_step:
+            products = 4 * self.hidden + 2 * self.keys + 3 * self.feedforward
+            block, stream, more = 2 * self.hidden + products / (2 if half else 1), float(self.hidden), 0
+        else:
+            share = HALF if half else 1.0
+            block, stream, more = (
+                (10 * self.hidden + 4 * (self.keys + self.feedforward)) * share,
+                share * self.hidden,
+                1,
+            )
+        numbers = self.layers * stream + (1 + more) * block if recompute else (self.layers + more) * block
+        return FLOAT * tokens * numbers + min(LOGITS, FLOAT * tokens * self.vocabulary)
 
     def cache(self, rows: float, columns: float) -> float:
         """Bytes of the keys and values of so many rows of so many tokens, while answers are sampled."""

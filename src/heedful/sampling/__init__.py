@@ -41,7 +41,7 @@ def make_sampler(policy: Policy, engine: SamplerConfig = DEFAULT, rows: int = 25
 def _has_pairs(policy: Policy) -> bool:
     """Whether the native sampler can compute in bfloat16 here; says so where it can't."""
     if can_compile(policy):
-        from heedful.sampling.compiled.tiles import HAS_PAIRS
+        from heedful.ops.compiled.tiles import HAS_PAIRS
 
         if HAS_PAIRS:
             return True

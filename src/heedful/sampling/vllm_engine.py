@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from dataclasses import replace
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Thread
@@ -134,14 +135,15 @@ class InProcess:
             ) from None
         self._vllm: Any = vllm
         self._llm: Any = None
-        self._cores: list[multiprocessing.process.BaseProcess] = []
+        self._cores: list[BaseProcess] = []
         self._rows, self._precision = rows, precision
 
     def load(self, folder: Path) -> None:
         with failing("take the policy's weights"):
             if self._llm is not None:
-                self._ask(lambda: self._llm.collective_rpc("reload_weights", kwargs={"weights_path": str(folder)}))
-                self._ask(self._llm.reset_prefix_cache)  # keys and values of the old weights
+                new = {"weights_path": str(folder)}
+                while_alive(self._cores, lambda: self._llm.collective_rpc("reload_weights", kwargs=new))
+                while_alive(self._cores, self._llm.reset_prefix_cache)  # keys and values of the old weights
                 return
             while RUNNING:
                 RUNNING.pop().llm_engine.engine_core.shutdown()
@@ -167,28 +169,12 @@ class InProcess:
             for limit, seed in zip(limits, seeds, strict=True)
         ]
         with failing("sample"):
-            outputs = self._ask(lambda: self._llm.generate(asked, how, use_tqdm=False))
+            outputs = while_alive(self._cores, lambda: self._llm.generate(asked, how, use_tqdm=False))
         answers = [output.outputs[0] for output in outputs]
         return [
             (list(a.token_ids), [place[token].logprob for token, place in zip(a.token_ids, a.logprobs, strict=True)])
             for a in answers
         ]
-
-    def _ask(self, call: Callable[[], Any]) -> Any:
-        """What the call gives. RuntimeError: the engine's process ended meanwhile; vLLM 0.32 would wait forever."""
-        answer: Future[Any] = Future()
-
-        def work() -> None:
-            try:
-                answer.set_result(call())
-            except BaseException as error:
-                answer.set_exception(error)
-
-        Thread(target=work, name="vllm", daemon=True).start()  # left behind when the engine is dead
-        while not wait([answer], timeout=WATCH_SECONDS).done:
-            if not all(core.is_alive() for core in self._cores):
-                raise RuntimeError("the engine's process has ended; its last words stand above, if it had any")
-        return answer.result()
 
 
 def request(limit: int, params: SamplingParams, seed: int) -> dict[str, Any]:
@@ -220,6 +206,23 @@ def save_untied(lm: PreTrainedModel, folder: Path) -> None:
     save_file(tensors, weights, metadata={"format": "pt"})
     settings = json.loads(config.read_text(encoding="utf-8")) | {"tie_word_embeddings": False}
     config.write_text(json.dumps(settings, indent=2), encoding="utf-8")
+
+
+def while_alive(processes: Sequence[BaseProcess], call: Callable[[], Any]) -> Any:
+    """What the call gives. RuntimeError: one of the processes ended meanwhile; vLLM 0.32 would wait forever."""
+    answer: Future[Any] = Future()
+
+    def work() -> None:
+        try:
+            answer.set_result(call())
+        except BaseException as error:
+            answer.set_exception(error)
+
+    Thread(target=work, name="vllm", daemon=True).start()  # left behind when the engine is dead
+    while not wait([answer], timeout=WATCH_SECONDS).done:
+        if not all(process.is_alive() for process in processes):
+            raise RuntimeError("its engine's process has ended; its last words stand above, if it had any")
+    return answer.result()
 
 
 @contextmanager

@@ -24,13 +24,15 @@ class Headroom:
 
     def __init__(self, model: nn.Module, training: Training, stage: str, accelerator: Accelerator) -> None:
         self.training, self.stage, self.accelerator = training, stage, accelerator
-        self.networks = [shape_of(network) for network in _outermost(model) if _learns(network)]
+        self.adapted = any(not p.requires_grad for p in model.parameters())
+        shapes = [shape_of(network) for network in _outermost(model) if _learns(network)]
+        small_steps = self.adapted or accelerator.device.type != "cpu"
+        self.networks = [shape.in_small_steps() for shape in shapes] if small_steps else shapes
         learning = sum(p.numel() for p in model.parameters() if p.requires_grad)
         buckets = FLOAT if accelerator.use_distributed else 0  # gradients on their way to the others
         share = accelerator.num_processes if training.sharding == "full" else 1
         self.gradients = learning * (FLOAT + buckets) / share  # bytes that stay from the first step on
         self.moments = learning * (LEARNING - FLOAT) / share  # the same; a resumed run has them before
-        self.adapted = any(not p.requires_grad for p in model.parameters())
         self.seen = 0
 
     def kept(self, tokens: float) -> float:

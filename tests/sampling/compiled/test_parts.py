@@ -10,8 +10,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from heedful.ops.compiled.tiles import HAS_PAIRS, MOST, PANEL, TOGETHER, add_product, pair_up
 from heedful.sampling.compiled.parts import attend, drawn, exponentials, gated, remember
-from heedful.sampling.compiled.tiles import HAS_PAIRS, MOST, PANEL, TOGETHER, add_product, pair_up
 from heedful.sampling.draw import BLOCK, draw
 
 Floats = NDArray[np.float32]

@@ -15,10 +15,10 @@ from heedful.config.sampler import SamplerConfig
 from heedful.data.packing import Example, pack
 from heedful.errors import DivergedError
 from heedful.models.heads import Policy
+from heedful.ops.compiled.tiles import HAS_PAIRS
 from heedful.run import console
 from heedful.sampling import NativeSampler, SamplingParams, make_sampler, native
 from heedful.sampling.compiled import rows
-from heedful.sampling.compiled.tiles import HAS_PAIRS
 from heedful.sampling.weights import can_compile
 
 Tiny = Callable[..., PreTrainedModel]
@@ -78,7 +78,7 @@ def test_bfloat16_is_near_the_trainers_log_probabilities(tiny: Tiny, family: str
 def test_a_processor_without_bfloat16_samples_in_float32_and_says_so(
     tiny: Tiny, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("heedful.sampling.compiled.tiles.HAS_PAIRS", False)
+    monkeypatch.setattr("heedful.ops.compiled.tiles.HAS_PAIRS", False)
     policy = Policy(tiny("llama"))
     with console.capture() as said:
         sampler = make_sampler(policy, SamplerConfig(precision="bfloat16"))

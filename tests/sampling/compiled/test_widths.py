@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from heedful.sampling.compiled.tiles import FEATURES, LANES
+from heedful.ops.compiled.tiles import FEATURES, LANES
 
 
 @pytest.mark.slow

@@ -11,10 +11,10 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from heedful.models.heads import Policy
-from heedful.sampling.compiled.jit import Floats, Panels
+from heedful.ops.compiled.jit import Floats, Panels
+from heedful.ops.compiled.tiles import BYTES, PANEL
 from heedful.sampling.compiled.states import whole
 from heedful.sampling.compiled.step import Model
-from heedful.sampling.compiled.tiles import BYTES, PANEL
 from heedful.sampling.linear import Packing, Plain
 from heedful.sampling.weights import LlamaBlock, read_weights
 

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 
 from heedful.models.heads import Policy
+from heedful.ops.compiled.jit import Floats, Integers
 from heedful.sampling.answers import Answers
-from heedful.sampling.compiled.jit import Floats, Integers
 from heedful.sampling.compiled.model import read_model
 from heedful.sampling.compiled.states import copy_rows, empty_states, pairs_of, whole
 from heedful.sampling.compiled.step import Model, Prompt, Scratch, Slots, Written, decode

@@ -7,10 +7,10 @@ from math import prod
 import numpy as np
 import torch
 
+from heedful.ops.compiled.jit import Integers, Panels
+from heedful.ops.compiled.tiles import BYTES, PANEL
 from heedful.sampling.cache import must_fit
-from heedful.sampling.compiled.jit import Integers, Panels
 from heedful.sampling.compiled.step import Model, States
-from heedful.sampling.compiled.tiles import BYTES, PANEL
 
 
 def whole(size: int) -> int:

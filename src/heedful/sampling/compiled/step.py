@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from heedful.sampling.compiled.jit import Floats, Integers, Pairs, Panels, kept, kernel, version
+from heedful.ops.compiled.jit import Floats, Integers, Pairs, Panels, kept, kernel, version
+from heedful.ops.compiled.tiles import add_product
 from heedful.sampling.compiled.parts import add, attend, copy, drawn, gated, normed, remember, turn
-from heedful.sampling.compiled.tiles import add_product
 
 
 class Model(NamedTuple):

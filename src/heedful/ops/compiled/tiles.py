@@ -16,7 +16,7 @@ from numba.core import cgutils
 from numba.core.registry import cpu_target
 from numba.extending import intrinsic
 
-from heedful.sampling.compiled.jit import Floats, Pairs, Panels, kernel
+from heedful.ops.compiled.jit import Floats, Pairs, Panels, kernel
 
 FEATURES = cpu_target.target_context.codegen().magic_tuple()[2].split(",")  # of the processor that is compiled for
 LANES = 16 if "+avx512f" in FEATURES else 8  # floats in a vector
@@ -64,8 +64,8 @@ def _fetch(builder: Any, place: Any) -> None:
 
 @intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
 def _tile(
-    _: Any, kind: Any, rows: Any, panels: Any, x: Any, x_step: Any, panel: Any, panel_step: Any, depth: Any, out: Any,
-    out_step: Any,
+    _: Any, kind: Any, rows: Any, panels: Any, x: Any, x_step: Any, x_next: Any, panel: Any, panel_step: Any,
+    depth: Any, out: Any, out_step: Any,
 ) -> Any:  # fmt: skip
     """out[r] += Σ_k x[r, k] · panel[k] for r < rows and a few neighbouring panels, both literals.
 
@@ -74,7 +74,7 @@ def _tile(
     in_pairs, count, width = kind.dtype != types.float32, rows.literal_value, panels.literal_value
 
     def generate(_: Any, builder: Any, signature: Any, args: Any) -> Any:
-        _, _, _, x, x_step, panel, panel_step, depth, out, out_step = args
+        _, _, _, x, x_step, x_next, panel, panel_step, depth, out, out_step = args
 
         def times(number: Any, factor: int) -> Any:
             return builder.mul(number, ir.Constant(number.type, factor))
@@ -94,7 +94,7 @@ def _tile(
             if count > FEW:
                 for half in HALVES:
                     _fetch(builder, _at(builder, builder.add(heads[0], at), AHEAD + half, ir.IntType(8)))
-            column = builder.add(x, times(loop.index, BYTES))
+            column = builder.add(x, builder.mul(loop.index, x_next))
             for row in range(count):
                 entry = builder.load(_at(builder, column, times(x_step, row), ir.FloatType()), align=BYTES)
                 entry = _spread(builder, entry)
@@ -104,7 +104,7 @@ def _tile(
             for place, total in zip(places[row], sums[row], strict=True):
                 builder.store(builder.load(total), place, align=BYTES)
 
-    return types.void(kind, rows, panels, *[types.intp] * 7), generate
+    return types.void(kind, rows, panels, *[types.intp] * 8), generate
 
 
 class _BFloat16(ir.Type):  # type: ignore[misc]
@@ -143,43 +143,43 @@ def pair_up(x: Floats, pairs: Pairs) -> None:
 
 @kernel()
 def _all_rows(
-    kind: Any, rows: int, x: int, x_step: int, panel: int, depth: int, out: int, out_step: int
+    kind: Any, rows: int, x: int, x_step: int, x_next: int, panel: int, depth: int, out: int, out_step: int
 ) -> int:  # fmt: skip
     """One panel. Returns how many rows are left over, fewer than `FEW`."""
     while rows >= MOST:
-        _tile(kind, MOST, 1, x, x_step, panel, 0, depth, out, out_step)
+        _tile(kind, MOST, 1, x, x_step, x_next, panel, 0, depth, out, out_step)
         x, out, rows = x + MOST * x_step, out + MOST * out_step, rows - MOST
     if rows >= MANY:
-        _tile(kind, MANY, 1, x, x_step, panel, 0, depth, out, out_step)
+        _tile(kind, MANY, 1, x, x_step, x_next, panel, 0, depth, out, out_step)
         x, out, rows = x + MANY * x_step, out + MANY * out_step, rows - MANY
     if rows >= FEW:
-        _tile(kind, FEW, 1, x, x_step, panel, 0, depth, out, out_step)
+        _tile(kind, FEW, 1, x, x_step, x_next, panel, 0, depth, out, out_step)
         rows -= FEW
     return rows
 
 
 @kernel()
 def _few_rows(
-    kind: Any, rows: int, x: int, x_step: int, panel: int, panel_step: int, count: int, depth: int, out: int,
-    out_step: int,
+    kind: Any, rows: int, x: int, x_step: int, x_next: int, panel: int, panel_step: int, count: int, depth: int,
+    out: int, out_step: int,
 ) -> None:  # fmt: skip
     """Fewer rows than `FEW`, up to `TOGETHER` panels."""
     while rows >= 2:
         for index in range(0, count - 1, 2):
             here, there = panel + index * panel_step, out + index * PANEL * BYTES
-            _tile(kind, 2, 2, x, x_step, here, panel_step, depth, there, out_step)
+            _tile(kind, 2, 2, x, x_step, x_next, here, panel_step, depth, there, out_step)
         if count % 2:
             here, there = panel + (count - 1) * panel_step, out + (count - 1) * PANEL * BYTES
-            _tile(kind, 2, 1, x, x_step, here, 0, depth, there, out_step)
+            _tile(kind, 2, 1, x, x_step, x_next, here, 0, depth, there, out_step)
         x, out, rows = x + 2 * x_step, out + 2 * out_step, rows - 2
     if rows and count == TOGETHER:
-        _tile(kind, 1, TOGETHER, x, 0, panel, panel_step, depth, out, 0)
+        _tile(kind, 1, TOGETHER, x, 0, x_next, panel, panel_step, depth, out, 0)
         return
     if rows and count >= 2:
-        _tile(kind, 1, 2, x, 0, panel, panel_step, depth, out, 0)
+        _tile(kind, 1, 2, x, 0, x_next, panel, panel_step, depth, out, 0)
         panel, out, count = panel + 2 * panel_step, out + 2 * PANEL * BYTES, count - 2
     if rows and count:
-        _tile(kind, 1, 1, x, 0, panel, 0, depth, out, 0)
+        _tile(kind, 1, 1, x, 0, x_next, panel, 0, depth, out, 0)
 
 
 @kernel()
@@ -189,18 +189,26 @@ def add_tiles(
 ) -> None:  # fmt: skip
     """out += x W for `count` panels of `depth` lines, of dtype `kind`. Addresses and steps between rows or panels, in
     bytes."""
+    add_tiles_of(kind, rows, x, x_step, BYTES, panels, panel_step, count, depth, out, out_step)
+
+
+@kernel()
+def add_tiles_of(
+    kind: Any, rows: int, x: int, x_step: int, x_next: int, panels: int, panel_step: int, count: int, depth: int,
+    out: int, out_step: int,
+) -> None:  # fmt: skip
+    """The same, with so many bytes from one entry of a row to the next: a matrix that lies the other way round has few
+    between its rows, and many between their entries."""
     for first in range(0, count, TOGETHER):
         here, there, together = panels + first * panel_step, out + first * PANEL * BYTES, min(TOGETHER, count - first)
         left = rows
         if rows >= FEW:
             for index in range(together):
-                left = _all_rows(
-                    kind, rows, x, x_step, here + index * panel_step, depth, there + index * PANEL * BYTES, out_step
-                )
+                at, to = here + index * panel_step, there + index * PANEL * BYTES
+                left = _all_rows(kind, rows, x, x_step, x_next, at, depth, to, out_step)
         done = rows - left
-        _few_rows(
-            kind, left, x + done * x_step, x_step, here, panel_step, together, depth, there + done * out_step, out_step
-        )
+        at, to = x + done * x_step, there + done * out_step
+        _few_rows(kind, left, at, x_step, x_next, here, panel_step, together, depth, to, out_step)
 
 
 @kernel()

@@ -1,0 +1,76 @@
+"""Compiled work: functions of numbers and addresses that all of torch's OpenMP threads run together.
+
+A function takes parts of its work by counting up a number that its threads share, so what a part computes depends on
+its index alone, never on who computes it. Threads of our own would fight with torch's, which wait for work by spinning.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from functools import cache
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from llvmlite import ir
+from numba import carray, njit, types
+from numba.extending import intrinsic
+
+from heedful.ops.compiled.jit import Function
+
+NUMBERS = 32  # what a function is told
+TAKEN, BEGUN, PARTS, KIND = 0, 1, 2, 3  # parts taken so far, threads begun so far, parts in all, which function
+Numbers = types.CPointer(types.int64)
+
+
+def outer(function: Function) -> Function:
+    """Compile a function that makes arrays of addresses."""
+    return cast(Function, njit(error_model="numpy")(function))
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _pointer(_: Any, address: Any) -> Any:
+    def generate(_: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.inttoptr(args[0], ir.IntType(8).as_pointer())
+
+    return types.voidptr(types.int64), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def counted(_: Any, numbers: Any, index: Any) -> Any:
+    """numbers[index]++, whoever else does so at the same time; what it was before."""
+
+    def generate(_: Any, builder: Any, signature: Any, args: Any) -> Any:
+        place = builder.gep(args[0], [args[1]])
+        return builder.atomic_rmw("add", place, ir.Constant(ir.IntType(64), 1), "monotonic")
+
+    return types.int64(Numbers, types.intp), generate
+
+
+@outer
+def array_at(address: int, shape: Any, kind: Any) -> Any:
+    """The array of this shape and dtype that lies at an address."""
+    return carray(_pointer(address), shape, kind)
+
+
+@cache
+def _team() -> Any:
+    """How torch's OpenMP runtime begins a parallel region; none where torch has another."""
+    for library in sorted((Path(torch.__file__).parent / "lib").glob("libgomp*.so*")):
+        begin = ctypes.CDLL(str(library)).GOMP_parallel
+        begin.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint]
+        begin.restype = None
+        return begin
+    return None
+
+
+def run(compiled: Any, kind: int, parts: int, *numbers: int) -> None:
+    """All parts, by as many threads as torch has; by this one alone where there is no way to torch's."""
+    if not parts:
+        return
+    told = (ctypes.c_int64 * NUMBERS)(0, 0, parts, kind, *numbers)
+    threads = min(torch.get_num_threads(), parts)
+    if threads == 1 or (begin := _team()) is None:
+        compiled.ctypes(ctypes.cast(told, ctypes.POINTER(ctypes.c_int64)))
+    else:
+        begin(compiled.address, told, threads, 0)

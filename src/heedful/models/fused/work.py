@@ -1,0 +1,62 @@
+"""All that is compiled, behind one function for each kind of number: compiled once a machine, in some ten seconds."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
+from numba import cfunc, types
+
+from heedful.models.fused.attend import attend, attend_back
+from heedful.models.fused.between import gate, gate_back, norm, norm_back
+from heedful.models.fused.threads import KIND, Numbers, outer, run
+from heedful.ops.compiled.jit import version
+
+NORM, NORM_BACK, GATE, GATE_BACK, ATTEND, ATTEND_BACK = range(6)
+
+
+@outer
+def _do(numbers: Any, kind: Any) -> None:
+    if numbers[KIND] == NORM:
+        norm(numbers, kind)
+    elif numbers[KIND] == NORM_BACK:
+        norm_back(numbers, kind)
+    elif numbers[KIND] == GATE:
+        gate(numbers, kind)
+    elif numbers[KIND] == GATE_BACK:
+        gate_back(numbers, kind)
+    elif numbers[KIND] == ATTEND:
+        attend(numbers, kind)
+    elif numbers[KIND] == ATTEND_BACK:
+        attend_back(numbers, kind)
+
+
+def _entries(sources: int) -> dict[torch.dtype, Any]:
+    """What threads call. The number of the sources stands in it, so that what was kept of others is not taken."""
+
+    def full(numbers: Any) -> None:
+        _ = sources
+        _do(numbers, np.float32)
+
+    def half(numbers: Any) -> None:
+        _ = sources
+        _do(numbers, np.uint16)
+
+    return {torch.float32: full, torch.bfloat16: half}
+
+
+@cache
+def _compiled(dtype: torch.dtype) -> Any:
+    """Kept beside the package, else in the user's cache folder."""
+    entry = _entries(version())[dtype]
+    try:
+        return cfunc(types.void(Numbers), cache=True, error_model="numpy")(entry)
+    except RuntimeError:  # neither can be written: every process compiles anew
+        return cfunc(types.void(Numbers), error_model="numpy")(entry)
+
+
+def work(kind: int, dtype: torch.dtype, parts: int, *numbers: int) -> None:
+    """Have all parts of one kind of work done. `numbers`: what its function names, addresses of tensors among them."""
+    run(_compiled(dtype), kind, parts, *numbers)
