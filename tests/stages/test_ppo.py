@@ -144,13 +144,14 @@ def test_a_reference_that_reads_other_tokens_is_refused(house: Path, tmp_path: P
     for name, texts in (("fewer", ["abcdefgh"]), ("others", others)):
         chat = Chat(train_tokenizer(texts, 300))
         save_policy(new_policy(shape, chat, seed=0), chat, tmp_path / name)
+        config = ppo_config(house, reference=str(tmp_path / name), kl={"apart": True})
         with pytest.raises(InputError, match="has another vocabulary than model = .*give the model that training"):
-            ppo(ppo_config(house, reference=str(tmp_path / name)), Run(tmp_path / f"to-{name}", "ppo", seed=1))
+            ppo(config, Run(tmp_path / f"to-{name}", "ppo", seed=1))
     same, other = Chat.load(house / "sft"), Chat.load(tmp_path / "others")
     assert len(same.tokenizer) == len(other.tokenizer)
 
 
-def test_a_reference_that_is_not_where_training_starts_is_named(
+def test_a_reference_that_is_not_where_training_starts_must_be_meant(
     house: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said: list[str] = []
@@ -159,6 +160,18 @@ def test_a_reference_that_is_not_where_training_starts_is_named(
     chat = Chat.load(house / "sft")
     save_policy(new_policy(shape, chat, seed=9), chat, tmp_path / "other")
     run = Run(tmp_path / "ppo", "ppo", seed=1)
-    ppo(ppo_config(house, reference=str(tmp_path / "other")), run)
+    other = str(tmp_path / "other")
+    with pytest.raises(InputError, match=r"reference = .*other is not model = .*sft, .* or set kl.apart = true"):
+        ppo(ppo_config(house, reference=other), run)
+    assert not run.model.exists() and not (run.path / "metrics.jsonl").exists()
+    ppo(ppo_config(house, reference=other, kl={"apart": True}), run)
     assert any("not the model that training starts from: KL begins above 0" in line for line in said)
     assert iterations(run)[0]["kl/reference"] > 0.001
+
+
+def test_a_reference_said_to_be_another_must_be_one(house: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="kl.apart says .*: set reference, or leave kl.apart out"):
+        ppo_config(house, kl={"apart": True})
+    same = ppo_config(house, reference=str(house / "sft"), kl={"apart": True})
+    with pytest.raises(InputError, match="but it is model = .*sft itself: leave kl.apart out"):
+        ppo(same, Run(tmp_path / "ppo", "ppo", seed=1))

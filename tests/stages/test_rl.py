@@ -243,6 +243,7 @@ def test_settings_that_make_no_sense_are_refused(house: Path) -> None:
     assert rl_config(house, "grpo", kl=steered | {"horizon": 32}, practice=practice).kl.horizon == 32
     with pytest.raises(ValueError, match="horizon = 7 is shorter than a rollout of 8"):
         ppo_config(house, kl=steered | {"horizon": 7})
+    assert "kl.apart says" in refused(house, "rloo", kl={"apart": True})
     for kind in ("nash_md", "xpo"):
         one = paid_by(house, "even", within_prompt=True)
         assert f"{kind} compares" in refused(house, kind, rewards=one, practice={"completions": 4})

@@ -110,7 +110,7 @@ class PPOConfig(Section):
     model: InputPath
     """The policy to start from."""
     reference: InputPath = ""
-    """The frozen reference; empty: `model`."""
+    """The frozen reference; empty: `model`. Another one must be meant: `kl.apart`."""
     prompts: InputPath
     """Prompts to practise on."""
     rewards: Rewards
@@ -141,12 +141,12 @@ class PPOConfig(Section):
             raise ValueError("the critic starts from a reward model: set algorithm.critic, or rewards.model")
         if any(part.within_prompt for part in self.rewards.parts.values()):
             raise ValueError("PPO samples one answer a prompt, so a reward can't be standardised within_prompt")
-        check_leash(self.kl, self.lora, self.algorithm.prompts)
+        check_leash(self.kl, self.lora, self.algorithm.prompts, self.reference)
         refuse_uncorrected(self.algorithm.overlap, self.algorithm.importance_cap)
         return self
 
 
-def check_leash(kl: KLControl, lora: Lora, answers: int) -> None:
+def check_leash(kl: KLControl, lora: Lora, answers: int, reference: str) -> None:
     """With adapters the reference has no weights of its own that could follow; and one rollout must not steer past 0:
     β ← β (1 + e · answers/horizon), e at least −0.2."""
     if kl.type == "adaptive" and kl.horizon < answers:
@@ -157,6 +157,11 @@ def check_leash(kl: KLControl, lora: Lora, answers: int) -> None:
     if kl.ema and lora.rank:
         raise ValueError(
             "kl.ema moves the reference, which with lora is the model below the adapters: drop one of them"
+        )
+    if kl.apart and not reference:
+        raise ValueError(
+            "kl.apart says that the reference is another model than where training starts: set reference, or leave "
+            "kl.apart out"
         )
 
 

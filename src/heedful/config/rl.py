@@ -192,7 +192,7 @@ class RLConfig(Section):
     model: InputPath
     """The policy to start from."""
     reference: InputPath = ""
-    """The frozen reference; empty: `model`."""
+    """The frozen reference; empty: `model`. Another one must be meant: `kl.apart`."""
     prompts: InputPath
     """Prompts to practise on."""
     rewards: Rewards
@@ -252,7 +252,7 @@ class RLConfig(Section):
                 f"{kind} compares the policy's answers with another's, and within_prompt would set each side to a "
                 "mean of 0: set within_prompt = false"
             )
-        check_leash(self.kl, self.lora, self.practice.prompts * completions)
+        check_leash(self.kl, self.lora, self.practice.prompts * completions, self.reference)
         if isinstance(self.algorithm, NashMD) and self.lora.rank:
             raise ValueError("nash_md mixes the weights of policy and reference, so it trains all of them: drop lora")
         if isinstance(self.algorithm, OnlineDPO | XPO) and self.importance_cap:

@@ -206,6 +206,8 @@ class KLControl(Section):
     ema: float = Field(0.0, ge=0, lt=1)
     """How far the reference follows the policy after each rollout: reference ← (1 − ema) reference + ema policy. 0: it
     stays where it is. Above 0 the KL, and `stop` with it, is to the reference as it has become."""
+    apart: bool = False
+    """`reference` is meant to be another model than `model`, so that KL begins above 0; else such a one is refused."""
 
     @model_validator(mode="after")
     def _steers_what_is_set(self) -> Self:

@@ -49,13 +49,15 @@ def seat(config: Config, run: Run, accelerator: Accelerator) -> Players:
 
 
 def _reference(config: Config, policy: Policy, chat: Chat, run: Run, accelerator: Accelerator) -> Policy:
-    """A frozen copy of its own, or what the policy's adapters stand on. InputError: one that reads other tokens."""
+    """A frozen copy of its own, or what the policy's adapters stand on. InputError: one that is not meant, or
+    that reads other tokens."""
+    if config.lora.rank and not starts_at_reference(config):
+        raise InputError(
+            f"reference = {config.reference} is not model = {config.model}: with lora the reference is the model "
+            "with its adapters off; leave reference out, or train all weights by leaving lora out"
+        )
+    _refuse_unmeant(config)
     if config.lora.rank:
-        if not starts_at_reference(config):
-            raise InputError(
-                f"reference = {config.reference} is not model = {config.model}: with lora the reference is the model "
-                "with its adapters off; leave reference out, or train all weights by leaving lora out"
-            )
         return Underlying(policy.lm)
     reference, other = load_policy(config.reference or config.model, device=accelerator.device)
     if reference.vocabulary != policy.vocabulary or other.tokenizer.get_vocab() != chat.tokenizer.get_vocab():
@@ -63,9 +65,23 @@ def _reference(config: Config, policy: Policy, chat: Chat, run: Run, accelerator
             f"reference = {config.reference} has another vocabulary than model = {config.model}, so no KL lies between "
             "them: give the model that training starts from, or one that it was trained from"
         )
-    if not starts_at_reference(config):
+    if config.kl.apart:
         run.say(f"the reference is {config.reference}, not the model that training starts from: KL begins above 0")
     return reference.requires_grad_(False)
+
+
+def _refuse_unmeant(config: Config) -> None:
+    """A reference that is not where training starts is often a slip, and pulls the policy elsewhere from the start."""
+    if not starts_at_reference(config) and not config.kl.apart:
+        raise InputError(
+            f"reference = {config.reference} is not model = {config.model}, where training starts, so KL would begin "
+            "above 0: leave reference out, or set kl.apart = true if it is meant"
+        )
+    if starts_at_reference(config) and config.kl.apart:
+        raise InputError(
+            f"kl.apart says that the reference is another model, but it is model = {config.model} itself: leave "
+            "kl.apart out"
+        )
 
 
 class Moving(nn.Module):
