@@ -16,6 +16,8 @@ evidence: $(READY) ## three seeds of the full-size world; hours, resumable
 	$(BIN)/heedful runs compare world-0 world-1 world-2
 
 SEEDS ?= 0,1,2
+COMMA := ,
+SEED = $(subst $(COMMA), ,$(SEEDS))
 LINES := dpo ipo kto ppo rloo grpo
 IPO_TAU := 0.03,0.1,0.3
 frontier: RUN ?= runs/demo
@@ -57,8 +59,8 @@ frontier frontier-stories:
 	$(BIN)/heedful sweep actor --runs runs/$(PAGE) --set name=ppo $(ACTOR) --grid ppo.kl.coefficient=$(LEASH) --grid seed=$(SEEDS)
 	for kind in rloo grpo; do $(BIN)/heedful sweep practice --runs runs/$(PAGE) --set name=$$kind --set rl.algorithm.type=$$kind $(PRACTICE) \
 		--grid rl.kl.coefficient=$(LEASH) --grid seed=$(SEEDS) || exit $$?; done
-	$(BIN)/heedful run best-of --runs runs/$(PAGE) $(BEST)
-	$(BIN)/heedful frontier $(LINES:%=runs/$(PAGE)/%-sweep) --best-of runs/$(PAGE)/best-of --primary ppo --out runs/$(PAGE)
+	for seed in $(SEED); do $(BIN)/heedful run best-of --runs runs/$(PAGE) --set name=best-of-$$seed --set seed=$$seed $(BEST) || exit $$?; done
+	$(BIN)/heedful frontier $(LINES:%=runs/$(PAGE)/%-sweep) $(SEED:%=--best-of runs/$(PAGE)/best-of-%) --primary ppo --out runs/$(PAGE)
 
 test: $(READY) lint types ## everything that must hold, twenty raters for a minute among it
 	HEEDFUL_SOAK=$${HEEDFUL_SOAK:-60} $(BIN)/python -m pytest -n auto

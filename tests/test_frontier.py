@@ -56,7 +56,7 @@ def swept(root: Path, key: str, cells: dict[str, tuple[float, float]], **changes
 def test_sweeps_are_lines_of_one_chart(tmp_path: Path) -> None:
     dpo = swept(tmp_path / "dpo-sweep", "dpo.loss.beta", {"0.1": (1, 0.7), "0.03": (2, 0.8)})
     ipo = swept(tmp_path / "ipo-sweep", "dpo.loss.tau", {"0.1": (1, 0.6)})
-    table = json.loads((frontier([dpo, ipo], tmp_path / "out", None) / "frontier.json").read_text())
+    table = json.loads((frontier([dpo, ipo], tmp_path / "out", []) / "frontier.json").read_text())
     assert (table["start"], table["prompts"]) == (0.5, 6)
     first, second = table["lines"]
     assert (first["line"], first["seeds"], second["line"]) == ("dpo", 2, "ipo")
@@ -73,7 +73,7 @@ def test_sweeps_are_lines_of_one_chart(tmp_path: Path) -> None:
 def test_best_of_n_comes_from_the_draws_of_an_evaluation(tmp_path: Path) -> None:
     dpo = swept(tmp_path / "dpo-sweep", "dpo.loss.beta", {"0.1": (1, 0.7)})
     evaluated(tmp_path / "many", 1, [0.5], [0.0, 0.0, 1.0, 1.0])
-    out = frontier([dpo], tmp_path / "out", tmp_path / "many")
+    out = frontier([dpo], tmp_path / "out", [tmp_path / "many"])
     line = json.loads((out / "frontier.json").read_text())["lines"][1]
     assert line["line"] == "best of n" and [dot["label"] for dot in line["points"]] == ["n = 2", "n = 4"]
     assert [dot["truth"] for dot in line["points"]] == pytest.approx(
@@ -82,26 +82,36 @@ def test_best_of_n_comes_from_the_draws_of_an_evaluation(tmp_path: Path) -> None
     assert line["points"][0]["kl"] == pytest.approx(0.130812)  # of (¼, ¾) to (½, ½): the KL at two draws
 
 
+def test_each_run_of_best_of_n_is_a_seed(tmp_path: Path) -> None:
+    dpo = swept(tmp_path / "dpo-sweep", "dpo.loss.beta", {"0.1": (1, 0.7)})
+    evaluated(tmp_path / "one", 1, [0.5], [0.0, 0.0, 1.0, 1.0])
+    evaluated(tmp_path / "two", 1, [0.5], [0.0, 0.0, 0.0, 1.0])
+    out = frontier([dpo], tmp_path / "out", [tmp_path / "one", tmp_path / "two"])
+    line = json.loads((out / "frontier.json").read_text())["lines"][1]
+    assert line["seeds"] == 2 and [dot["seeds"] for dot in line["points"]] == [2, 2]
+    assert line["points"][0]["truth"] == pytest.approx((5 / 6 + 1 / 2) / 2)
+
+
 def test_what_cannot_be_compared_is_said(tmp_path: Path) -> None:
     dpo = swept(tmp_path / "dpo-sweep", "dpo.loss.beta", {"0.1": (1, 0.7)})
     with pytest.raises(InputError, match=r"holds no sweep.json: give the folder of a sweep"):
-        frontier([tmp_path], tmp_path / "out", None)
+        frontier([tmp_path], tmp_path / "out", [])
     blind = swept(tmp_path / "blind-sweep", "dpo.loss.beta", {"0.1": (1, 0.7)}, truth="")
     with pytest.raises(InputError, match="no cell has an evaluation with a truth and a KL yet"):
-        frontier([blind], tmp_path / "out", None)
+        frontier([blind], tmp_path / "out", [])
     other = swept(tmp_path / "other-sweep", "dpo.loss.beta", {"0.1": (1, 0.7)})
     for file in other.glob("*/02-evaluate/answers.jsonl"):
         file.write_text(file.read_text().replace('"id": "5"', '"id": "another"'))
     with pytest.raises(InputError, match="was asked other prompts than dpo"):
-        frontier([dpo, other], tmp_path / "out", None)
+        frontier([dpo, other], tmp_path / "out", [])
     with pytest.raises(InputError, match="by a reward model called 'reward'"):
-        frontier([dpo], tmp_path / "out", tmp_path / "nothing")
+        frontier([dpo], tmp_path / "out", [tmp_path / "nothing"])
     swept(tmp_path / "elsewhere" / "dpo-sweep", "dpo.loss.beta", {"0.3": (2, 0.9)})
     with pytest.raises(InputError, match="two sweeps are called dpo-sweep"):
-        frontier([dpo, tmp_path / "elsewhere" / "dpo-sweep"], tmp_path / "out", None)
+        frontier([dpo, tmp_path / "elsewhere" / "dpo-sweep"], tmp_path / "out", [])
     still = swept(tmp_path / "still-sweep", "dpo.loss.beta", {"0.1": (0, 0.5)})
     with pytest.raises(InputError, match="no policy is any nats from its reference"):
-        frontier([still], tmp_path / "out", None)
+        frontier([still], tmp_path / "out", [])
     evaluated(tmp_path / "single", 1, [0.5], [0.5])
     with pytest.raises(InputError, match="was evaluated with one draw a prompt"):
-        frontier([dpo], tmp_path / "out", tmp_path / "single")
+        frontier([dpo], tmp_path / "out", [tmp_path / "single"])

@@ -118,9 +118,12 @@ def frontier_command(
     ],
     out: Annotated[Path, typer.Option(help="The folder for frontier.html.")] = Path("runs/frontier"),
     best_of: Annotated[
-        Path | None,
-        typer.Option("--best-of", help="A run whose evaluation has many draws judged by 'reward': adds best-of-n."),
-    ] = None,
+        list[Path],
+        typer.Option(
+            "--best-of",
+            help="A run whose evaluation has many draws judged by 'reward': adds best-of-n; repeatable, once a seed.",
+        ),
+    ] = [],  # noqa: B006
     primary: Annotated[
         str, typer.Option(help="The line whose difference to the first was the question named beforehand.")
     ] = "",

@@ -42,17 +42,17 @@ class Cell:
     root: Path  # of its run
 
 
-def frontier(folders: Sequence[Path], out: Path, best_of: Path | None, primary: str = "") -> Path:
+def frontier(folders: Sequence[Path], out: Path, best_of: Sequence[Path], primary: str = "") -> Path:
     """Read the sweeps, compare their areas, and write the page.
 
+    best_of: runs of one reference, each with a seed of its own, whose answers best-of-n is drawn from.
     primary: the line whose difference to the first is the question named beforehand.
     InputError: a cell can't be set beside the others, or no such line is there.
     """
     if twice := [name for name, count in Counter(folder.name for folder in folders).items() if count > 1]:
         raise InputError(f"two sweeps are called {twice[0]}, and would be one line: rename one, or give it once")
     cells = [cell for folder in folders for cell in _cells(folder)]
-    if best_of:
-        cells += _best_of_n(best_of)
+    cells += [cell for root in best_of for cell in _best_of_n(root)]
     if not cells:
         raise InputError(f"{', '.join(map(str, folders))}: no cell has an evaluation with a truth and a KL yet")
     for cell in cells:
@@ -154,9 +154,8 @@ def _best_of_n(root: Path) -> list[Cell]:
             distinct = list(dict.fromkeys(texts))
             shares = torch.tensor([texts.count(text) / len(texts) for text in distinct])
             moved.append(float(best_of_n_kl(shares, torch.stack([proxy[texts.index(text)] for text in distinct]), n)))
-        found.append(
-            Cell("best of n", "", Reached(f"n = {n}", fmean(moved), np.array(values)), start, list(answers), root)
-        )
+        point = Reached(f"n = {n}", fmean(moved), np.array(values))
+        found.append(Cell("best of n", str(root), point, start, list(answers), root))
     return found
 
 
