@@ -13,7 +13,8 @@ from pydantic import BaseModel
 
 import heedful.config.sections as sections
 from heedful.cli import app
-from heedful.config import load_recipe
+from heedful.config import PPOConfig, load_recipe
+from heedful.config.direct import PairedLoss, UnpairedLoss
 from heedful.config.recipe import KINDS
 from heedful.config.reference import markdown, stage_models
 from heedful.config.reward import RewardLoss
@@ -106,3 +107,34 @@ def test_every_algorithm_is_on_the_page_that_says_which_to_choose() -> None:
     text = (ROOT / "docs" / "algorithms" / "README.md").read_text()
     kinds = [k.model_fields["type"].default for k in [*get_args(RLAlgorithm), *get_args(get_args(RewardLoss)[0])]]
     assert [kind for kind in ("ppo", *kinds) if f"`{kind}`" not in text] == []
+
+
+def pages_of(kind: str) -> list[str]:
+    """The pages that say how an algorithm is asked for."""
+    pages = [page for page in (ROOT / "docs" / "algorithms").glob("*.md") if page.name not in ("README.md", "rl.md")]
+    named = rf"\A# {kind.upper()}\n" if kind in ("dpo", "ppo") else rf'type = "{kind}"|`"{kind}"`'
+    return [page.read_text() for page in pages if re.search(named, page.read_text())]
+
+
+@pytest.mark.parametrize(
+    ("table", "kinds", "by_the_frontier"),
+    [
+        ("README.md", get_args(PairedLoss | UnpairedLoss), ()),
+        ("rl.md", (PPOConfig, *get_args(RLAlgorithm)), ("ppo", "rloo", "grpo")),  # three seeds in place of one
+    ],
+)
+def test_every_algorithms_page_has_its_figure_of_the_table(
+    table: str, kinds: tuple[type[BaseModel], ...], by_the_frontier: tuple[str, ...]
+) -> None:
+    text = (ROOT / "docs" / "algorithms" / table).read_text()
+    figures = dict(re.findall(r"^\| `(\w+)` \| (\d+\.\d % \[[\d., ]+\]) \|", text, re.M))
+    assert set(figures) == {kind.model_fields["type"].default for kind in kinds}
+    for kind, figure in figures.items():
+        said = "(../experiments/frontier.md)" if kind in by_the_frontier else figure
+        assert any(said in page for page in pages_of(kind)), f"{kind}: its page lacks {said}"
+
+
+@pytest.mark.parametrize("kind", get_args(get_args(RewardLoss)[0]))
+def test_every_reward_models_page_says_what_was_measured(kind: type[BaseModel]) -> None:
+    pages = pages_of(kind.model_fields["type"].default)
+    assert len(pages) == 1 and re.search(r"\b[Mm]easured\b.*?\d\d\.\d %", pages[0], re.S)
