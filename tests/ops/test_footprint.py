@@ -36,6 +36,11 @@ def test_logits_are_kept_up_to_a_bound() -> None:
     assert wide.kept(1e6, recompute=False, half=False) == 2**27
 
 
+def test_what_a_shape_does_not_say_takes_nothing() -> None:
+    assert Network(hidden=2, layers=3).kept(10, recompute=False, half=False) == 4 * 10 * 4 * 20  # no logits
+    assert Network(hidden=2, keys=5).cache(rows=8, columns=100) == 0  # no layers
+
+
 def test_shapes_come_from_anyones_config() -> None:
     llama = {"hidden_size": 128, "num_hidden_layers": 4, "intermediate_size": 384, "num_attention_heads": 4}
     assert Network.of(llama | {"num_key_value_heads": 2, "vocab_size": 9}) == Network(128, 4, 384, 64, 9)
