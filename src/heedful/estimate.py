@@ -2,16 +2,17 @@
 
 Memory is that of the largest step that the settings allow, as `ops/footprint.py` predicts it.
 
-An estimate, right within about a factor of two: real text, prompts and answers are taken to be as long as the built-in
-world's where no file says otherwise.
+An estimate, right within about a factor of two. Files that are there tell how many rows they hold and how long their
+texts are. A policy answers at the length of the demonstrations that it learned from, or up to the limit where nobody
+knows; texts that stages will write, and those of the built-in world, are as long as its are.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import islice
+from dataclasses import dataclass, replace
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +40,7 @@ from heedful.config import (
     Training,
     WorldConfig,
 )
-from heedful.data.json_rows import Located
-from heedful.data.rows import read_rows
+from heedful.data.look import Look, look
 from heedful.ops.footprint import FLOAT, LEARNING, Network, adapters
 from heedful.ops.memory import memory_free_on
 from heedful.run import Manifest, console
@@ -48,13 +48,18 @@ from heedful.run.folder import RunFolder
 
 PAGE, PROMPT, ANSWER = 59, 16, 24  # tokens, as in the built-in world
 CANDIDATES = 4  # answers to a prompt that is ranked
-LOOKED_AT = 200  # rows of a file of rankings
 OVERHEAD = 4e-6  # seconds a token costs in Python and small kernels, whatever the model's size
-EFFICIENCY = 0.35  # of the matrix rate, in training and scoring
-DECODE_EFFICIENCY = 0.08
+EFFICIENCY = 0.35  # of the matrix rate, in training
+READ_EFFICIENCY = 0.7  # without gradients
+DECODE_EFFICIENCY = 0.3
 CRITIC_AND_REFERENCE = 3.0  # forward passes in a PPO rollout beside sampling and rewards: policy, reference, critic
 REFERENCE = 2.0  # the same without a critic
 PROGRAM = 6e8  # bytes of Python and its libraries
+READ_TOKENS = 16_384  # in one pass of an evaluation over answers or documents
+LOOKALIKES = 1000  # answers to look-alikes that an evaluation wants
+RANKED = Look(rows=5000, prompt=PROMPT, answer=ANSWER, answers=CANDIDATES)
+ANSWERED = Look(rows=1000, prompt=PROMPT, answer=ANSWER)
+PAGES = Look(rows=1000, prompt=0, answer=PAGE)
 
 
 @dataclass(frozen=True)
@@ -89,16 +94,6 @@ def _at_most(limit: float, count: float) -> float:
     return min(limit, count) if limit else count
 
 
-def _tokens(sets: float) -> float:
-    """Of the candidates of so many prompts, each with its prompt."""
-    return sets * CANDIDATES * (PROMPT + ANSWER)
-
-
-def _answers_of(row: dict[str, Any]) -> list[Any]:
-    """In the order that its rater saw them in, which is another for each."""
-    return row.get("completions") or [row.get("chosen"), row.get("rejected")]
-
-
 class Estimator:
     """Walks a recipe and knows, for every stage, how large its model and how many its rows are."""
 
@@ -106,7 +101,8 @@ class Estimator:
         self.rate = rate
         self.parameters: dict[str, float] = {}  # stage name -> parameters of its model
         self.shapes: dict[str, Network] = {}  # stage name -> shape of its model
-        self.rows: dict[str, float] = {}  # "@stage/file" -> rows
+        self.looks: dict[str, Look] = {}  # "@stage/file", or a file that is there -> what is in it
+        self.spoken: dict[str, float] = {}  # stage name -> tokens of its model's answers, where somebody knows
         self.blended: dict[str, list[str]] = {}  # blend stage -> the models that its parts read with
         self.recipe = recipe
         self.in_world = any(isinstance(stage, WorldConfig) for stage in recipe.stages)  # whose texts are short
@@ -124,28 +120,26 @@ class Estimator:
         return Network.of(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else Network()
 
     def _notes(self, name: str, model: str) -> float:
-        """A stage's model is of the shape and size of the one that it begins with. Returns its parameters."""
+        """A stage's model is of the shape and size of the one that it begins with, and talks as long, until it learns
+        otherwise. Returns its parameters."""
         self.shapes[name], self.parameters[name] = self._shape(model), self._model(model)
+        if model.startswith("@") and (spoken := self.spoken.get(model[1:].split("/")[0])):
+            self.spoken[name] = spoken
         return self.parameters[name]
 
-    def _count(self, path: str, default: float = 1000) -> float:
-        if path.startswith("@"):
-            return self.rows.get(path, default)
-        file = self._file(path)
-        if not file.is_file():
-            return default
-        with file.open("rb") as lines:
-            return float(sum(1 for _ in lines))
+    def _look(self, path: str, otherwise: Look = ANSWERED) -> Look:
+        """What is in a file: as an earlier stage will have written it, or as it stands there."""
+        if path not in self.looks:
+            there = not path.startswith("@") and path and self._file(path).exists()
+            self.looks[path] = look(self._file(path), otherwise) if there else otherwise
+        return self.looks[path]
 
-    def _sets(self, path: str) -> float:
-        """Sets of answers that are ranked. In a file each rater of a set has a row: its first rows tell how many do."""
-        rows = self._count(path, 5000)
-        file = self._file(path)
-        if path.startswith("@") or not file.is_file():
-            return rows
-        first = [item.row for item in islice(read_rows(file), LOOKED_AT) if isinstance(item, Located)]
-        judged = {json.dumps([row.get("prompt"), *sorted(map(str, _answers_of(row)))]) for row in first}
-        return rows * len(judged) / max(1, len(first))
+    def _answer(self, model: str, generation: Generation, asked: Look) -> float:
+        """Tokens of an answer of a model."""
+        limit = float(generation.max_new_tokens)
+        if self.in_world or asked.families:
+            return min(ANSWER, limit)
+        return min(self.spoken.get(model[1:].split("/")[0], limit), limit)
 
     def _file(self, path: str) -> Path:
         """`$input/file` as the user gave it."""
@@ -156,8 +150,12 @@ class Estimator:
         """Seconds for `passes` forward passes' worth (training is three) of `tokens`."""
         return tokens * passes * (2 * parameters / (self.rate * EFFICIENCY) + OVERHEAD)
 
+    def _read(self, tokens: float, parameters: float) -> float:
+        """Seconds for one pass that learns nothing."""
+        return tokens * (2 * parameters / (self.rate * READ_EFFICIENCY) + OVERHEAD)
+
     def _decode(self, tokens: float, parameters: float) -> float:
-        return tokens * (2 * parameters / (self.rate * DECODE_EFFICIENCY) + 10 * OVERHEAD)
+        return tokens * (2 * parameters / (self.rate * DECODE_EFFICIENCY) + 5 * OVERHEAD)
 
     def stage(self, config: StageConfig) -> Estimate:
         """The estimate of one stage; notes what later stages will read of it."""
@@ -172,21 +170,22 @@ class Estimator:
                 else:
                     self.shapes[name] = _shape_of(config.architecture)
                     self.parameters[name] = parameters_of(config.architecture)
-                tokens = self._count(config.data) * PAGE * config.training.epochs
+                pages = self._look(config.data, PAGES)
+                tokens = pages.rows * pages.tokens * config.training.epochs
                 return self._training(tokens, name, config.training, Lora(), config.tokens_per_step)
             case SFTConfig():
                 self._notes(name, config.model)
-                tokens = self._count(config.data, 500) * (PROMPT + ANSWER) * config.training.epochs
+                shown = self._look(config.data, replace(ANSWERED, rows=500))
+                self.spoken[name] = shown.answer
+                tokens = shown.rows * shown.tokens * config.training.epochs
                 return self._training(tokens, name, config.training, config.lora, config.tokens_per_step)
             case SampleConfig():
-                rows = _at_most(config.limit, self._count(config.prompts)) * config.completions
-                self.rows[f"@{name}/completions.jsonl"] = rows
-                size = self._model(config.model)
-                cache = self._cache(config.model, config.generation)
-                return Estimate(self._decode(rows * ANSWER, size) + 3, PROGRAM + 2 * FLOAT * size + cache)
+                return self._sample(config)
             case LabelConfig():
-                answers = _at_most(CANDIDATES * config.prompts, sum(self._count(path) for path in config.completions))
-                self.rows[f"@{name}/rankings.jsonl"] = answers / CANDIDATES * (1 - config.holdout)
+                files = [self._look(path) for path in config.completions]
+                answers = _at_most(CANDIDATES * config.prompts, sum(file.rows for file in files))
+                sets = answers / CANDIDATES * (1 - config.holdout)
+                self.looks[f"@{name}/rankings.jsonl"] = replace(files[0], rows=sets, answers=CANDIDATES)
                 return Estimate(2 + answers * 3e-4, 3e8)
             case RewardConfig() | DPOConfig():
                 return self._preferences(config)
@@ -196,11 +195,11 @@ class Estimator:
                 passes = CRITIC_AND_REFERENCE + 2 * 3 * algorithm.epochs  # policy and critic, trained
                 return self._practice(config, answers, passes, algorithm.prompts / algorithm.minibatches)
             case BlendConfig():
-                rankings = sum(self._count(path, 500) for path in config.data)
-                answers = CANDIDATES * rankings + sum(self._count(path) for path in config.calibration)
+                files = [self._look(path, replace(RANKED, rows=500)) for path in config.data]
+                files += [self._look(path) for path in config.calibration]
                 parts = config.parts.values()
                 self.blended[name] = [path for part in parts for path in (part.model, part.reference) if path]
-                return self._reading(answers, self.blended[name])
+                return self._reading(sum(file.rows * file.tokens for file in files), self.blended[name])
             case AverageConfig():
                 return Estimate(5, 3e8 + 20 * self._notes(name, config.models[0]))
             case RLConfig():
@@ -209,24 +208,61 @@ class Estimator:
                 passes = REFERENCE + 3 * practice.epochs
                 return self._practice(config, practice.iterations * rollout, passes, rollout / practice.minibatches)
             case SelectConfig():
-                answers = sum(self._count(path) for path in config.completions)
-                self.rows[f"@{name}/demonstrations.jsonl"] = answers / CANDIDATES * config.keep * config.share
-                return self._reading(answers, self._readers(config.rewards))
+                files = [self._look(path) for path in config.completions]
+                kept = sum(file.rows for file in files) / CANDIDATES * config.keep * config.share
+                self.looks[f"@{name}/demonstrations.jsonl"] = replace(files[0], rows=kept)
+                return self._reading(sum(file.rows * file.tokens for file in files), self._readers(config.rewards))
             case EvaluateConfig():
-                prompts = self._count(config.prompts, 600)
-                answers = prompts * (config.draws + 1) * len(config.models)
-                return Estimate(10 + self._decode(answers * ANSWER, max(self.parameters.values(), default=1e6)), 7e8)
+                return self._evaluation(config)
             case _:
                 return Estimate(5, 3e8)
 
+    def _sample(self, config: SampleConfig) -> Estimate:
+        asked = self._look(config.prompts)
+        rows = _at_most(config.limit, asked.rows) * config.completions
+        answer = self._answer(config.model, config.generation, asked)
+        self.looks[f"@{config.name}/completions.jsonl"] = Look(rows, asked.prompt, answer)
+        size = self._model(config.model)
+        cache = self._cache(config.model, config.generation, asked)
+        return Estimate(self._decode(rows * answer, size) + 3, PROGRAM + 2 * FLOAT * size + cache)
+
     def _preferences(self, config: RewardConfig | DPOConfig) -> Estimate:
         self._notes(config.name, config.model)
-        sets = sum(map(self._sets, config.data))
-        sets = _at_most(config.limit, sets) if isinstance(config, DPOConfig) else sets * config.members
-        longest = _tokens(config.prompts_per_step) if self.in_world else config.training.tokens_per_batch
-        return self._training(
-            _tokens(sets) * config.training.epochs, config.name, config.training, config.lora, longest
-        )
+        files = [self._look(path, RANKED) for path in config.data]
+        rankings = sum(file.rows * file.sets for file in files)
+        each = sum(file.rows * file.sets * file.tokens for file in files) / max(1.0, rankings)
+        rankings = _at_most(config.limit, rankings) if isinstance(config, DPOConfig) else rankings * config.members
+        longest = config.prompts_per_step * each if self.in_world else config.training.tokens_per_batch
+        tokens = rankings * each * config.training.epochs
+        return self._training(tokens, config.name, config.training, config.lora, longest)
+
+    def _evaluation(self, config: EvaluateConfig) -> Estimate:
+        """Every model answers, and the reference reads along; every reward model reads all answers. In memory: a model
+        and the copy that samples, the reference, the reward models, and what one pass or the cache takes."""
+        asked = self._look(config.prompts, replace(ANSWERED, rows=600))
+        rows = asked.rows * (config.draws + 1)
+        others = 0.0
+        if config.lookalikes:
+            alike = self._look(config.lookalikes).rows
+            others += alike * min(config.draws, ceil(LOOKALIKES / max(1.0, alike)))
+        if config.temperatures:
+            rows += asked.rows * config.draws
+            others += self._look(config.dev_prompts).rows * config.draws * len(config.temperatures)
+        pages = self._look(config.corpus, PAGES) if config.corpus else replace(PAGES, rows=0)
+        models, judges = list(config.models.values()), list(config.reward_models.values())
+        judges = [one for path in judges for one in self.blended.get(path[1:].split("/")[0], [path])]
+        seconds, memory = 10.0, 0.0
+        for place, path in enumerate(models):
+            size, answer = self._model(path), self._answer(path, config.generation, asked)
+            times = 2 if config.few_shot and not place else 1
+            seconds += self._decode((rows * times + others) * answer, size)
+            drift = 2 * asked.rows * config.draws * (asked.prompt + answer)
+            seconds += self._read(drift + pages.rows * pages.tokens, size)
+            seconds += sum(self._read(rows * times * (asked.prompt + answer), self._model(one)) for one in judges)
+            pass_ = self._shape(path).kept(READ_TOKENS, recompute=True, half=False)
+            held = max(self._cache(path, config.generation, asked), pass_)
+            memory = max(memory, FLOAT * (2 * size + self._model(models[0])) + held)
+        return Estimate(seconds, PROGRAM + memory + FLOAT * sum(map(self._model, judges)))
 
     def _readers(self, rewards: Rewards) -> list[str]:
         """The models that read each answer to say what it is paid; a blend stands for those of its parts."""
@@ -235,29 +271,31 @@ class Estimator:
         read += [part.reference for part in parts if part.type == "likelihood"]
         return [one for path in read if path for one in self.blended.get(path[1:].split("/")[0], [path])]
 
-    def _reading(self, answers: float, models: Sequence[str]) -> Estimate:
+    def _reading(self, tokens: float, models: Sequence[str]) -> Estimate:
         """Answers read once by each model."""
-        passes = sum(self._work(answers * (PROMPT + ANSWER), self._model(path), 1) for path in models)
-        return Estimate(3 + passes, 5e8)
+        passes = sum(self._read(tokens, self._model(path)) for path in models)
+        return Estimate(3 + passes, PROGRAM + FLOAT * sum(map(self._model, models)))
 
     def _practice(self, config: PPOConfig | RLConfig, answers: float, passes: float, minibatch: float) -> Estimate:
         """Answers sampled, read `passes` times by networks of a policy's size, and once by whatever pays. In memory:
         what learns, the reference (the policy itself with adapters off), what pays, and a step or the sampler's cache.
         `minibatch`: answers of a step.
         """
-        size = self._notes(config.name, config.model)
-        work = self._work(answers * (PROMPT + ANSWER), size, passes)
+        size, asked = self._notes(config.name, config.model), self._look(config.prompts)
+        answer = self._answer(config.model, config.generation, asked)
+        tokens = answers * (asked.prompt + answer)
+        work = self._work(tokens, size, passes)
         readers = self._readers(config.rewards)
-        paid = self._reading(answers, readers).seconds
+        paid = self._reading(tokens, readers).seconds
         text = config.ptx.tokens if config.ptx.data else 0
-        longest = minibatch * (PROMPT + config.generation.max_new_tokens) + text
+        longest = minibatch * (asked.prompt + config.generation.max_new_tokens) + text
         state, step = self._step(config.name, config.training, config.lora, longest)
         if isinstance(config, PPOConfig):
             critic, its = self._step(config.name, config.training, config.critic_lora, longest)
             state, step = state + critic, step + its
         others = FLOAT * (sum(map(self._model, readers)) + (0 if config.lora.rank else size))
-        cache = self._cache(config.model, config.generation) + FLOAT * size  # and a copy of the weights, packed
-        return Estimate(self._decode(answers * ANSWER, size) + work + paid, PROGRAM + state + others + max(step, cache))
+        cache = self._cache(config.model, config.generation, asked) + FLOAT * size  # and a copy of the weights, packed
+        return Estimate(self._decode(answers * answer, size) + work + paid, PROGRAM + state + others + max(step, cache))
 
     def _training(self, tokens: float, name: str, training: Training, lora: Lora, longest: float) -> Estimate:
         """`longest`: tokens of a step, were there no limit to a batch."""
@@ -276,19 +314,20 @@ class Estimator:
         )
         return FLOAT * size + LEARNING * learning + averaged, kept
 
-    def _cache(self, model: str, generation: Generation) -> float:
-        return self._shape(model).cache(generation.batch, PROMPT + generation.max_new_tokens)
+    def _cache(self, model: str, generation: Generation, asked: Look) -> float:
+        return self._shape(model).cache(generation.batch, asked.prompt + generation.max_new_tokens)
 
     def _note_world(self, config: WorldConfig) -> None:
         at = f"@{config.name}"
-        self.rows |= {
-            f"{at}/corpus.jsonl": config.documents,
-            f"{at}/demonstrations.jsonl": config.demonstrations,
-            f"{at}/prompts/preference.jsonl": config.preference_prompts,
-            f"{at}/prompts/rl.jsonl": config.rl_prompts,
-            f"{at}/prompts/dev.jsonl": config.dev_prompts,
-            f"{at}/prompts/test.jsonl": config.test_prompts,
-        }
+        self.looks[f"{at}/corpus.jsonl"] = replace(PAGES, rows=config.documents)
+        for file, rows in {
+            "demonstrations": config.demonstrations,
+            "prompts/preference": config.preference_prompts,
+            "prompts/rl": config.rl_prompts,
+            "prompts/dev": config.dev_prompts,
+            "prompts/test": config.test_prompts,
+        }.items():
+            self.looks[f"{at}/{file}.jsonl"] = replace(ANSWERED, rows=rows)
 
 
 def estimates(recipe: Recipe, rate: float) -> list[tuple[Any, Estimate]]:

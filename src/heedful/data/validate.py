@@ -50,7 +50,7 @@ class ValidationReport:
     pairs: int  # decided pairs
 
 
-def _check(row: Row, kind: Format) -> Checked:
+def record_of(row: Row, kind: Format) -> Checked:
     """The record that a row of this format stands for. RowFault: it is unsound."""
     match kind:
         case Format.STEPWISE:
@@ -75,7 +75,7 @@ def _check(row: Row, kind: Format) -> Checked:
 
 
 def _walk(path: Path) -> Iterator[tuple[Row, Format, Checked] | Fault]:
-    return converted(path, lambda row, kind: (row, kind, _check(row, kind)))
+    return converted(path, lambda row, kind: (row, kind, record_of(row, kind)))
 
 
 def validate(path: str | Path) -> ValidationReport:
