@@ -83,13 +83,14 @@ def a_run(tmp_path: Path) -> Path:
         "low": 0.6,
         "high": 0.8,
     }
-    (stage.parent / "evaluation.json").write_text(json.dumps({"win_rate": [row]}))
+    evaluation = {"win_rate": [row], "models": ["sft", "ppo"], "reference": "sft", "truth": "gold", "judges": ["gold"]}
+    (stage.parent / "evaluation.json").write_text(json.dumps(evaluation))
     return tmp_path
 
 
 def test_runs_are_listed_compared_and_pruned(a_run: Path) -> None:
     listed = command("runs", "list", cwd=a_run).stderr
-    assert "one" in listed and "1.5 min" in listed and "70%" in listed
+    assert "one" in listed and "1.5 min" in listed and "70%" in listed and "(by gold)" in listed
     times = command("runs", "times", "one", cwd=a_run).stderr
     assert "| sft | sft | 90 | 100% |\n| all | 1 stages | 90 | |" in times
     compared = command("runs", "compare", "one", cwd=a_run).stderr
@@ -99,6 +100,16 @@ def test_runs_are_listed_compared_and_pruned(a_run: Path) -> None:
     assert "1.5 MB freed" in command("runs", "prune", "one", cwd=a_run).stderr
     assert not any((a_run / "runs" / "one" / "01-sft" / own).exists() for own in ("checkpoints", ".cache"))
     assert (a_run / "runs" / "one" / "01-sft" / "manifest.json").exists()
+
+
+def test_a_headline_says_whose_it_is(a_run: Path) -> None:
+    """A run on one's own data has no gold: its reward models judge, and the policy's own is no evidence."""
+    path = a_run / "runs" / "one" / "evaluation.json"
+    evaluation = json.loads(path.read_text()) | {"truth": "", "judges": ["reward"]}
+    evaluation["win_rate"][0]["judge"] = "reward"
+    path.write_text(json.dumps(evaluation))
+    shown = " ".join(command("runs", "list", cwd=a_run).stderr.split())
+    assert "70%" in shown and "own reward" in shown
 
 
 @pytest.mark.parametrize("with_sound", [False, True])

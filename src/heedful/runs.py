@@ -17,6 +17,7 @@ from heedful.errors import InputError
 from heedful.evaluate.kept import Scores, kept_resamples, kept_scores, prompt_rates
 from heedful.evaluate.statistics import TwoWay, t_interval
 from heedful.evaluate.winrate import mean_rate
+from heedful.report.verdict import PROXY, find, headline_policy, judge_of
 from heedful.run import CACHE, Manifest, console, generator, stage_folders, stage_times
 
 Contest = tuple[str, str, str]  # policy, against, decoding
@@ -36,12 +37,15 @@ def _run_root(runs: Path, name: str) -> Path:
 
 
 def _headline(evaluation: dict[str, Any]) -> str:
-    """The last policy against the base, by the first judge, sampled."""
-    rows = [row for row in evaluation.get("win_rate", []) if row["decoding"] == "sample" and row["judge"] == "gold"]
-    if not rows:
+    """The verdict's first figure: the policy that it is about against the reference, sampled, and who says so."""
+    if not evaluation.get("win_rate"):
         return ""
-    row = next((r for r in rows if r["policy"] == "ppo" and r["against"] == "sft"), rows[-1])
-    return f"{row['policy']} beats {row['against']} {row['rate']:.0%} [{row['low']:.0%}, {row['high']:.0%}]"
+    policy, reference, judge = headline_policy(evaluation), evaluation["reference"], judge_of(evaluation)
+    row = find(evaluation, policy, reference, "sample", judge)
+    if row is None:
+        return ""
+    own = ", its own reward: no evidence" if judge == PROXY else ""
+    return f"{policy} beats {reference} {row['rate']:.0%} [{row['low']:.0%}, {row['high']:.0%}] (by {judge}{own})"
 
 
 def show_list(runs: Path) -> None:

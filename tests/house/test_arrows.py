@@ -33,7 +33,7 @@ MAY_IMPORT = {
     "next_items": {"studio_cli", "feedback", "rewards"},
     "doctor": {"ops", "feedback"},
     "estimate": {"data", "ops"},
-    "runs": {"evaluate"},
+    "runs": {"evaluate", "report"},
     "processes": set(),
     "__main__": {"cli"},
 }
