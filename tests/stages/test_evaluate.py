@@ -137,6 +137,11 @@ def test_reward_models_alone_can_judge(inputs: Path, tmp_path: Path) -> None:
     assert evaluation["criteria"] == evaluation["tax"] == evaluation["over_refusal"] == {}
     assert {row["judge"] for row in evaluation["win_rate"]} == {"audit"}
     assert evaluation["reference"] == evaluation["base"] == "pretrain"
+    rows = [json.loads(line) for line in (tmp_path / "answers.jsonl").read_text().splitlines()]
+    greedy = {(r["id"], r["model"]): r["text"] for r in rows if r["decoding"] == "greedy"}
+    shown = evaluation["showcase"]  # without one, test prompts stand in, with the answers that they got anyway
+    assert len(shown) == 8 and len({row["query"] for row in shown}) == 8
+    assert all(answer["text"] == greedy[row["id"], name] for row in shown for name, answer in row["answers"].items())
     assert findings(evaluation)
 
 

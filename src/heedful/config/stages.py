@@ -275,7 +275,7 @@ class EvaluateConfig(Section):
     lookalikes: InputPath = ""
     """Harmless prompts that look harmful, for over-refusal; empty: not measured."""
     showcase: InputPath = ""
-    """Prompts for the table *query | before | after*; empty: none."""
+    """Prompts for the table *query | before | after*; empty: a few of `prompts`."""
     judge: Literal["world", "sentiment", "none"] = "world"
     """The truth of the built-in world or of the sentiment experiment; `none`: reward models only."""
     reward_models: dict[str, InputPath] = {}

@@ -31,6 +31,7 @@ from heedful.records import Prompt, Row
 from heedful.run import Run
 
 DECODINGS = ("sample", "greedy", "best")
+SHOWN = 8  # test prompts that stand in for a showcase
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,9 +185,20 @@ def kl_section(contest: Contest) -> dict[str, Any]:
     return section
 
 
+def _shown(contest: Contest) -> tuple[Sequence[Prompt], dict[str, AnswerSet]]:
+    """The showcase with its greedy answers; where there is none, test prompts from all over their file."""
+    if contest.questions.showcase or len(contest.names) == 1:
+        return contest.questions.showcase, contest.sets("showcase")
+    counted = counted_rows(contest.questions.test)
+    places = counted[:: -(-len(counted) // SHOWN)]
+    greedy = contest.sets("greedy").items()
+    sets = {name: AnswerSet(one.temperature, tuple(one.answers[i] for i in places)) for name, one in greedy}
+    return [contest.questions.test[i] for i in places], sets
+
+
 def showcase_rows(contest: Contest) -> list[Row]:
     """query | each model's greedy answer | what the truth says of it."""
-    sets, prompts = contest.sets("showcase"), contest.questions.showcase
+    prompts, sets = _shown(contest)
     judged = judge_sets(contest.judges[contest.truth], prompts, sets) if contest.truth and sets else {}
     rows = []
     for index, prompt in enumerate(prompts):
