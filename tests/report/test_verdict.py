@@ -184,6 +184,20 @@ def test_a_policys_own_reward_is_no_evidence(result: dict[str, Any]) -> None:
     assert first.state == "note" and "own training signal" in first.text
 
 
+def test_a_judge_that_is_no_better_than_a_coin_is_no_evidence(result: dict[str, Any]) -> None:
+    """Where a reward model judges, its own accuracy stands beside what it says."""
+    result["truth"], result["judges"] = "", ["audit"]
+    report = {"pairs": 300, "accuracy": 0.6, "low": 0.55, "high": 0.65, "length_only": 0.52}
+    result["reward_models"] = {"audit": report}
+    first = findings(result)[0]
+    assert first.state == "pass" and "audit is a reward model, right on 60.0\xa0% [55.0, 65.0]" in first.text
+    report["low"] = 0.51
+    first = findings(result)[0]
+    assert first.state == "note" and first.text.endswith("near chance, so it is no evidence")
+    result["truth"], result["judges"] = "audit", ["audit"]
+    assert "reward model" not in findings(result)[0].text
+
+
 def test_people_take_the_place_of_the_truth(result: dict[str, Any]) -> None:
     reward = result["reward_model"]
     for key in [key for key in reward if key.startswith(("gold", "short_of_gold", "ceiling"))]:
