@@ -253,7 +253,7 @@ def _run_stages(recipe: Recipe, folder: RunFolder, *, main: bool, shared: Sequen
                 run.stop_if_asked()
             folders[stage.name] = path
             if main and (published := PUBLISHED.get(stage.type)):
-                shutil.copyfile(path / published, folder.root / published)
+                atomic_text(folder.root / published, (path / published).read_text(encoding="utf-8"))
 
 
 def run_single(config: StageConfig, out: Path, seed: int) -> Path:
