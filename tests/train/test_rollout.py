@@ -499,10 +499,18 @@ def test_a_sampler_of_another_model_is_found_out(run: Run) -> None:
 
 @pytest.mark.parametrize("precisions", [("float32", "bfloat16"), ("bfloat16", "float32")])
 def test_where_either_side_is_in_bfloat16_they_may_differ_by_a_tenth_of_a_nat(precisions: tuple[str, str]) -> None:
-    sampler_agrees(0.09, *precisions)
-    for gap, found in ((0.11, precisions), (0.09, ("float32", "float32"))):
+    """On the whole: among many tokens some are further apart, and more so the more there are."""
+    usual = torch.full((10_000,), 0.09)
+    usual[0] = 0.6
+    sampler_agrees(usual, *precisions)
+    sampler_agrees(torch.tensor([]), *precisions)
+    for gaps, found in (
+        (-usual * 0.11 / 0.09, precisions),
+        (torch.tensor([0.0, float("nan")]), precisions),
+        (torch.tensor([0.0] * 10_000 + [1.1e-4]), ("float32", "float32")),
+    ):
         with pytest.raises(DivergedError, match="sampler's and the trainer's"):
-            sampler_agrees(gap, *found)
+            sampler_agrees(gaps, *found)
 
 
 def test_a_forward_pass_that_depends_on_packing_is_found_out(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from heedful.config import SampleConfig
 from heedful.data.chat import Chat
@@ -42,11 +43,12 @@ def sample(config: SampleConfig, run: Run) -> None:
     writer = _Writer(config, run, chat, make_sampler(policy, config.sampler, config.generation.batch), prompts, asked)
     files = list(writer.chunks())
     completions = [completion for file in files for completion in read_completions(file)]
-    gap = _gap(policy, chat, asked, completions, config)
+    gaps = _gaps(policy, chat, asked, completions, config)
     heat = config.generation.temperature or 1.0
-    sampler_agrees(gap * min(1.0, heat), "float32", config.sampler.precision)  # heat divides rounding as well
+    sampler_agrees(gaps * min(1.0, heat), "float32", config.sampler.precision)  # heat divides rounding as well
     atomic_text(run.path / "completions.jsonl", "".join(file.read_text(encoding="utf-8") for file in files))
-    run.summary |= _summary(completions) | {"sampler_gap": gap, "time/tokens_per_second": round(writer.speed)}
+    run.summary |= _summary(completions) | {"sampler_gap": float(gaps.abs().max())}
+    run.summary["time/tokens_per_second"] = round(writer.speed)
     run.say(
         f"{len(completions)} answers to {len(prompts)} prompts, {run.summary['mean_length']:.1f} tokens on average, "
         f"{run.summary['eos_rate']:.1%} ended by themselves"
@@ -126,10 +128,10 @@ def _after(file: Path) -> int:
 
 
 @torch.no_grad()
-def _gap(
+def _gaps(
     policy: Policy, chat: Chat, asked: Sequence[Sequence[int]], completions: Sequence[Completion], config: SampleConfig
-) -> float:
-    """Largest |log-probability of the sampler − of the trainer| over the first answers' tokens."""
+) -> Tensor:
+    """Log-probability of the trainer − of the sampler, of the first answers' tokens. (N,)"""
     first = completions[:LAW_ANSWERS]
     examples = [chat.example_ids(asked[i // config.completions], c.token_ids) for i, c in enumerate(first)]
     trainer = [
@@ -137,7 +139,7 @@ def _gap(
         for group in groups_by_tokens([len(example.ids) for example in examples], LAW_TOKENS)
     ]
     sampler = torch.tensor([value for completion in first for value in completion.logprobs])
-    return float((torch.cat(trainer) - sampler).abs().max())
+    return torch.cat(trainer) - sampler
 
 
 def _summary(completions: Sequence[Completion]) -> dict[str, float]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
@@ -69,8 +70,8 @@ class Setting:
         """Before the first update the policy says what the reference says, also where that was kept from earlier."""
         training = self.config.training
         now = target_logprobs(self.policy, examples, tokens=training.tokens_per_batch, accelerator=self.accelerator)
-        gaps = [float((a - b).abs().max()) for a, b in zip(now, reference, strict=True) if len(a)]
-        laws.starts_at_reference(max(gaps, default=0.0), training.precision)
+        gaps = torch.cat([a - b for a, b in zip(now, reference, strict=True)])
+        laws.starts_at_reference(gaps, training.precision)
 
 
 @dataclass(frozen=True, slots=True)

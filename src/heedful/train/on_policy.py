@@ -139,10 +139,11 @@ class OnPolicySource:
             accelerator=self.accelerator,
         )
         if self._unchecked and not early:  # those come from older weights
-            laws.sampler_agrees(collected.sampler_gap, self.config.training.precision, self.config.sampler.precision)
+            gaps = collected.sampler_logprobs - collected.rollout.policy_logprobs
+            laws.sampler_agrees(gaps, self.config.training.precision, self.config.sampler.precision)
         if iteration == 0 and self.starts_at_reference:
             log_ratio = collected.rollout.policy_logprobs - collected.rollout.reference_logprobs
-            laws.starts_at_reference(float(log_ratio.abs().max()), self.config.training.precision)
+            laws.starts_at_reference(log_ratio, self.config.training.precision)
         if iteration % SHOW_EVERY == 0 or iteration == self.practice.iterations:
             log_samples(self.run, iteration, iteration * self.steps_per_iteration, collected)
         return collected
@@ -281,7 +282,7 @@ class OnPolicySource:
         with self.accelerator.autocast():
             logprobs = self.players.policy(packed, self.config.generation.temperature)
         log_ratio = logprobs.cpu() - experience.old_logprobs[tokens_of(experience.lengths, answers)]
-        laws.first_ratio_is_one(float(log_ratio.abs().max()), self.config.training.precision)
+        laws.first_ratio_is_one(log_ratio, self.config.training.precision)
         self._unchecked = False
 
 
