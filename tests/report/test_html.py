@@ -243,6 +243,21 @@ def test_in_a_browser(page: str, tmp_path: Path, width: int) -> None:
     assert set(found["shown"]) == {"1"}
 
 
+def test_a_long_recipe_takes_little_paper(root: Path, tmp_path: Path) -> None:
+    """A run's recipe has all settings of all stages: 600 lines and more, which a page is not read for."""
+    pages = []
+    shutil.copytree(root, run := tmp_path / "demo")
+    for lines in (0, 600):
+        (run / "recipe.toml").write_text("# a line of a recipe\n" * lines)
+        write_report(run, tmp_path / "report.html")
+        command = [str(chromium_program()), "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run"]
+        command += ["--disable-sync", "--disable-background-networking", "--disable-component-update"]
+        command += [f"--user-data-dir={tmp_path / 'profile'}", f"--print-to-pdf={tmp_path / 'report.pdf'}"]
+        subprocess.run([*command, (tmp_path / "report.html").as_uri()], capture_output=True, timeout=120, check=True)
+        pages.append(len(re.findall(rb"/Type\s*/Page\b", (tmp_path / "report.pdf").read_bytes())))
+    assert 2 < pages[0] < pages[1] <= pages[0] + 4
+
+
 def test_raters_of_flesh_stand_on_the_reward_models_axis(root: Path, tmp_path: Path) -> None:
     path = next(root.glob("*-reward")) / "reward.json"
     report = json.loads(path.read_text())
