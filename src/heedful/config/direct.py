@@ -249,7 +249,7 @@ class DPOConfig(Section):
     name: Name = "dpo"
     model: InputPath
     """The SFT model: where the policy starts, and the frozen reference."""
-    data: list[InputPath]
+    data: list[InputPath] = Field(min_length=1)
     """Rankings or comparisons to train on; for `kto` and `bco` also answers with a `label`."""
     heldout: list[InputPath] = []
     """The same to report accuracy on."""

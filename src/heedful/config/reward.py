@@ -81,7 +81,7 @@ class RewardConfig(Section):
     name: Name = "reward"
     model: InputPath
     """Where the backbone comes from, usually the SFT model."""
-    data: list[InputPath]
+    data: list[InputPath] = Field(min_length=1)
     """What to train on: rankings or comparisons; ratings, labels or labelled steps where `loss` wants them."""
     heldout: list[InputPath] = []
     """Judgements of the same kind to report accuracy on."""

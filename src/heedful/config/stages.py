@@ -130,7 +130,7 @@ class SelectConfig(Section):
 
     type: Literal["select"] = "select"
     name: Name = "select"
-    completions: list[InputPath]
+    completions: list[InputPath] = Field(min_length=1)
     """Completion files; answers to one prompt are put together, equal texts counted as often as they were given."""
     rewards: Rewards
     """What makes an answer good; the price of a bad length counts as it does in training."""
@@ -215,7 +215,7 @@ class LabelConfig(Section):
 
     type: Literal["label"] = "label"
     name: Name = "label"
-    completions: list[InputPath]
+    completions: list[InputPath] = Field(min_length=1)
     """Completion files; candidates for one prompt are put together, equal texts once."""
     borrowed: int = Field(1, ge=0, le=4)
     """Answers to other prompts added to each prompt's candidates, so that the reward model meets irrelevant ones."""
@@ -243,7 +243,7 @@ class AccuracyConfig(Section):
     reference: InputPath = ""
     """A policy's folder: then the models are policies that a direct loss trained from it, each judged as the reward
     model that it is in secret, log π(y|x) − log π_ref(y|x) (Rafailov 2023)."""
-    data: list[InputPath]
+    data: list[InputPath] = Field(min_length=1)
     """Rankings or comparisons that none of them was trained on."""
     among: list[InputPath] = []
     """Completions: only pairs whose two answers stand in these files count, the current policy's own for example; none:
