@@ -20,7 +20,7 @@ from heedful.feedback.together import Together
 NAMES = Prepared(select(rater.c.name).order_by(rater.c.id))
 
 
-def add(connection: Connection, name: str, wrong: Exception | None = None) -> int:
+def add(connection: Connection, name: str, wrong: BaseException | None = None) -> int:
     made = insert_one(connection, rater, kind="ai", name=name, account_id=None)
     if wrong:
         raise wrong
@@ -71,6 +71,15 @@ def test_what_ends_the_transaction_fails_alone(tmp_path: Path) -> None:
     one, failed, three = all_at_once(store, lambda c: add(c, "one"), full, lambda c: add(c, "three"))
     assert (one, three) == (1, 2) and isinstance(failed, ResourceError) and "disk is full" in str(failed)
     assert names(store) == ["one", "three"] and len(done) == 2
+    store.close()
+
+
+@pytest.mark.parametrize("wrong", [SystemExit("enough"), KeyboardInterrupt()], ids=lambda one: type(one).__name__)
+def test_nobody_waits_for_ever_for_what_ends_a_program(wrong: BaseException, tmp_path: Path) -> None:
+    store = open_store(str(tmp_path / "studio.db"))
+    found = all_at_once(store, lambda c: add(c, "one"), lambda c: add(c, "two", wrong), lambda c: add(c, "three"))
+    assert found == [1, wrong, 2]
+    assert names(store) == ["one", "three"]
     store.close()
 
 

@@ -69,14 +69,17 @@ class Together:
             self._alone(one)
 
     def _all(self, writes: list[_Write]) -> list[tuple[Any, Exception | None]]:
-        """What each returned or raised; [] where the transaction came to nothing: whoever is to blame fails alone."""
+        """What each returned or raised; [] where the transaction came to nothing: whoever is to blame fails alone.
+
+        That holds too of what ends a program, since those who wait would wait for ever.
+        """
         begin = self._store.write_soon if all(one.soon for one in writes) else self._store.write
         done: list[tuple[Any, Exception | None]] = []
         try:
             with begin() as connection:
                 for one in writes:
                     done.append(_within(connection, one.act))
-        except Exception:
+        except BaseException:
             return []
         return done
 
