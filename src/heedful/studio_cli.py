@@ -211,6 +211,7 @@ def export_command(
     database: Database = DATABASE,
 ) -> None:
     """Write a project's judgements in any format, split by prompt, with a manifest: what training reads."""
+    from heedful.feedback.erase import erased_raters
     from heedful.feedback.exports.write import export_judgements
     from heedful.feedback.labels import CHECKS, LABELS, labels_for, newest_number
     from heedful.feedback.projects import known_project
@@ -219,6 +220,8 @@ def export_command(
     with closing(there(database)) as store, store.read() as connection:
         found = known_project(connection, project, database)
         inputs = {f"project '{project}'": f"judgements up to number {newest_number(connection, found)}"}
+        if erased := erased_raters(connection, found.id):
+            inputs["erased raters"] = ", ".join(erased)
         given = labels_for(
             connection, found, query.format, query.rule, query.kinds, LABELS + CHECKS if checks else LABELS
         )

@@ -28,6 +28,7 @@ ROLES: tuple[Role, ...] = ("owner", "manager", "reviewer", "rater", "service")
 Scope = Literal["read", "label", "manage"]
 SCOPES: tuple[Scope, ...] = ("read", "label", "manage")
 DAY = 86400.0
+ERASED = "erased-"  # how the login of an erased account begins; its number follows
 SESSION_DAYS, LINK_DAYS = 14, 7
 SHORTEST, LONGEST = 10, 200  # characters of a password
 TRIES, WINDOW = 5, 15 * 60.0  # failed sign-ins for one name, or ten times as many from one address, in so many seconds
@@ -144,7 +145,7 @@ def erase_identity(connection: Connection, account_id: int) -> None:
     """Forget who an account was, and how it came in."""
     login = read_row(connection, account_id).login
     change_account(connection, account_id, None, False)
-    values = {"login": f"erased-{account_id}", "name": "erased", "password": "", "skills": []}
+    values = {"login": f"{ERASED}{account_id}", "name": "erased", "password": "", "skills": []}
     connection.execute(update(account).where(account.c.id == account_id).values(**values))
     connection.execute(update(token).where(token.c.account_id == account_id).values(revoked=True, name="erased"))
     connection.execute(update(link).where(link.c.account_id == account_id).values(used=True))

@@ -13,11 +13,22 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
-from sqlalchemy import Connection, delete, func, select, text, update
+from sqlalchemy import Connection, String, cast, delete, exists, func, literal, select, text, update
 
-from heedful.feedback.accounts import erase_identity
+from heedful.feedback.accounts import ERASED, erase_identity
 from heedful.feedback.projects import known_rater
-from heedful.feedback.tables import APPEND_ONLY, appeal, assignment, conversation, draft, judgement, notice, turn
+from heedful.feedback.tables import (
+    APPEND_ONLY,
+    account,
+    appeal,
+    assignment,
+    conversation,
+    draft,
+    judgement,
+    notice,
+    rater,
+    turn,
+)
 
 Words = Literal["keep", "blank"]
 BLANK = "[erased]"
@@ -79,6 +90,17 @@ def erase(connection: Connection, account_id: int, words: Words) -> Erased:
         chats=connection.execute(turns).scalar_one(),
         drafts=drafts,
     )
+
+
+def erased_raters(connection: Connection, project_id: int) -> list[str]:
+    """Pseudonyms of a project's raters whose accounts were erased: what an export's manifest tells of them."""
+    query = (
+        select(rater.c.name)
+        .join(account, account.c.id == rater.c.account_id)
+        .where(account.c.login == literal(ERASED).concat(cast(account.c.id, String)), ~account.c.active)
+        .where(exists().where(assignment.c.rater_id == rater.c.id, assignment.c.project_id == project_id))
+    )
+    return list(connection.execute(query.order_by(rater.c.name)).scalars())
 
 
 @contextmanager
