@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 # Independent implementations that tests compare ours with.
 ORACLES := choix crowd-kit krippendorff statsmodels trl==1.16.0
 
-.PHONY: demo evidence frontier test soak mutants lint types format bench vllm-tests bench-studio loaders lock clean setup docs
+.PHONY: demo evidence frontier test soak mutants lint types format bench vllm-tests bench-studio first-label loaders lock clean setup docs
 
 demo: $(READY) ## the whole loop on the built-in world, about ten minutes on two cores
 	$(BIN)/heedful run demo
@@ -120,6 +120,9 @@ vllm-tests: .vllm-venv/.tests ## the sampler beside vLLM itself, in process and 
 
 bench-studio: $(READY) .label-studio-venv/.ready ## the studio beside Label Studio, one after the other
 	$(BIN)/python -m benchmarks.studio_versus --label-studio .label-studio-venv/bin/label-studio
+
+first-label: $(READY) ## seconds from a clone to the studio's first label, each phase by the clock; a setup of its own, minutes
+	$(BIN)/python -m benchmarks.studio_first_label
 
 .label-studio-venv/.ready: Makefile
 	$(PYTHON) -m venv .label-studio-venv

@@ -29,6 +29,7 @@ from benchmarks.studio_load import Line, Load, Refused, crowd
 
 HERE = Path(__file__).parent
 PASSWORD = "a plain pass phrase"
+HERE_OWN = (sys.executable, "-m", "heedful")  # what this interpreter has
 PATIENCE = 900.0  # seconds for a start, however busy the machine is
 
 
@@ -64,10 +65,10 @@ class Side(Protocol):
 class Heedful:
     name = "heedful"
 
-    def __init__(self, folder: Path, port: int) -> None:
-        command = [sys.executable, "-m", "heedful", "studio", "--database", str(folder / "studio.db")]
+    def __init__(self, folder: Path, port: int, program: Sequence[str] = HERE_OWN, *options: str) -> None:
+        command = [*program, "studio", "--database", str(folder / "studio.db"), "--port", str(port), *options]
         self.port, self.log = port, folder / "log"
-        self.process = _start([*command, "--port", str(port)], self.log, folder)
+        self.process = _start(command, self.log, folder)
         self.page = "/api/health"
         self.line = Line(port, {"Sec-Fetch-Site": "same-origin"})
 
@@ -209,7 +210,9 @@ def until_it_answers(side: Any, start: float) -> float:
     while time.perf_counter() < start + PATIENCE:
         try:
             line("GET", side.page)
-            return time.perf_counter() - start
+            took = time.perf_counter() - start
+            line.close()
+            return took
         except Refused:
             if side.process.poll() is not None:
                 raise SystemExit(f"{side.name} stopped: {side.log.read_text()[-800:]}") from None
