@@ -58,18 +58,25 @@ def raters_command(
     files: Files,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of the intervals' resamples.")] = 0,
+    by_chance: Annotated[
+        bool, typer.Option("--by-chance", help="Only items whose place in the queue was drawn: they speak for all.")
+    ] = False,
 ) -> None:
     """Say how far raters agree, with intervals, who stands out, and which pairs a second look would help."""
     from heedful.data.faults import Fault
     from heedful.feedback.imports import read_judgements
+    from heedful.feedback.judgements import RANDOM
     from heedful.feedback.report import nothing_said, rater_report
 
     items = [item for file in files for item in read_judgements(file)]
     faults = [str(item) for item in items if isinstance(item, Fault)]
-    judgements = [item for item in items if not isinstance(item, Fault)]
+    judgements = [
+        item for item in items if not isinstance(item, Fault) and not (by_chance and item.chosen_by != RANDOM)
+    ]
     if nothing_said(judgements):
         _faults(len(faults), faults)
-        raise InputError(f"{', '.join(map(str, files))}: nobody compared, rated, flagged or labelled answers there")
+        there = "of items placed by chance (a studio's raw log tells which these are)" if by_chance else "there"
+        raise InputError(f"{', '.join(map(str, files))}: nobody compared, rated, flagged or labelled answers {there}")
     report = rater_report(judgements, seed)
     if as_json:
         typer.echo(json.dumps(report.row(), indent=1, ensure_ascii=False))

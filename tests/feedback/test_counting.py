@@ -40,6 +40,9 @@ def test_it_is_what_this_process_would_count(tmp_path: Path) -> None:
     found = counting.agreement(store, of.id)
     assert found == counting.count(store, of.id)
     assert found["judgements"] == 60 and found["overlapping"] == 30
+    with store.write() as connection:
+        connection.execute(update(item).where(item.c.id <= 10).values(chosen_by="ensemble"))
+    assert counting.agreement(store, of.id, by_chance=True)["judgements"] == 40
     store.close()
 
 

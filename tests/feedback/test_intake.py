@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import Connection, func, select
 from tests.feedback.conftest import plain, say
 
 from heedful.data.sources import read_demonstrations, read_rankings
@@ -22,10 +22,10 @@ from heedful.feedback.figures import figures
 from heedful.feedback.intake import import_file
 from heedful.feedback.judgements import raw_row
 from heedful.feedback.labels import read_labels, rows_of
-from heedful.feedback.order import ensemble_gap, narrowing, reorder
+from heedful.feedback.order import Rule, ensemble_gap, narrowing, reorder
 from heedful.feedback.presets import PRESETS
 from heedful.feedback.projects import Project, rater_named
-from heedful.feedback.queue import lease
+from heedful.feedback.queue import lease, share_of
 from heedful.feedback.sheet import Answered
 from heedful.feedback.store import Store
 from heedful.feedback.submit import add_machine_label
@@ -399,7 +399,7 @@ def test_both_good_and_both_bad_stay_apart_in_the_raw_log(store: Store, make: Ma
 
 def test_the_queue_follows_the_rule_and_keeps_a_random_share(store: Store, make: Make, tmp_path: Path) -> None:
     project = make(0, plain(random=0.25))
-    rows = [PAIR | {"prompt": f"q{i}", "scores": [[0.0, 0.0], [float(i), -float(i)]]} for i in range(100)]
+    rows = [PAIR | {"prompt": f"q{i}", "scores": [[0.0, 0.0], [i + 1.0, -i - 1.0]]} for i in range(100)]
     import_file(store, project.id, write(tmp_path / "a.jsonl", rows))
     with store.write() as connection:
         placed = reorder(connection, project, "ensemble")
@@ -411,6 +411,34 @@ def test_the_queue_follows_the_rule_and_keeps_a_random_share(store: Store, make:
     assert gaps == sorted(gaps, reverse=True)
     places = [i for i, row in enumerate(found) if row.chosen_by == "random"]
     assert min(places) < 25 and max(places) > 60  # all along, not at the end
+
+
+def test_priorities_and_the_random_mark_outlive_an_order(store: Store, make: Make, tmp_path: Path) -> None:
+    """What a rule chose from is no random part any more, and what its row wants first comes first whatever the rule."""
+    project = make(0, plain(random=0.25))
+    scored = {"scores": [[0.0, 0.0], [1.0, -1.0]]}
+    rows = [PAIR | {"prompt": f"q{i}"} | (scored if i % 2 else {}) for i in range(100)]
+    rows[3] |= {"priority": 2}
+    import_file(store, project.id, write(tmp_path / "a.jsonl", rows))
+
+    def order(connection: Connection, rule: Rule) -> tuple[int, dict[int, str]]:
+        reorder(connection, project, rule)
+        found = connection.execute(select(item.c.id, item.c.chosen_by).order_by(item.c.place, item.c.id)).all()
+        return found[0].id, {row.id: row.chosen_by for row in found}
+
+    with store.write() as connection:
+        first, by_scores = order(connection, "ensemble")
+        drawn = {key for key in by_scores if share_of(project.seed, "random", key) < 0.25} - {first}
+        assert by_scores[first] == "given"
+        assert {key for key, why in by_scores.items() if why == "random"} == drawn
+        assert set(by_scores.values()) == {"given", "random", "ensemble", "rest"}
+        again, by_chance = order(connection, "random")
+        assert again == first and by_chance[first] == "given"
+        assert {key for key, why in by_chance.items() if why == "random"} == drawn
+    import_file(store, project.id, write(tmp_path / "b.jsonl", [PAIR | {"prompt": "new"}]))
+    with store.write() as connection:
+        _, later = order(connection, "random")
+    assert {key for key, why in later.items() if why == "random"} == drawn | {max(later)}
 
 
 def test_another_judgement_narrows_most_where_few_were_made() -> None:

@@ -12,7 +12,7 @@ from tests.feedback.conftest import new_item, plain, say
 
 from heedful.errors import InputError
 from heedful.feedback.intake import Imported, import_items
-from heedful.feedback.projects import Project, QueuePolicy, change_project, progress, read_project
+from heedful.feedback.projects import Project, QueuePolicy, again_at, change_project, progress, read_project
 from heedful.feedback.queue import AHEAD, heartbeat, lease, mine, order_of, put_aside, share_of, waiting
 from heedful.feedback.sheet import Answered
 from heedful.feedback.store import Store
@@ -241,3 +241,18 @@ def test_an_unexpired_lease_is_not_swept(store: Store, make: Make, people: list[
         connection.execute(update(assignment).values(expires_at=1e12))
     assert take(store, project, people[1], now=1e9) == []
     assert take(store, project, people[0], now=1e9) == [held]
+
+
+def test_a_limit_within_the_hour_is_kept_to_the_item(store: Store, make: Make, people: list[int]) -> None:
+    project, rater = make(9, plain(overlap=2, hourly=3)), people[0]
+    for number, now in enumerate((10.0, 20.0, 30.0)):
+        held = take(store, project, rater, now, AHEAD)
+        assert len(held) == min(AHEAD, 3 - number)  # no item is held that could not be answered
+        with store.write() as connection:
+            assert again_at(connection, project, rater, now) == 0.0
+            say(connection, project, held[0], rater, now=now)
+    assert take(store, project, rater, 40.0, AHEAD) == []
+    with store.read() as connection:
+        assert again_at(connection, project, rater, 40.0) == 10.0 + 3600.0
+    assert len(take(store, project, people[1], 40.0, AHEAD)) == AHEAD
+    assert len(take(store, project, rater, 3611.0, AHEAD)) == 1

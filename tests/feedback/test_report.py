@@ -195,6 +195,16 @@ def test_bad_options_are_one_sentence(args: list[str], message: str, tmp_path: P
     assert isinstance(done.exception, InputError) and message in str(done.exception)
 
 
+def test_what_chance_placed_is_counted_alone_where_asked(tmp_path: Path) -> None:
+    rows = [replace(one, chosen_by="random" if i < 180 else "ensemble") for i, one in enumerate(crowd())]
+    path = write(tmp_path / "log.jsonl", rows)
+    done = RUN.invoke(app, ["raters", str(path), "--by-chance", "--json"])
+    assert done.exit_code == 0 and json.loads(done.stdout)["judgements"] == 180
+    path = write(tmp_path / "log.jsonl", rows[180:])
+    done = RUN.invoke(app, ["raters", str(path), "--by-chance"])
+    assert isinstance(done.exception, InputError) and "items placed by chance" in str(done.exception)
+
+
 def test_labels_need_no_torch(tmp_path: Path) -> None:
     """Nor what would only take room in a studio whose dashboard was opened."""
     path = write(tmp_path / "log.jsonl", crowd(prompts=4))

@@ -222,3 +222,15 @@ def test_a_break_is_reminded_of_where_one_asked_for_it(seen: Seen) -> None:
     minute = 60000
     assert page.evaluate(stretch, [{"since": 0, "last": 30 * minute}, 34 * minute]) == {"since": 0, "last": 34 * minute}
     assert page.evaluate(stretch, [{"since": 0, "last": 30 * minute}, 36 * minute])["since"] == 36 * minute  # a pause
+
+
+def test_whoever_has_answered_enough_for_an_hour_is_told_when_to_go_on(seen: Seen) -> None:
+    page, project = seen.page, seen.place.project
+    with seen.place.store.write() as connection:
+        change_project(connection, project.id, queue=plain(overlap=3, hourly=1))
+    seen.open(project)
+    page.keyboard.press("1")
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", name="Enough for now").wait_for()
+    assert "The next ones come from " in page.locator("[data-finished]").inner_text()
+    readable(page)

@@ -11,7 +11,7 @@ from tests.studio.browser import Seen, needs_chromium
 
 from heedful.feedback.intake import Imported, import_items
 from heedful.feedback.presets import PRESETS
-from heedful.feedback.projects import rater_for, read_project
+from heedful.feedback.projects import QueuePolicy, known_project, rater_for, read_project
 from heedful.feedback.queue import hold, order_of
 from heedful.feedback.tables import account, item, webhook
 from heedful.records import Prompt
@@ -106,6 +106,10 @@ def test_the_dashboard_says_who_can_be_trusted_with_what_and_every_setting_can_b
         "row", name=re.compile("^reviewer \\(rater-.* not enough data \\(4\\) 100 % \\[86, 100\\] of 24")
     )
     row.wait_for()
+    page.reload()
+    page.get_by_role("button", name="Only items in random places").click()
+    page.get_by_text("Of items in random places alone.").wait_for()
+    row.wait_for()
     page.get_by_text("More", exact=True).click()
     page.get_by_label("Share of new items that several see").fill("0.35")
     page.get_by_label("Hours in which an answer may be changed").fill("1.5")
@@ -114,3 +118,36 @@ def test_the_dashboard_says_who_can_be_trusted_with_what_and_every_setting_can_b
     with place.store.read() as connection:
         queue = read_project(connection, project.id).queue
     assert queue == project.queue.model_copy(update={"shared": 0.35, "revise_hours": 1.5})
+
+
+def test_people_see_of_a_machines_work_what_its_agreement_asks_for(seen: Seen) -> None:
+    """Chosen for a new project, kept when other settings are changed, and a share again; what is left empty stays."""
+    page = seen.page
+    seen.sign_in("owner")
+
+    def queue() -> QueuePolicy:
+        with seen.place.store.read() as connection:
+            return known_project(connection, "audited", "").queue
+
+    def keep() -> None:
+        page.get_by_role("button", name="Keep these").click()
+        page.get_by_text("Kept.").wait_for()
+        page.locator("#toast").evaluate("one => { one.textContent = ''; }")
+
+    page.goto(f"{seen.url}/projects/new")
+    page.fill("[name=name]", "audited")
+    page.get_by_text("More", exact=True).click()
+    page.get_by_label("Items that a machine labelled").select_option("by agreement")
+    page.get_by_label("Share of hidden checks").fill("")
+    page.click("text=Make the project")
+    page.wait_for_selector(".figures")
+    assert queue() == QueuePolicy(audit="by agreement")
+    page.get_by_label("Minutes an item is held").fill("20")
+    keep()
+    assert queue() == QueuePolicy(audit="by agreement", lease_minutes=20)
+    page.get_by_text("More", exact=True).click()
+    page.get_by_label("Items that a machine labelled").select_option("share")
+    page.get_by_label("Share of machine-labelled items that people see").fill("0.25")
+    page.get_by_label("Minutes an item is held").fill("")
+    keep()
+    assert queue() == QueuePolicy(audit=0.25, lease_minutes=20)

@@ -22,8 +22,9 @@ from heedful.errors import InputError
 from heedful.feedback.draws import Draw
 from heedful.feedback.fitting import NewItem, answered_of
 from heedful.feedback.item_rows import read_items
+from heedful.feedback.judgements import RANDOM
 from heedful.feedback.leaks import leak_of
-from heedful.feedback.projects import Project, rater_named, read_project
+from heedful.feedback.projects import GIVEN, Project, rater_named, read_project
 from heedful.feedback.queue import back_to, next_place, share_of
 from heedful.feedback.sheet import in_stored_order, read_answered
 from heedful.feedback.store import Store, insert_new, numbers_of
@@ -206,7 +207,7 @@ def _item_row(of: Project, new: NewItem, owner: int, completions: list[int], epo
         "taken": 0,
         "done": 0,
         "place": epoch + share_of(of.seed, "place", key) - 1e6 * new.priority,
-        "chosen_by": "given" if new.priority else "random",
+        "chosen_by": GIVEN if new.priority else RANDOM,
         "completions": completions,
         "expected": new.expected.model_dump(mode="json", exclude_defaults=True) if new.expected else {},
         "explanation": new.explanation,

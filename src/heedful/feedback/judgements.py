@@ -18,6 +18,7 @@ from heedful.records import Comparison, Prompt, Ranking, RaterKind, Row, message
 SCHEMA = 1  # of the raw log
 TIES = ("tie", "both_good", "both_bad")
 DECISION = "decision"  # the part of a reviewer's decision: it stands for labels, and is no vote
+RANDOM = "random"  # by what an item was chosen that chance alone has placed
 FIRST, SECOND, TIE = 0, 1, 2  # which of two answers is better
 STATES = ("", "superseded", "skipped", "reported")
 VERDICTS = ("none", "prefer", *TIES, "cant_judge")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 from math import sqrt
 from statistics import pstdev
@@ -12,8 +12,9 @@ from typing import Literal
 from sqlalchemy import ColumnElement, Connection, bindparam, select, true, update
 
 from heedful.errors import InputError
+from heedful.feedback.judgements import RANDOM
 from heedful.feedback.prepared import AnyRow
-from heedful.feedback.projects import Project
+from heedful.feedback.projects import GIVEN, Project
 from heedful.feedback.queue import back_to, next_place, share_of
 from heedful.feedback.routing import AUDIT, route
 from heedful.feedback.sheet import Answered, read_answered
@@ -24,6 +25,7 @@ from heedful.records import Prompt, messages_from_rows
 Rule = Literal["random", "interval", "ensemble", "disagreement"]
 BATCH = 1000
 LEFT = "left to machines"
+REST = "rest"  # by what an item was placed that no rule speaks of, or that one had placed before
 
 
 def reorder(connection: Connection, of: Project, rule: Rule) -> dict[str, int]:
@@ -31,16 +33,15 @@ def reorder(connection: Connection, of: Project, rule: Rule) -> dict[str, int]:
 
     interval: where one more judgement narrows a Bradley-Terry interval most (Chatbot Arena's rule, 2403.04132, § 5).
     ensemble: where reward models differ most about the gap between two answers. disagreement: where machines differ
-    among themselves or from people. Where the queue audits by agreement, items are first given to people or left to
-    machines' labels, and those left are counted too.
+    among themselves or from people. Items with a priority of their own stay where they are. Where the queue audits by
+    agreement, items are first given to people or left to machines' labels, and those left are counted too.
     """
     left = route(connection, of)
     columns = (item.c.id, item.c.completions, item.c.scores, item.c.chosen_by)
-    rows = connection.execute(select(*columns).where(*_not_begun(of))).all()
+    rows = connection.execute(select(*columns).where(*_not_begun(of), item.c.chosen_by != GIVEN)).all()
     worth = _worth(connection, of, rows, rule)
     epoch = next_place(connection, of.id)
-    audited = {row.id for row in rows if row.chosen_by == AUDIT}
-    placed = _placed(of, [row.id for row in rows], worth, rule, epoch, audited)
+    placed = _placed(of, {row.id: row.chosen_by for row in rows}, worth, rule, epoch)
     change = update(item).where(item.c.id == bindparam("which")).values(
         place=bindparam("at"), chosen_by=bindparam("why")
     )  # fmt: skip
@@ -81,22 +82,24 @@ def keep_scores(connection: Connection, scores: Mapping[int, Sequence[Sequence[f
 
 
 def _placed(
-    of: Project, keys: Sequence[int], worth: Mapping[int, float], rule: Rule, epoch: int, audited: Set[int]
+    of: Project, before: Mapping[int, str], worth: Mapping[int, float], rule: Rule, epoch: int
 ) -> list[tuple[int, float, str]]:
     """(item, place, why). The random share lies evenly among the rest, so that it is being labelled all along.
 
-    audited: items that a random draw has for people to see; they keep a random place too, and their mark.
+    before: by what each item was placed so far. What a random draw has for people to see keeps a random place and its
+    mark. As `random` are marked those alone from which no rule has ever chosen, so that they speak for the whole.
     """
-    draws = {key: share_of(of.seed, "random", key) for key in keys}
-    chosen = [key for key in keys if worth.get(key, 0.0) > 0 and draws[key] >= of.queue.random and key not in audited]
+    draws = {key: share_of(of.seed, "random", key) for key in before}
+    free = [key for key in before if before[key] != AUDIT and draws[key] >= of.queue.random]
+    chosen = [key for key in free if worth.get(key, 0.0) > 0]
     chosen.sort(key=lambda key: (-worth[key], draws[key]))
     taken = set(chosen)
     placed = [(key, epoch + number / (len(chosen) + 1), str(rule)) for number, key in enumerate(chosen)]
-    return placed + [
-        (key, epoch + share_of(of.seed, "place", key), AUDIT if key in audited else "random")
-        for key in keys
-        if key not in taken
-    ]
+    by_chance = set(before) if rule == "random" else set(before) - set(free)
+    for key in (one for one in before if one not in taken):
+        why = before[key] if before[key] == AUDIT or (before[key] == RANDOM and key in by_chance) else REST
+        placed.append((key, epoch + share_of(of.seed, "place", key), why))
+    return placed
 
 
 def _worth(connection: Connection, of: Project, rows: Sequence[AnyRow], rule: Rule) -> Mapping[int, float]:

@@ -34,6 +34,8 @@ from heedful.feedback.tables import account, assignment, item, member, project, 
 
 BY_AGREEMENT = "by agreement"
 AGAIN = "again"  # by what an item of a check's later round was chosen
+GIVEN = "given"  # and one that comes sooner or later by its row's priority
+HOUR = 3600.0
 
 
 class QueueFields(Frozen):
@@ -57,6 +59,8 @@ class QueueFields(Frozen):
     """Share of the last `training` training items that a rater must have right before real items come; 0: not asked."""
     lease_minutes: float = Field(30.0, gt=0, le=1440)
     """How long an item is held; longer while its page is open."""
+    hourly: int = Field(0, ge=0, le=100_000)
+    """Most items that a rater may answer within an hour, against votes by script; 0: as many as they like."""
     revise_hours: float = Field(24.0, ge=0)
     """How long a rater may change an answer."""
     random: float = Field(0.2, gt=0, le=1)
@@ -313,3 +317,25 @@ def judged_by(connection: Connection, project_id: int, rater_id: int, since: flo
     """How many items a rater has judged since a time."""
     found = _JUDGED.first(connection, who=rater_id, where=project_id, since=since)
     return int(found.n) if found else 0
+
+
+_NTH = (
+    select(assignment.c.closed_at)
+    .where(assignment.c.rater_id == bindparam("who"), assignment.c.project_id == bindparam("where"))
+    .where(assignment.c.state == "done", assignment.c.part != DECISION)
+    .order_by(assignment.c.closed_at.desc())
+    .limit(1)
+)
+
+
+def room_within_the_hour(connection: Connection, of: Project, rater_id: int, now: float) -> int:
+    """How many items more a rater may answer now, where the project has a limit."""
+    return of.queue.hourly - judged_by(connection, of.id, rater_id, now - HOUR)
+
+
+def again_at(connection: Connection, of: Project, rater_id: int, now: float) -> float:
+    """When a rater who has answered as many items as the project takes within an hour may go on; 0: now."""
+    if not of.queue.hourly or room_within_the_hour(connection, of, rater_id, now) > 0:
+        return 0.0
+    nth = connection.execute(_NTH.offset(of.queue.hourly - 1), {"who": rater_id, "where": of.id}).scalar_one()
+    return float(nth) + HOUR

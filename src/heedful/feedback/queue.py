@@ -18,7 +18,7 @@ from sqlalchemy import Connection, bindparam, delete, exists, func, literal_colu
 from heedful.errors import InputError
 from heedful.feedback.judgements import DECISION
 from heedful.feedback.prepared import AnyRow, Prepared, insert_one
-from heedful.feedback.projects import AGAIN, Project
+from heedful.feedback.projects import AGAIN, Project, room_within_the_hour
 from heedful.feedback.qualification import qualification, skills_of
 from heedful.feedback.tables import OVER, assignment, draft, item, notice, project, seat
 
@@ -44,7 +44,8 @@ def lease(connection: Connection, of: Project, rater_id: int, now: float, ahead:
     mine = _held(connection, of.id, rater_id)
     for key in mine:
         _LONGER.change(connection, which=key, until=until)
-    while of.open and len(mine) < ahead:
+    most = min(ahead, room_within_the_hour(connection, of, rater_id, now)) if of.queue.hourly else ahead
+    while of.open and len(mine) < most:
         found = _again(connection, of, rater_id, now, until) or _next(connection, of, rater_id, now, until)
         if not found:
             break

@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import Connection, select, update
 
 from heedful.evaluate.rates import wilson
-from heedful.feedback.projects import BY_AGREEMENT, Project
+from heedful.feedback.projects import BY_AGREEMENT, GIVEN, Project
 from heedful.feedback.queue import share_of
 from heedful.feedback.sheet import read_answered
 from heedful.feedback.submit import label_of
@@ -115,7 +115,7 @@ def route(connection: Connection, of: Project) -> int:
             continue
         one, drawn = labelled[row.id], share_of(of.seed, "audit", row.id)
         seen = drawn < max(shares[one.stratum, judge] for judge in one.machines)
-        chosen_by = AUDIT if drawn < FLOOR else row.chosen_by
+        chosen_by = AUDIT if drawn < FLOOR and row.chosen_by != GIVEN else row.chosen_by
         if (seen, chosen_by) != (row.open, row.chosen_by):
             connection.execute(update(item).where(item.c.id == row.id).values(open=seen, chosen_by=chosen_by))
         left += not seen

@@ -52,6 +52,7 @@ PARAMETERS = {
     "raters": "Whose judgements.",
     "checks": "Hidden checks, training items and probes too.",
     "without_leaks": "None of items in which an answer names who wrote it.",
+    "by_chance": "Of items alone whose place in the queue was drawn: where a rule chose, they speak for the whole.",
     "name": "The file's name, whose end tells its kind; of a run, its folder's name.",
     "rater": "Under whose name judgements are kept whose rows name nobody; empty: they are left out.",
     "browser_time": "The browser's clock, in seconds since 1970.",

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 
 from heedful.feedback import queue
-from heedful.feedback.projects import Project, judged_by, rater_for, read_project
+from heedful.feedback.projects import Project, again_at, judged_by, rater_for, read_project
 from heedful.feedback.qualification import Qualification, qualification
 from heedful.feedback.sheet import Sheet
 from heedful.feedback.submit import Submitted, save_draft, submit
@@ -58,6 +58,9 @@ class Desk(BaseModel):
     """Items that the caller has answered, counted once no task is left."""
     today: int
     """Of them within a day."""
+    again_at: float = 0.0
+    """When the caller may go on who has answered as many items as the project takes within an hour, in seconds since
+    1970; else 0."""
     on_the_way: OnTheWay | None = None
     """Where the project asks raters to qualify and the caller has not yet."""
 
@@ -122,18 +125,19 @@ async def desk(project_id: int, studio: House, who: Labeller) -> Desk:
     """The items that the caller holds, filled up from the queue; asking again gives the same ones."""
     now = studio.clock()
 
-    def act(connection: Connection) -> tuple[Project, Held, int, int, Qualification | None]:
+    def act(connection: Connection) -> tuple[Project, Held, int, int, float, Qualification | None]:
         of, rater_id = project_for(connection, who, project_id), rater_for(connection, who.account.id)
         held = read_held(connection, of, queue.lease(connection, of, rater_id, now))
         today = judged_by(connection, project_id, rater_id, now - DAY)
         done = 0 if held.rows else judged_by(connection, project_id, rater_id)
+        rest = 0.0 if held.rows else again_at(connection, of, rater_id, now)
         training = of.queue.qualify and any(row.part == "training" for row in held.rows)
-        return of, held, today, done, qualification(connection, of, rater_id) if training else None
+        return of, held, today, done, rest, qualification(connection, of, rater_id) if training else None
 
-    of, held, today, done, way = await studio.write(act, soon=True)
+    of, held, today, done, rest, way = await studio.write(act, soon=True)
     return Desk(
         project=of.id, name=of.name, guidelines=tree(of.guidelines), sheet=of.sheet, open=of.open,
-        tasks=tasks_of(held, of, now), done=done, today=today,
+        tasks=tasks_of(held, of, now), done=done, today=today, again_at=rest,
         on_the_way=OnTheWay(right=way.right, done=way.done, need=way.need, of=of.queue.training) if way else None,
     )  # fmt: skip
 

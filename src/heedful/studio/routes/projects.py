@@ -317,11 +317,11 @@ def _lines(
 
 
 @router.get("/projects/{project_id}/agreement")
-def agreement(project_id: int, studio: House, who: Reviewer) -> dict[str, Any]:
+def agreement(project_id: int, studio: House, who: Reviewer, by_chance: bool = False) -> dict[str, Any]:
     """How well raters agree, with intervals and beside published figures, and what their answers lean on."""
     with studio.store.read() as connection:
         project_for(connection, who, project_id)
-    return counting.agreement(studio.store, project_id)
+    return counting.agreement(studio.store, project_id, by_chance=by_chance)
 
 
 @router.get("/projects/{project_id}/routes")

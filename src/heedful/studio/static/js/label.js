@@ -10,7 +10,7 @@ import { askWhatIsWrong } from "./report.js";
 import { remind } from "./rest.js";
 import { opinion } from "./said.js";
 import { SheetForm } from "./sheet.js";
-import { t } from "./words.js";
+import { t, when } from "./words.js";
 
 const place = by("desk");
 const project = place.dataset.project;
@@ -72,7 +72,8 @@ function next() {
 
 function finished() {
   task = form = null;
-  fill(place, h("section.card.narrow", { "data-finished": "yes" }, h("h2", {}, desk.open ? t("label.nothing_more") : t("label.closed")),
+  fill(place, h("section.card.narrow", { "data-finished": "yes" }, h("h2", {}, !desk.open ? t("label.closed") : desk.again_at ? t("label.rest") : t("label.nothing_more")),
+    desk.open && desk.again_at > 0 && h("p", {}, t("label.rest_until", { time: when(desk.again_at) })),
     h("p", {}, t("label.done", { n: desk.done })),
     h("div.line", {}, h("button", { type: "button", onclick: start }, t("label.look_again")), h("button", { type: "button", onclick: previous }, t("label.last_one")), h("a.button", { href: "/" }, t("frame.projects")))));
 }

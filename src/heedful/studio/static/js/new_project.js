@@ -1,6 +1,7 @@
 // A new project, with its items if a file is given.
 import { get, onSubmit, post, upload } from "./api.js";
 import { by, h } from "./dom.js";
+import { auditOf, followAudit, numbersOf } from "./queue.js";
 
 const form = by("new");
 get("/presets").then((presets) => {
@@ -13,10 +14,10 @@ form.addEventListener("change", () => {
   form.elements.sheet.required = own;
 });
 
+followAudit(form);
 onSubmit(form, async (data) => {
-  const numbers = [...form.querySelectorAll("input[type=number]")].map((one) => one.name);
-  const queue = Object.fromEntries(numbers.map((name) => [name, Number(data.get(name))]));
-  queue.overlap_most = Math.max(queue.overlap, queue.overlap_most);
+  const queue = { ...numbersOf(form, data), ...auditOf(data), suggestions: data.get("suggestions") };
+  if (queue.overlap > queue.overlap_most) queue.overlap_most = queue.overlap;
   const body = { name: data.get("name"), about: data.get("about"), guidelines: data.get("guidelines"), warning: data.get("warning"), queue };
   if (data.get("preset")) body.preset = data.get("preset");
   else body.sheet_toml = await data.get("sheet").text();

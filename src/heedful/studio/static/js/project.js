@@ -1,5 +1,6 @@
 // The dashboard of a project: how far it is, who did what, and what may be wrong.
 import { get, onSubmit, patch, post, put, remove, upload } from "./api.js";
+import { auditOf, BY_AGREEMENT, followAudit, numbersOf } from "./queue.js";
 import { by, fill, h, percent, tell } from "./dom.js";
 import { graded } from "./graded.js";
 import { range, trusted } from "./trust.js";
@@ -14,14 +15,15 @@ const id = place.dataset.id;
 const manages = Boolean(place.dataset.manage);
 const figure = (value, label) => h("div.figure", {}, h("b", {}, value), h("span", {}, label));
 const TOO_FEW = 20;
-const SETTINGS = ["overlap", "overlap_most", "gold", "training", "qualify", "probe", "lease_minutes", "shared", "shared_overlap", "random", "audit", "revise_hours"];
 
 async function draw() {
   const [one, counted, noticed, appealed, team, everyone] = await Promise.all([
     get(`/projects/${id}`), get(`/projects/${id}/figures`), notices(id, draw), waitingOnes(id, draw),
     manages ? get(`/projects/${id}/members`) : [], manages ? get("/accounts") : [],
   ]);
-  const agreement = h("section.card", {}, h("h2", {}, "Do raters agree?"), h("button", { type: "button", onclick: () => agree(agreement, Object.fromEntries(counted.raters.map((one) => [one.rater, one.name]))) }, "Count it"));
+  const names = Object.fromEntries(counted.raters.map((one) => [one.rater, one.name]));
+  const agreement = h("section.card", {}, h("h2", {}, "Do raters agree?"), h("div.row", {}, h("button", { type: "button", onclick: () => agree(agreement, names, false) }, "Count it"), h("button", { type: "button", onclick: () => agree(agreement, names, true) }, "Only items in random places")),
+    h("p.hint", {}, "Where a rule orders the queue, items in random places speak for the whole."));
   const people = counted.raters.filter((rater) => rater.kind === "human");
   fill(place, 
     h("div.figures", {}, figure(one.items.toLocaleString(), "items"), figure(one.complete.toLocaleString(), "complete"), figure(one.waiting.toLocaleString(), "waiting for raters"),
@@ -62,19 +64,20 @@ function drifted(rows) {
     h("p.dim", {}, `A rater who judges as before sets off an alarm once in ${often.toLocaleString()} checks or less often; one whose odds of missing have tripled within ${Math.round(Math.min(...rows.map((one) => one.drifted)))} to ${Math.round(Math.max(...rows.map((one) => one.drifted)))} on average. An alarm asks for a talk, not for a ban.`)];
 }
 
-async function agree(card, names) {
+async function agree(card, names, byChance) {
+  const about = byChance && h("p.dim", {}, "Of items in random places alone.");
   fill(card, h("h2", {}, "Do raters agree?"), h("p.dim", {}, "Counting …"));
-  const found = await get(`/projects/${id}/agreement`).catch((error) => ({ fault: error.message }));
+  const found = await get(`/projects/${id}/agreement?by_chance=${byChance}`).catch((error) => ({ fault: error.message }));
   const shares = await get(`/projects/${id}/routes`).catch(() => []);
   if (!found.agreement?.length || found.overlapping < TOO_FEW) {
     const few = `Not enough data: ${found.overlapping || 0} pairs of answers were judged by two raters or more, and a statement needs ${TOO_FEW}.`;
     const alone = found.grades?.length > 0 && !found.overlapping; // raters of single answers compare nothing
-    fill(card, h("h2", {}, "Do raters agree?"), !alone && h("p.dim", {}, found.fault || few), consistency(found.consistency || []), seen(shares), graded(found));
+    fill(card, h("h2", {}, "Do raters agree?"), about, !alone && h("p.dim", {}, found.fault || few), consistency(found.consistency || []), seen(shares), graded(found));
     return;
   }
   const number = (value) => (value === null ? "–" : value.toFixed(2));
   const row = (one) => h("tr", {}, h("td", {}, one.name), h("td", {}, `${number(one.value.mean)} [${number(one.value.low)}, ${number(one.value.high)}]`), h("td", {}, one.n));
-  fill(card, h("h2", {}, "Do raters agree?"), h("div.scroll", {}, h("table", {}, h("thead", {}, h("tr", {}, ["statistic", "value and 95 % interval", "n"].map((name) => h("th", { scope: "col" }, name)))), h("tbody", {}, found.agreement.map(row)))),
+  fill(card, h("h2", {}, "Do raters agree?"), about, h("div.scroll", {}, h("table", {}, h("thead", {}, h("tr", {}, ["statistic", "value and 95 % interval", "n"].map((name) => h("th", { scope: "col" }, name)))), h("tbody", {}, found.agreement.map(row)))),
     h("p.dim", {}, `Published, for comparison: ${found.published.map((one) => `${one.name} ${percent(one.agreement)}`).join(" · ")}`),
     found.findings.length > 0 && h("ul", {}, found.findings.map((one) => h("li", {}, one.sentence))),
     trusted(found, names),
@@ -170,14 +173,17 @@ function members(team, everyone) {
 
 function settings(one) {
   const number = (name, label, step = "any") => h("label", {}, label, h("input", { name, type: "number", step, value: one.queue[name] }));
+  const choice = (name, label, options, chosen) => h("label", {}, label, h("select", { name }, options.map(([value, text]) => h("option", { value, selected: value === chosen }, text))));
   const form = h("form.form", {}, h("label", {}, "Guidelines", h("textarea", { name: "guidelines", rows: 6 }, one.guidelines)), h("label", {}, "Warning of what raters will see", h("input", { name: "warning", maxlength: 2000, value: one.warning })),
-    h("div.row", {}, number("overlap", "Raters for each new item", 1), number("overlap_most", "At most, where they disagree", 1), number("gold", "Share of hidden checks"), number("training", "Training items first", 1), number("qualify", "Share of them right before real items (0: not asked)"), number("probe", "Share of probes"), number("lease_minutes", "Minutes an item is held")),
-    h("details", {}, h("summary", {}, "More"), h("div.row", {}, number("shared", "Share of new items that several see"), number("shared_overlap", "Raters for each of these", 1), number("random", "Share that keeps a random place"), number("audit", "Share of machine-labelled items that people see"), number("revise_hours", "Hours in which an answer may be changed"))),
-    h("label", {}, "Machine labels", h("select", { name: "suggestions" }, [["hidden", "hidden from raters"], ["shown", "shown (draws answers towards them)"]].map(([value, label]) => h("option", { value, selected: one.queue.suggestions === value }, label)))),
-    h("label", {}, "State", h("select", { name: "open" }, [["yes", "open"], ["no", "closed"]].map(([value, label]) => h("option", { value, selected: one.open === (value === "yes") }, label)))),
+    h("div.row", {}, number("overlap", "Raters for each new item", 1), number("overlap_most", "At most, where they disagree", 1), number("gold", "Share of hidden checks"), number("training", "Training items first", 1), number("qualify", "Share of them right before real items (0: not asked)"), number("probe", "Share of probes"), number("lease_minutes", "Minutes an item is held"), number("hourly", "Most answers of a rater within an hour (0: no limit)", 1)),
+    h("details", {}, h("summary", {}, "More"), h("div.row", {}, number("shared", "Share of new items that several see"), number("shared_overlap", "Raters for each of these", 1), number("random", "Share that keeps a random place"), number("revise_hours", "Hours in which an answer may be changed"),
+      choice("audited", "Items that a machine labelled", [["share", "a share of them goes to people"], [BY_AGREEMENT, "as many go to people as its agreement asks for"]], one.queue.audit === BY_AGREEMENT ? BY_AGREEMENT : "share"), number("audit", "Share of machine-labelled items that people see"))),
+    choice("suggestions", "Machine labels", [["hidden", "hidden from raters"], ["shown", "shown (draws answers towards them)"]], one.queue.suggestions),
+    choice("open", "State", [["yes", "open"], ["no", "closed"]], one.open ? "yes" : "no"),
     h("p.fault", { role: "alert" }), h("button", { type: "submit" }, "Keep these"));
+  followAudit(form);
   onSubmit(form, async (data) => {
-    const queue = { suggestions: data.get("suggestions"), ...Object.fromEntries(SETTINGS.map((name) => [name, Number(data.get(name))])) };
+    const queue = { ...numbersOf(form, data), ...auditOf(data), suggestions: data.get("suggestions") };
     await patch(`/projects/${id}`, { guidelines: data.get("guidelines"), warning: data.get("warning"), queue, open: data.get("open") === "yes" });
     tell("Kept.");
     await draw();
