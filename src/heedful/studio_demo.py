@@ -85,15 +85,13 @@ def _rankings() -> list[NewItem]:
 
 
 def _steps() -> list[NewItem]:
-    """Worked sums, each sentence on a line of its own."""
-    rungs = ladder(["sum"], per_family=20, split="preference")
-    return [
-        NewItem(
-            prompt=Prompt(id=prompt.id, messages=prompt.messages, meta={}),
-            answers=(text.replace(". ", ".\n"),),
-            sources=(source,),
-        )
-        for prompt, answers in rungs
-        for text, source in zip(answers, SOURCES, strict=True)
-        if source != "vague"
-    ]
+    """Worked sums, each sentence on a line of its own: one of each that is right, and one whose last step is not."""
+    found = []
+    for prompt, (careful, _, wrong) in ladder(["steps"], per_family=20, split="preference"):
+        right = careful.replace(". ", ".\n")
+        slip = right.rpartition("\n")[0] + "\n" + wrong
+        found += [
+            NewItem(prompt=Prompt(id=prompt.id, messages=prompt.messages, meta={}), answers=(text,), sources=(source,))
+            for text, source in ((right, "careful"), (slip, "wrong"))
+        ]
+    return found

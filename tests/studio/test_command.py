@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+from sqlalchemy import select
 from tests.feedback.conftest import new_item, plain, say
 from typer.testing import CliRunner
 
@@ -28,6 +29,7 @@ from heedful.feedback.presets import PRESETS
 from heedful.feedback.projects import all_projects, create_project, progress, rater_for, read_project
 from heedful.feedback.queue import lease
 from heedful.feedback.store import open_store
+from heedful.feedback.tables import completion, prompt
 from heedful.studio_demo import PAIR, add_demo
 
 ROOT = Path(__file__).parents[2]
@@ -144,8 +146,12 @@ def test_the_demo_has_projects_to_try_and_comes_once(tmp_path: Path) -> None:
     with store.read() as connection:
         projects = all_projects(connection)
         counts = {one.name: progress(connection, one.id) for one in projects}
+        steps = next(one.id for one in projects if one.sheet.steps)
+        worked = select(completion.c.text).join(prompt).where(prompt.c.project_id == steps)
+        answers = connection.execute(worked).scalars().all()
     store.close()
     assert len(projects) == 3 and counts[PAIR].items > 50 and counts[PAIR].gold >= 3 and counts[PAIR].training >= 3
+    assert len(answers) > 20 and min(text.count("\n") for text in answers) > 1, "an answer of one step asks for little"
 
 
 def test_the_studio_is_light() -> None:

@@ -83,4 +83,4 @@ export const asked = (task, raw = false) => task.prompt.map((turn) => h(`div.tur
 /** A text as it was written, but for marks in the place of what is not seen. */
 export const rawOf = (one, language) => h("pre.raw", { hidden: true, dir: one.direction, lang: language || null }, marked(one.text));
 
-export const percent = (share) => `${(100 * share).toFixed(share < 0.1 ? 1 : 0)} %`;
+export const percent = (share) => `${(100 * share).toFixed(share > 0 && share < 0.1 ? 1 : 0)} %`;

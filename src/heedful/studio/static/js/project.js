@@ -59,9 +59,11 @@ function drifted(rows) {
   const said = (one) => [h("b", {}, one.name ? `${one.name} (${one.rater})` : one.rater), ` ${one.sentence}`, one.at > 0 && ` (${when(one.since)}, seen ${when(one.at)})`];
   const alarms = rows.filter((one) => one.at > 0);
   const often = Math.round(Math.min(...rows.map((one) => one.steady)) / 100) * 100;
+  const lasts = [Math.min, Math.max].map((end) => Math.round(end(...rows.map((one) => one.drifted))));
+  const within = [...new Set(lasts)].join(" to ");
   return [alarms.length > 0 ? h("ul", {}, alarms.map((one) => h(one.over ? "li" : "li.fault", {}, said(one)))) : h("p", {}, "No alarm."),
     h("details", {}, h("summary", {}, "Everyone"), h("ul", {}, rows.map((one) => h("li", {}, said(one))))),
-    h("p.dim", {}, `A rater who judges as before sets off an alarm once in ${often.toLocaleString()} checks or less often; one whose odds of missing have tripled within ${Math.round(Math.min(...rows.map((one) => one.drifted)))} to ${Math.round(Math.max(...rows.map((one) => one.drifted)))} on average. An alarm asks for a talk, not for a ban.`)];
+    h("p.dim", {}, `A rater who judges as before sets off an alarm once in ${often.toLocaleString()} checks or less often; one whose odds of missing have tripled within ${within} on average. An alarm asks for a talk, not for a ban.`)];
 }
 
 async function agree(card, names, byChance) {
@@ -175,9 +177,9 @@ function settings(one) {
   const number = (name, label, step = "any") => h("label", {}, label, h("input", { name, type: "number", step, value: one.queue[name] }));
   const choice = (name, label, options, chosen) => h("label", {}, label, h("select", { name }, options.map(([value, text]) => h("option", { value, selected: value === chosen }, text))));
   const form = h("form.form", {}, h("label", {}, "Guidelines", h("textarea", { name: "guidelines", rows: 6 }, one.guidelines)), h("label", {}, "Warning of what raters will see", h("input", { name: "warning", maxlength: 2000, value: one.warning })),
-    h("div.row", {}, number("overlap", "Raters for each new item", 1), number("overlap_most", "At most, where they disagree", 1), number("gold", "Share of hidden checks"), number("training", "Training items first", 1), number("qualify", "Share of them right before real items (0: not asked)"), number("probe", "Share of probes"), number("lease_minutes", "Minutes an item is held"), number("hourly", "Most answers of a rater within an hour (0: no limit)", 1)),
-    h("details", {}, h("summary", {}, "More"), h("div.row", {}, number("shared", "Share of new items that several see"), number("shared_overlap", "Raters for each of these", 1), number("random", "Share that keeps a random place"), number("revise_hours", "Hours in which an answer may be changed"),
-      choice("audited", "Items that a machine labelled", [["share", "a share of them goes to people"], [BY_AGREEMENT, "as many go to people as its agreement asks for"]], one.queue.audit === BY_AGREEMENT ? BY_AGREEMENT : "share"), number("audit", "Share of machine-labelled items that people see"))),
+    h("div.row", {}, number("overlap", "Raters for each new item", 1), number("overlap_most", "At most, where they disagree", 1), number("gold", "Share of hidden checks"), number("training", "Training items first", 1), number("qualify", "Share of them right before real items (0: not asked)"), number("probe", "Share of probes"), number("lease_minutes", "Minutes an item is held")),
+    h("details", {}, h("summary", {}, "More"), h("div.row", {}, number("shared", "Share of new items that several see"), number("shared_overlap", "Raters for each of these", 1), number("random", "Share that keeps a random place"), number("hourly", "Most answers of a rater an hour (0: no limit)", 1), number("revise_hours", "Hours in which an answer may be changed"),
+      choice("audited", "What people see of machines' items", [["share", "a share"], [BY_AGREEMENT, "by agreement"]], one.queue.audit === BY_AGREEMENT ? BY_AGREEMENT : "share"), number("audit", "Share of machine-labelled items that people see"))),
     choice("suggestions", "Machine labels", [["hidden", "hidden from raters"], ["shown", "shown (draws answers towards them)"]], one.queue.suggestions),
     choice("open", "State", [["yes", "open"], ["no", "closed"]], one.open ? "yes" : "no"),
     h("p.fault", { role: "alert" }), h("button", { type: "submit" }, "Keep these"));
