@@ -28,6 +28,7 @@ BEGIN, END = "<!-- where: written by `python -m benchmarks.where --page` -->", "
 REST = "Python, compiled sampling and the rest"
 # The first kind that has a word of an operation's name takes it.
 KINDS = {
+    "a block's compiled work": ("_Block",),
     "attention": ("scaled_dot_product", "flash_attention"),
     "products": ("mm", "linear_pointwise", "matmul", "dot"),
     "log-softmax of the head": ("softmax", "amax", "logsumexp", "gather"),

@@ -338,7 +338,8 @@ def main() -> int:
     os.chdir(ROOT)
     made = alive = 0
     for path in (path.resolve() for path in given.paths):
-        sources = sorted(path.rglob("*.py")) if path.is_dir() else [path]
+        found = sorted(path.rglob("*.py")) if path.is_dir() else [path]
+        sources = [source for source in found if source.parent.name != "compiled"]  # machine code can't be exchanged
         tests = given.tests or mirrored(path)
         trials: Trials | None = in_fork(partial(run_pytest, tests, partial(try_all, sources=sources)), 100 * TIME)
         if trials is None:

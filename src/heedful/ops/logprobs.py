@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 from torch.utils.checkpoint import checkpoint
 
+from heedful.ops.compiled.divergence import can_read, divergence_of_rows
 from heedful.ops.kl import exact_kl
 from heedful.ops.linear_logprobs import rows_at_once
 
@@ -93,8 +94,12 @@ def chunked_divergence(
     columns: list[tuple[Tensor, ...]] = []
     parts = (torch.split(states, rows) for states in (hidden, other_hidden, tokens))
     for part, other, part_tokens in zip(*parts, strict=True):
-        log_p = _log_softmax(head(part), temperature)  # (n, V)
-        log_q = _log_softmax(other_head(other), temperature)
+        logits, other_logits = head(part), other_head(other)  # (n, V)
+        if can_read(logits, other_logits):
+            columns.append(divergence_of_rows(logits, other_logits, part_tokens, temperature).unbind(1))
+            continue
+        log_p = _log_softmax(logits, temperature)
+        log_q = _log_softmax(other_logits, temperature)
         p, chosen = log_p.exp(), part_tokens[:, None]
         columns.append(
             (

@@ -10,10 +10,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from heedful.models.fused.numbers import widened
-from heedful.models.fused.threads import BEGUN, PARTS, TAKEN, array_at, counted, outer
 from heedful.ops.compiled.jit import SUMS, Floats, Integers, kernel
-from heedful.ops.compiled.maths import clear, exp
+from heedful.ops.compiled.maths import clear, exp, widened
+from heedful.ops.compiled.threads import BEGUN, PARTS, TAKEN, array_at, counted, outer
 from heedful.ops.compiled.tiles import BYTES, PANEL, add_tiles, add_tiles_of, stored
 
 BLOCK = 48  # queries

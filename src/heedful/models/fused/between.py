@@ -6,10 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from heedful.models.fused.numbers import widened
-from heedful.models.fused.threads import PARTS, TAKEN, array_at, counted, outer
 from heedful.ops.compiled.jit import SUMS, Floats, kernel
-from heedful.ops.compiled.maths import clear, exp
+from heedful.ops.compiled.maths import clear, exp, widened
+from heedful.ops.compiled.threads import PARTS, TAKEN, array_at, counted, outer
 from heedful.ops.compiled.tiles import stored
 
 ZERO, ONE = np.float32(0), np.float32(1)

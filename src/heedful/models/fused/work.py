@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from numba import cfunc, types
 
 from heedful.models.fused.attend import attend, attend_back
 from heedful.models.fused.between import gate, gate_back, norm, norm_back
-from heedful.models.fused.threads import KIND, Numbers, outer, run
 from heedful.ops.compiled.jit import version
+from heedful.ops.compiled.threads import KIND, keep, outer, run
 
 NORM, NORM_BACK, GATE, GATE_BACK, ATTEND, ATTEND_BACK = range(6)
 
@@ -49,12 +48,7 @@ def _entries(sources: int) -> dict[torch.dtype, Any]:
 
 @cache
 def _compiled(dtype: torch.dtype) -> Any:
-    """Kept beside the package, else in the user's cache folder."""
-    entry = _entries(version())[dtype]
-    try:
-        return cfunc(types.void(Numbers), cache=True, error_model="numpy")(entry)
-    except RuntimeError:  # neither can be written: every process compiles anew
-        return cfunc(types.void(Numbers), error_model="numpy")(entry)
+    return keep(_entries(version(__file__))[dtype])
 
 
 def work(kind: int, dtype: torch.dtype, parts: int, *numbers: int) -> None:

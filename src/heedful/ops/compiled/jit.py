@@ -39,7 +39,9 @@ def kept(function: Function) -> Function:
         return cast(Function, njit(nogil=True, error_model="numpy", _nrt=False)(function))
 
 
-def version() -> int:
-    """A number that changes with any of this folder's sources: the cache itself looks at the caller's file alone."""
-    sources = b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
+def version(file: str) -> int:
+    """A number that changes with any source of this file's folder or of this one: the cache itself looks at the
+    caller's file alone."""
+    folders = Path(__file__).parent, Path(file).parent
+    sources = b"".join(path.read_bytes() for folder in folders for path in sorted(folder.glob("*.py")))
     return int.from_bytes(sha256(sources).digest()[:4])

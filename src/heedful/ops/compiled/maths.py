@@ -1,4 +1,4 @@
-"""Exponentials and other small functions that loops of compiled code call."""
+"""Small functions that loops of compiled code call: exponentials, maxima, numbers in either kind as they are read."""
 
 from __future__ import annotations
 
@@ -56,4 +56,26 @@ def largest(x: Floats) -> Any:
     best = x[0]
     for i in range(1, len(x)):
         best = max(best, x[i])
+    return best
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def widened(_: Any, number: Any) -> Any:
+    """float32 of a float32, or of bfloat16's bits."""
+
+    def generate(_: Any, builder: Any, signature: Any, args: Any) -> Any:
+        if signature.args[0] == types.float32:
+            return args[0]
+        bits = builder.shl(builder.zext(args[0], ir.IntType(32)), ir.Constant(ir.IntType(32), 16))
+        return builder.bitcast(bits, ir.FloatType())
+
+    return types.float32(number), generate
+
+
+@kernel("nnan", "nsz", "reassoc")
+def largest_of(x: Any) -> Any:
+    """The same of numbers in either kind, in float32."""
+    best = widened(x[0])
+    for i in range(1, len(x)):
+        best = max(best, widened(x[i]))
     return best

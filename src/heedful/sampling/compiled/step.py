@@ -221,4 +221,4 @@ def _entry(sources: int) -> Callable[..., bool]:
     return kept(decode)
 
 
-decode = _entry(version())
+decode = _entry(version(__file__))

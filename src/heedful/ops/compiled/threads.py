@@ -13,13 +13,14 @@ from typing import Any, cast
 
 import torch
 from llvmlite import ir
-from numba import carray, njit, types
+from numba import carray, cfunc, njit, types
 from numba.extending import intrinsic
 
 from heedful.ops.compiled.jit import Function
 
 NUMBERS = 32  # what a function is told
 TAKEN, BEGUN, PARTS, KIND = 0, 1, 2, 3  # parts taken so far, threads begun so far, parts in all, which function
+FIRST = 4  # of what the function itself names
 Numbers = types.CPointer(types.int64)
 
 
@@ -51,6 +52,17 @@ def counted(_: Any, numbers: Any, index: Any) -> Any:
 def array_at(address: int, shape: Any, kind: Any) -> Any:
     """The array of this shape and dtype that lies at an address."""
     return carray(_pointer(address), shape, kind)
+
+
+def keep(entry: Any) -> Any:
+    """Compile what threads call, once a machine: kept beside the package, else in the user's cache folder.
+
+    `entry` may hold nothing but numbers; that of `jit.version` among them, or what was kept of other sources is taken.
+    """
+    try:
+        return cfunc(types.void(Numbers), cache=True, error_model="numpy")(entry)
+    except RuntimeError:  # neither can be written: every process compiles anew
+        return cfunc(types.void(Numbers), error_model="numpy")(entry)
 
 
 @cache
