@@ -104,7 +104,7 @@ def kinds_of(config: StageConfig) -> Shares:
         whole = time.perf_counter() - begun
     found = dict.fromkeys(KINDS, 0.0)
     for event in seen.key_averages():
-        if event.key.startswith(("aten::", "mkldnn::", "torch_")) or "Adam" in event.key:
+        if event.key.startswith(("aten::", "mkldnn::", "torch_", "_Block")) or "Adam" in event.key:
             found[kind_of(event.key)] += event.self_cpu_time_total / 1e6 / whole
     return found | {REST: max(0.0, 1 - sum(found.values()))}
 

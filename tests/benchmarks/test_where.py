@@ -11,6 +11,7 @@ from benchmarks.where import kind_of
     ("operation", "kind"),
     [
         ("aten::addmm", "products"),
+        ("_BlockBackward", "a block's compiled work"),
         ("aten::_scaled_dot_product_flash_attention_for_cpu", "attention"),
         ("aten::_softmax", "log-softmax of the head"),
         ("aten::_fused_adamw_", "the optimizer"),
