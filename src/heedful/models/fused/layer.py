@@ -59,6 +59,8 @@ def _plan(layer: Any, states: Tensor, settings: dict[str, Any]) -> Plan | None:
     if grids is None or dtype is None or not all(_plain(linear) for linear in _linears(layer)):
         return None
     attention = layer.self_attn
+    if settings["position_embeddings"][0].shape[-1] != attention.head_dim:  # turns a part of each head
+        return None
     cos, sin = (turn[0, :, : turn.shape[-1] // 2].contiguous() for turn in settings["position_embeddings"])
     window = getattr(attention.config, "sliding_window", None) if "Mistral" in type(layer).__name__ else None
     heads, kv_heads = (len(linear.weight) // attention.head_dim for linear in (attention.q_proj, attention.k_proj))
