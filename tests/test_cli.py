@@ -32,6 +32,7 @@ def test_version() -> None:
     [
         (["run", "nowhere"], "no recipe 'nowhere': give a .toml file or one of "),
         (["run", "own"], "inputs.model is not set"),
+        (["run", "own", "--dry-run"], "inputs.model is not set"),
         (["sft", "--out", "x", "--set", "modell=1"], "unknown key 'modell'"),
         (["runs", "compare", "a"], "there is no such run"),
         (["report", "nowhere"], "there is no such run folder"),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 import torch
 
 import heedful.pipeline as pipeline
-from heedful.config import Recipe, SampleConfig, SFTConfig, StageConfig, Training
+from heedful.config import Recipe, ReportConfig, SampleConfig, SFTConfig, StageConfig, Training
 from heedful.config.paths import resolve
 from heedful.errors import InputError, ResourceError, ResumeError, Stopped
 from heedful.pipeline import run_recipe, run_single
@@ -59,6 +60,25 @@ def test_stages_run_in_order_and_once(fakes: Fakes, recipe: Recipe, tmp_path: Pa
     assert manifest and manifest.summary == {"rows": 1}
     assert list(manifest.inputs) == ["01-sft/model", str(tmp_path / "prompts.jsonl")]
     assert list(manifest.outputs) == ["completions.jsonl"]
+
+
+def test_a_page_is_published_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What breaks while the new page takes its place at the run's top leaves the one that was there."""
+    texts = iter(("first", "second"))
+    monkeypatch.setattr(pipeline, "run_stage", lambda _, run: run.write_rows("report.html", [{"said": next(texts)}]))
+    recipe = Recipe(name="small", stages=[ReportConfig()])
+    page = run_recipe(recipe, tmp_path / "runs") / "report.html"
+    replace = os.replace
+
+    def broken(old: Path, new: Path) -> None:
+        if Path(new) == page:
+            raise OSError("killed")
+        replace(old, new)
+
+    monkeypatch.setattr(os, "replace", broken)
+    with pytest.raises(OSError, match="killed"):
+        run_recipe(recipe, tmp_path / "runs")
+    assert "first" in page.read_text()
 
 
 def test_a_stopped_stage_is_run_again_and_later_ones_follow(fakes: Fakes, recipe: Recipe, tmp_path: Path) -> None:

@@ -130,8 +130,8 @@ class Estimator:
     def _look(self, path: str, otherwise: Look = ANSWERED) -> Look:
         """What is in a file: as an earlier stage will have written it, or as it stands there."""
         if path not in self.looks:
-            there = not path.startswith("@") and path and self._file(path).exists()
-            self.looks[path] = look(self._file(path), otherwise) if there else otherwise
+            file = Path() if path.startswith("@") else self._file(path)  # and of an input that is not given yet
+            self.looks[path] = look(file, otherwise) if file != Path() and file.exists() else otherwise
         return self.looks[path]
 
     def _answer(self, model: str, generation: Generation, asked: Look) -> float:
