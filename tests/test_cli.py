@@ -61,8 +61,8 @@ def test_dry_run_tells_stages_and_writes_nothing(tmp_path: Path) -> None:
     result = command("run", "demo", "--dry-run", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     for stage in ("pretrain", "sft", "reward", "ppo", "evaluate"):
-        assert stage in result.stderr
-    assert "to go" in result.stderr
+        assert stage in result.stdout
+    assert "to go" in result.stdout
     assert not list(tmp_path.iterdir())
 
 
@@ -90,11 +90,11 @@ def a_run(tmp_path: Path) -> Path:
 
 
 def test_runs_are_listed_compared_and_pruned(a_run: Path) -> None:
-    listed = command("runs", "list", cwd=a_run).stderr
+    listed = command("runs", "list", cwd=a_run).stdout
     assert "one" in listed and "1.5 min" in listed and "70%" in listed and "(by gold)" in listed
-    times = command("runs", "times", "one", cwd=a_run).stderr
+    times = command("runs", "times", "one", cwd=a_run).stdout
     assert "| sft | sft | 90 | 100% |\n| all | 1 stages | 90 | |" in times
-    compared = command("runs", "compare", "one", cwd=a_run).stderr
+    compared = command("runs", "compare", "one", cwd=a_run).stdout
     assert "70.0 [60, 80]" in compared and "ppo" in compared
     assert "given twice" in command("runs", "compare", "one", "one", cwd=a_run).stderr
     assert "no such judge" in command("runs", "compare", "one", "--judge", "me", cwd=a_run).stderr
@@ -109,7 +109,7 @@ def test_a_headline_says_whose_it_is(a_run: Path) -> None:
     evaluation = json.loads(path.read_text()) | {"truth": "", "judges": ["reward"]}
     evaluation["win_rate"][0]["judge"] = "reward"
     path.write_text(json.dumps(evaluation))
-    shown = " ".join(command("runs", "list", cwd=a_run).stderr.split())
+    shown = " ".join(command("runs", "list", cwd=a_run).stdout.split())
     assert "70%" in shown and "own reward" in shown
 
 
@@ -129,7 +129,7 @@ def test_a_file_with_faults_ends_validate_with_2(with_sound: bool, tmp_path: Pat
 
 
 def test_recipes_are_listed_and_copied_once(tmp_path: Path) -> None:
-    assert "demo" in command("recipes", cwd=tmp_path).stderr
+    assert "demo" in command("recipes", cwd=tmp_path).stdout
     assert command("recipes", "--copy", "own", cwd=tmp_path).returncode == 0
     assert (tmp_path / "own.toml").exists()
     again = command("recipes", "--copy", "own", cwd=tmp_path)

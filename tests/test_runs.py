@@ -12,7 +12,7 @@ import pytest
 from heedful.evaluate.statistics import t_interval
 from heedful.evaluate.winrate import mean_rate, resamples_of
 from heedful.records import Message, Prompt
-from heedful.run import console, generator
+from heedful.run import console, generator, output
 from heedful.runs import show_comparison
 
 PROMPTS = [
@@ -43,12 +43,13 @@ def evaluated(root: Path, prompts: str, wins: list[float], asked: list[Prompt] =
 
 @pytest.fixture
 def compared(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Compared:
-    monkeypatch.setattr(console, "width", 200)
+    for one in (output, console):
+        monkeypatch.setattr(one, "width", 200)
 
     def shown(*names: str) -> str:
-        with console.capture() as captured:
+        with output.capture() as table, console.capture() as notes:
             show_comparison(tmp_path, list(names))
-        return captured.get()
+        return table.get() + notes.get()
 
     return shown
 

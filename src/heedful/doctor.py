@@ -11,7 +11,7 @@ from rich.table import Table
 
 from heedful.ops.memory import memory_available
 from heedful.run.manifest import environment
-from heedful.run.progress import console
+from heedful.run.progress import output
 
 DISK_NEEDED = 2e9  # bytes: the demo's run folder takes well under a tenth of it
 MEMORY_NEEDED = 4e9
@@ -43,5 +43,5 @@ def doctor(database: str) -> bool:
     table = Table("check", "found", "")
     for name, found, good in checks:
         table.add_row(name, found, "[green]ok[/green]" if good else "[bold red]mend this[/bold red]")
-    console.print(table)
+    output.print(table)
     return all(good for _, _, good in checks)

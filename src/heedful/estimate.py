@@ -43,7 +43,7 @@ from heedful.config import (
 from heedful.data.look import Look, look
 from heedful.ops.footprint import FLOAT, LEARNING, Network, adapters
 from heedful.ops.memory import memory_free_on
-from heedful.run import Manifest, console
+from heedful.run import Manifest, output
 from heedful.run.folder import RunFolder
 
 PAGE, PROMPT, ANSWER = 59, 16, 24  # tokens, as in the built-in world
@@ -357,10 +357,10 @@ def show_estimate(recipe: Recipe, runs: Path) -> None:
         )
         total += 0 if done else estimate.seconds
         peak = max(peak, estimate.memory)
-    console.print(f"[bold]{recipe.name}[/bold] {recipe.about}")
-    console.print(table)
-    console.print(f"about {_duration(total)} to go, {peak / 1e9:.1f} GB at most ({free / 1e9:.0f} GB free)")
-    console.print(f"would write {folder.root}; nothing was run")
+    output.print(f"[bold]{recipe.name}[/bold] {recipe.about}")
+    output.print(table)
+    output.print(f"about {_duration(total)} to go, {peak / 1e9:.1f} GB at most ({free / 1e9:.0f} GB free)")
+    output.print(f"would write {folder.root}; nothing was run")
 
 
 def _may_use_bfloat16(recipe: Recipe) -> bool:

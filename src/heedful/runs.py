@@ -18,7 +18,7 @@ from heedful.evaluate.kept import Scores, kept_resamples, kept_scores, prompt_ra
 from heedful.evaluate.statistics import TwoWay, t_interval
 from heedful.evaluate.winrate import mean_rate
 from heedful.report.verdict import PROXY, find, headline_policy, judge_of
-from heedful.run import CACHE, Manifest, console, generator, stage_folders, stage_times
+from heedful.run import CACHE, Manifest, console, generator, output, stage_folders, stage_times
 
 Contest = tuple[str, str, str]  # policy, against, decoding
 
@@ -57,7 +57,7 @@ def show_list(runs: Path) -> None:
         table.add_row(
             root.name, f"{len(manifests)} of {len(folders)}", f"{seconds / 60:.1f} min", _headline(_evaluation(root))
         )
-    console.print(table if table.row_count else f"no runs under {runs}")
+    output.print(table if table.row_count else f"no runs under {runs}")
 
 
 def show_times(runs: Path, name: str) -> None:
@@ -68,7 +68,7 @@ def show_times(runs: Path, name: str) -> None:
         lines.append(f"| {time.kind} | {', '.join(time.stages)} | {time.seconds:.0f} | {time.share:.0%} |")
     lines.append(f"| all | {len(manifests)} stages | {sum(m.seconds for m in manifests):.0f} | |")
     for line in lines:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        output.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def show_comparison(runs: Path, names: list[str], judge: str = "") -> None:
@@ -82,7 +82,7 @@ def show_comparison(runs: Path, names: list[str], judge: str = "") -> None:
     found = {name: _evaluation(_run_root(runs, name)).get("win_rate", []) for name in names}
     judges = list(dict.fromkeys(row["judge"] for rows in found.values() for row in rows))
     if not judges:
-        console.print("none of these runs holds an evaluation.json")
+        output.print("none of these runs holds an evaluation.json")
         return
     judge = judge or judges[0]
     if judge not in judges:
@@ -98,11 +98,11 @@ def show_comparison(runs: Path, names: list[str], judge: str = "") -> None:
         shown = [_percent(r["rate"], r["low"], r["high"]) if (r := by_run.get(n)) else "–" for n in names]
         mean = _mean([r["rate"] for r in by_run.values()])
         table.add_row(f"{key[0]} vs {key[1]}", key[2], *shown, mean, pooled.interval(key, list(by_run)))
-    console.print(table)
+    output.print(table)
     if pooled.missing:
-        console.print(f"no interval over prompts: {pooled.missing}", highlight=False)
+        output.print(f"no interval over prompts: {pooled.missing}", highlight=False)
     if others := [name for name in judges if name != judge]:
-        console.print(f"other judges: {', '.join(f'--judge {name}' for name in others)}")
+        output.print(f"other judges: {', '.join(f'--judge {name}' for name in others)}")
 
 
 class Pooled:
@@ -171,7 +171,7 @@ def show_recipes() -> None:
     for path in sorted(recipe_folder().glob("*.toml")):
         recipe = load_recipe(str(path))
         table.add_row(path.stem, recipe.about, " → ".join(stage.name for stage in recipe.stages))
-    console.print(table)
+    output.print(table)
 
 
 def copy_recipe(name: str, target: Path) -> None:

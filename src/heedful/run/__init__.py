@@ -4,7 +4,7 @@ from heedful.run.atomic import atomic_folder, atomic_text, digest
 from heedful.run.folder import CACHE, Run, RunFolder, stage_folders
 from heedful.run.manifest import Manifest
 from heedful.run.metrics import MetricsLog, read_metrics
-from heedful.run.progress import Progress, console
+from heedful.run.progress import Progress, console, output
 from heedful.run.seeds import generator, seed_of
 from heedful.run.signals import Stopper
 from heedful.run.times import KindTime, stage_times
@@ -21,6 +21,7 @@ __all__ = [
     "atomic_folder",
     "atomic_text",
     "console",
+    "output",
     "digest",
     "generator",
     "read_metrics",

@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as Bar
 
 console = Console(file=sys.stderr, highlight=False)
+output = Console(highlight=False)  # what a command was asked for, so that a pipe takes it
 LINE_EVERY = 15.0  # seconds between plain lines
 
 
