@@ -138,16 +138,59 @@ def attended(policy: Policy, batch: object) -> tuple[torch.Tensor, ...]:
     return out, logsums, _attend_back(plan, qkv, out, logsums, d_out)
 
 
-def test_who_has_adapters_biases_or_hooks_of_its_own_goes_by_transformers_blocks(tmp_path: object) -> None:
-    policy = build("llama")
-    batch = pack(examples(9, 7))
+def test_who_has_adapters_biases_or_listeners_goes_by_transformers_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    policy, batch = build("llama"), pack(examples(9, 7))
     expected = policy(batch)
-    adapted = copy.deepcopy(policy)
+    assert fused.is_fused(policy.lm, half=False)
+    adapted, biased, heard, counted = *(copy.deepcopy(policy) for _ in range(3)), []
     add_lora(adapted.lm, Lora(rank=2), "base", 0)
-    torch.testing.assert_close(adapted(batch), expected)
+    for layer in biased.lm.model.layers:
+        layer.mlp.down_proj.bias = torch.nn.Parameter(torch.zeros(48))
+    heard.lm.model.layers[1].self_attn.q_proj.register_forward_hook(lambda *_: counted.append(1))
+    for other in (adapted, biased, heard):
+        assert not fused.is_fused(other.lm, half=False)
+        torch.testing.assert_close(other(batch), expected)
+    assert counted
     adapted(batch).sum().backward()
     learnt = [p.grad for n, p in adapted.named_parameters() if "lora_B" in n]
     assert learnt and all(gradient is not None and gradient.abs().sum() > 0 for gradient in learnt)
+    monkeypatch.setattr(fused, "divides", lambda: False)  # another runtime than torch's usual ones
+    assert fused._dtype(expected) is None and not fused.is_fused(policy.lm, half=False)
+
+
+def test_frozen_weights_have_no_gradient_and_the_others_have_theirs() -> None:
+    policy, batch = build("llama"), pack(examples(9, 7))
+    policy(batch).sum().backward()
+    whole = {name: p.grad for name, p in policy.named_parameters()}
+    policy.zero_grad()
+    frozen = ("k_proj.weight", "up_proj.weight", "input_layernorm.weight")
+    for name, weight in policy.named_parameters():
+        weight.requires_grad_(not name.endswith(frozen))
+    policy(batch).sum().backward()
+    for name, weight in policy.named_parameters():
+        assert (weight.grad is None) if name.endswith(frozen) else torch.equal(weight.grad, whole[name]), name
+
+
+def test_a_backward_pass_inside_autocast_is_that_of_its_forward_pass() -> None:
+    policy, batch = build("llama"), pack(examples(9, 7))
+    policy(batch).sum().backward()
+    expected = {name: p.grad.clone() for name, p in policy.named_parameters() if "layers" in name}
+    policy.zero_grad()
+    total = policy(batch).sum()
+    with torch.autocast("cpu", torch.bfloat16):
+        total.backward()
+    for name, gradient in expected.items():
+        found = policy.get_parameter(name).grad
+        assert float((found - gradient).abs().max()) < 0.05 * float(gradient.abs().max()), name
+
+
+def test_second_derivatives_are_refused_and_not_wrong() -> None:
+    policy = build("llama")
+    (first,) = torch.autograd.grad(
+        policy(pack(examples(9))).sum(), [policy.lm.model.layers[0].mlp.up_proj.weight], create_graph=True
+    )
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        first.sum().backward()
 
 
 def test_a_copy_computes_with_its_own_weights() -> None:

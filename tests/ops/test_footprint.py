@@ -25,7 +25,6 @@ def test_a_step_of_blocks_that_compute_as_one_by_hand() -> None:
     assert one.kept(10, recompute=False, half=False) == 4 * 10 * 4 * 2048
     assert one.kept(10, recompute=False, half=True) == 4 * 10 * 4 * 1152
     assert one.kept(10, recompute=True, half=False) == 4 * 10 * (4 * 128 + 2048)
-    assert one.in_small_steps() == SMALL
     assert all(Network.of({"model_type": name}).one_step for name in ("llama", "mistral"))
     assert not Network.of({"model_type": "gpt2"}).one_step
 

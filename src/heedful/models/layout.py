@@ -10,7 +10,6 @@ from torch import Tensor
 
 from heedful.batches import PackedBatch
 
-CHUNKS = 4  # of sequences that share nothing
 SHORTEST = 0.7  # a grid takes sequences down to this part of its longest: at most half of its area is waste
 
 
@@ -77,8 +76,12 @@ class Paths:
     starts: Tensor  # (R + 1,) int64, where each sequence begins in `tokens`
     tokens: Tensor  # positions among all, int64
     shared: Tensor  # (R,) int64, how many of a sequence's tokens ask nothing: another one's, whose keys they are
+    families: Tensor  # (R,) int64, one number for all that share tokens: two threads may not add to one's gradient
     longest: int
-    chunks: int  # what sequences can be shared out among without two adding to one token's gradient
+
+
+NONE = torch.zeros(0, dtype=torch.int64)
+NOWHERE = Paths(NONE, NONE, NONE, NONE, 0)
 
 
 @dataclass(slots=True)
@@ -99,7 +102,8 @@ class Grids:
         tokens = [int(part.sum()) for part in parts]
         layouts = [Layout.of_lengths(*pair) for pair in zip(parts, torch.split(position_ids, tokens), strict=True)]
         boundaries = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)]).to(torch.int32)
-        return cls([*layouts], tokens, boundaries, layouts[0].longest, paths_of(lengths))
+        paths = paths_of(lengths) if lengths.device.type == "cpu" else NOWHERE  # a card would be waited for
+        return cls([*layouts], tokens, boundaries, layouts[0].longest, paths)
 
     def append(self, branch: Branch) -> None:
         """Its queries stand behind all that are here."""
@@ -111,8 +115,8 @@ class Grids:
 def paths_of(lengths: Tensor) -> Paths:
     """Of sequences that lie end to end."""
     starts = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
-    tokens = torch.arange(int(starts[-1]), device=lengths.device)
-    return Paths(starts, tokens, torch.zeros_like(lengths), int(lengths.max()), CHUNKS)
+    tokens = torch.arange(int(starts[-1]))
+    return Paths(starts, tokens, torch.zeros_like(lengths), torch.arange(len(lengths)), int(lengths.max()))
 
 
 def grid_rows(lengths: Sequence[int]) -> list[int]:

@@ -76,17 +76,19 @@ def _with_branches(lengths: Indices, shared: Indices) -> Plan:
     for rows in grid_rows(own[rests].tolist()):
         grids.append(_branch(paths[first : first + rows], shared[rests[first : first + rows]]))
         first += rows
-    grids.paths = _paths(lengths[roots], paths, shared[rests])
+    root = np.maximum.accumulate(np.where(shared == 0, np.arange(len(shared)), 0))  # whose beginning each one has
+    families = np.unique(root[order], return_inverse=True)[1]
+    grids.paths = _paths(lengths[roots], paths, shared[rests], families)
     return Plan(torch.from_numpy(tokens), torch.from_numpy(place), grids)
 
 
-def _paths(roots: Indices, rests: Sequence[Indices], shared: Indices) -> Paths:
+def _paths(roots: Indices, rests: Sequence[Indices], shared: Indices, families: Indices) -> Paths:
     """Whole sequences, whose tokens lie end to end, then the paths of those whose beginnings are shared."""
     lengths = np.concatenate([roots, np.array([len(path) for path in rests], dtype=np.int64)])
-    starts, none = np.concatenate([[0], lengths.cumsum()]), np.zeros_like(roots)
-    tokens = np.concatenate([np.arange(roots.sum()), *rests])
-    begin, at, asks_nothing = (torch.from_numpy(part) for part in (starts, tokens, np.concatenate([none, shared])))
-    return Paths(begin, at, asks_nothing, int(lengths.max()), chunks=1)
+    starts, tokens = np.concatenate([[0], lengths.cumsum()]), np.concatenate([np.arange(roots.sum()), *rests])
+    asks_nothing = np.concatenate([np.zeros_like(roots), shared])
+    begin, at, silent, family = (torch.from_numpy(part) for part in (starts, tokens, asks_nothing, families))
+    return Paths(begin, at, silent, family, int(lengths.max()))
 
 
 def _branch(paths: Sequence[Indices], shared: Indices) -> Branch:

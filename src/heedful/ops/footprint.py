@@ -7,7 +7,7 @@ Shapes: H hidden size, F feed-forward width, K width of all key heads, V vocabul
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 FLOAT = 4  # bytes; weights, gradients and moments are float32 in any precision
@@ -46,10 +46,6 @@ class Network:
             vocabulary=first("vocab_size"),
             one_step=config.get("model_type") in ONE_STEP,
         )
-
-    def in_small_steps(self) -> Network:
-        """With adapters, or on a card."""
-        return replace(self, one_step=False)
 
     def kept(self, tokens: float, *, recompute: bool, half: bool) -> float:
         """Bytes that a forward and backward pass over T tokens holds at its peak, beside weights and gradients.

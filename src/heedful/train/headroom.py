@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from accelerate import Accelerator
 from torch import nn
@@ -13,6 +14,7 @@ from transformers import PreTrainedModel
 from heedful.batches import Batch, tokens_in
 from heedful.config import Training
 from heedful.errors import ResourceError
+from heedful.models.fused.layer import is_fused
 from heedful.ops.footprint import FLOAT, LEARNING, Network
 from heedful.ops.memory import memory_free_on
 
@@ -24,15 +26,14 @@ class Headroom:
 
     def __init__(self, model: nn.Module, training: Training, stage: str, accelerator: Accelerator) -> None:
         self.training, self.stage, self.accelerator = training, stage, accelerator
-        self.adapted = any(not p.requires_grad for p in model.parameters())
-        shapes = [shape_of(network) for network in _outermost(model) if _learns(network)]
-        small_steps = self.adapted or accelerator.device.type != "cpu"
-        self.networks = [shape.in_small_steps() for shape in shapes] if small_steps else shapes
+        half = training.precision == "bfloat16"
+        self.networks = [shape_of(network, half) for network in _outermost(model) if _learns(network)]
         learning = sum(p.numel() for p in model.parameters() if p.requires_grad)
         buckets = FLOAT if accelerator.use_distributed else 0  # gradients on their way to the others
         share = accelerator.num_processes if training.sharding == "full" else 1
         self.gradients = learning * (FLOAT + buckets) / share  # bytes that stay from the first step on
         self.moments = learning * (LEARNING - FLOAT) / share  # the same; a resumed run has them before
+        self.adapted = any(not p.requires_grad for p in model.parameters())
         self.seen = 0
 
     def kept(self, tokens: float) -> float:
@@ -73,10 +74,11 @@ class Headroom:
         return "gradients and moments of all weights are too many: set lora.rank (16 is usual), or take a smaller model"
 
 
-def shape_of(network: PreTrainedModel) -> Network:
+def shape_of(network: PreTrainedModel, half: bool) -> Network:
     """A live network's; one without a language model's head makes no logits."""
     config = network.config.to_dict()
-    return Network.of(config if network.get_output_embeddings() is not None else config | {"vocab_size": 0})
+    shape = Network.of(config if network.get_output_embeddings() is not None else config | {"vocab_size": 0})
+    return replace(shape, one_step=is_fused(network, half))
 
 
 def _outermost(model: nn.Module) -> Iterator[PreTrainedModel]:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from heedful.ops import logprobs
-from heedful.ops.compiled.divergence import divergence_of_rows
+from heedful.ops.compiled.divergence import can_read, divergence_of_rows
 from heedful.ops.logprobs import chunked_divergence
 
 
@@ -52,6 +52,20 @@ def test_what_is_no_number_stays_none(which: int) -> None:
     found = divergence_of_rows(*logits, torch.tensor([3, 4]), 1.0)
     assert found[0].isfinite().all()
     assert found[1, 3].isnan()
+
+
+@pytest.mark.parametrize("token", [-1, 50])
+def test_a_token_without_a_column_is_refused(token: int) -> None:
+    p, q, _ = drawn(2, 50, torch.float32)
+    with pytest.raises(IndexError, match="50 columns"):
+        divergence_of_rows(p, q, torch.tensor([3, token]), 1.0)
+
+
+def test_other_vocabularies_and_kinds_are_not_read_here() -> None:
+    p, q, _ = drawn(2, 50, torch.float32)
+    assert can_read(p, q)
+    assert not any(can_read(p, other) for other in (q[:, :40], q.to(torch.bfloat16), q.to("meta")))
+    assert not can_read(p.double(), q.double())
 
 
 def test_torchs_operations_say_the_same(monkeypatch: pytest.MonkeyPatch) -> None:

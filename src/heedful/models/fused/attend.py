@@ -11,29 +11,52 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from heedful.ops.compiled.jit import SUMS, Floats, Integers, kernel
-from heedful.ops.compiled.maths import clear, exp, widened
-from heedful.ops.compiled.threads import BEGUN, PARTS, TAKEN, array_at, counted, outer
-from heedful.ops.compiled.tiles import BYTES, PANEL, add_tiles, add_tiles_of, stored
+from heedful.ops.compiled.maths import clear, exp, largest, widened, write
+from heedful.ops.compiled.threads import BEGUN, FIRST, PARTS, TAKEN, array_at, counted, outer
+from heedful.ops.compiled.tiles import BYTES, PANEL, add_tiles, add_tiles_of, stored, whole
 
 BLOCK = 48  # queries
+# What a call is told, in this order.
+(
+    TOKENS,
+    HEADS,
+    KV_HEADS,
+    SIZE,
+    SEQUENCES,
+    LONGEST,
+    CHUNKS,
+    WINDOW,
+    QKV,
+    COS,
+    SIN,
+    STARTS,
+    SHARED,
+    FAMILIES,
+    PATHS,
+    SCALING,
+    OUT,
+    LOGSUMS,
+    SCRATCH,
+    SCRATCH_BYTES,
+    D_OUT,
+    D_QKV,
+    D_KV,
+) = range(FIRST, FIRST + 23)
 ONE = np.float32(1)
 
 
 def room(size: int, longest: int) -> int:
     """How many float32 a thread's `Room` takes, for heads of this size and sequences up to `longest`."""
-    wide, columns = -(-size // PANEL) * PANEL, -(-longest // PANEL) * PANEL
-    return columns * (size + wide) + BLOCK * (size + columns + wide) + wide
+    wide: int = whole(size)
+    columns: int = whole(longest)
+    return int(columns * (size + wide)) + BLOCK * (size + columns + wide) + wide
 
 
 def back_room(size: int, longest: int) -> int:
     """The same of `BackRoom`."""
-    wide, columns = -(-size // PANEL) * PANEL, -(-longest // PANEL) * PANEL
-    return columns * (2 * size + 3 * wide) + BLOCK * (2 * size + 3 * wide + 2 * columns) + wide
-
-
-@kernel()
-def whole(n: int) -> int:
-    return (n + PANEL - 1) // PANEL * PANEL
+    wide: int = whole(size)
+    columns: int = whole(longest)
+    return int(columns * (2 * size + 3 * wide)) + BLOCK * (2 * size + 3 * wide + 2 * columns) + wide
 
 
 @kernel("contract")
@@ -59,12 +82,6 @@ def _turned_back(gradient: Floats, cos: Floats, sin: Floats, out: Any) -> None:
 def _read(given: Any, out: Floats) -> None:
     for d in range(len(given)):
         out[d] = widened(given[d])
-
-
-@kernel()
-def _write(given: Floats, out: Any) -> None:
-    for d in range(len(out)):
-        out[d] = stored(out.dtype, given[d])
 
 
 @kernel()
@@ -111,14 +128,6 @@ def _dot(x: Floats, y: Floats) -> Any:
     return total
 
 
-@kernel("nnan", "nsz", "reassoc")
-def _largest(x: Floats) -> Any:
-    best = x[0]
-    for i in range(1, len(x)):
-        best = max(best, x[i])
-    return best
-
-
 @kernel(*SUMS)
 def _weigh(x: Floats, scaling: np.float32, most: np.float32) -> Any:
     """x becomes exp(scaling (x − most)); their sum."""
@@ -163,6 +172,7 @@ class Asked(NamedTuple):
     sin: Floats
     starts: Integers  # (R + 1,) where each sequence's tokens begin in paths
     shared: Integers  # (R,) how many of them have no query here
+    families: Integers  # (R,) sequences that share tokens have one number
     paths: Integers  # positions in (U,)
     out: Any  # (U, Q D)
     logsums: Floats  # (Q, U)
@@ -171,25 +181,32 @@ class Asked(NamedTuple):
 class Shape(NamedTuple):
     heads: int
     kv_heads: int
-    chunks: int  # of sequences, each a part for each of the kv_heads
+    chunks: int  # of families, each a part for each of the kv_heads
     window: int
     scaling: Any
 
 
 @outer
 def _asked(numbers: Any, kind: Any) -> Any:
-    tokens, heads, kv_heads, size, rows = numbers[4], numbers[5], numbers[6], numbers[7], numbers[8]
-    starts = array_at(numbers[15], (rows + 1,), np.int64)
-    shape = Shape(heads, kv_heads, numbers[10], numbers[11], array_at(numbers[18], (1,), np.float32)[0])
+    tokens, heads, kv_heads, size, rows = (
+        numbers[TOKENS],
+        numbers[HEADS],
+        numbers[KV_HEADS],
+        numbers[SIZE],
+        numbers[SEQUENCES],
+    )
+    starts = array_at(numbers[STARTS], (rows + 1,), np.int64)
+    shape = Shape(heads, kv_heads, numbers[CHUNKS], numbers[WINDOW], array_at(numbers[SCALING], (1,), np.float32)[0])
     asked = Asked(
-        array_at(numbers[12], (tokens, (heads + 2 * kv_heads) * size), kind),
-        array_at(numbers[13], (tokens, size // 2), np.float32),
-        array_at(numbers[14], (tokens, size // 2), np.float32),
+        array_at(numbers[QKV], (tokens, (heads + 2 * kv_heads) * size), kind),
+        array_at(numbers[COS], (tokens, size // 2), np.float32),
+        array_at(numbers[SIN], (tokens, size // 2), np.float32),
         starts,
-        array_at(numbers[16], (rows,), np.int64),
-        array_at(numbers[17], (starts[rows],), np.int64),
-        array_at(numbers[19], (tokens, heads * size), kind),
-        array_at(numbers[20], (heads, tokens), np.float32),
+        array_at(numbers[SHARED], (rows,), np.int64),
+        array_at(numbers[FAMILIES], (rows,), np.int64),
+        array_at(numbers[PATHS], (starts[rows],), np.int64),
+        array_at(numbers[OUT], (tokens, heads * size), kind),
+        array_at(numbers[LOGSUMS], (heads, tokens), np.float32),
     )
     return shape, asked
 
@@ -208,9 +225,9 @@ class Room(NamedTuple):
 @outer
 def attend(numbers: Any, kind: Any) -> None:
     shape, asked = _asked(numbers, kind)
-    room = numbers[21] + counted(numbers, BEGUN) * numbers[22]
-    size = numbers[7]
-    wide, columns = whole(size), whole(numbers[9])
+    room = numbers[SCRATCH] + counted(numbers, BEGUN) * numbers[SCRATCH_BYTES]
+    size = numbers[SIZE]
+    wide, columns = whole(size), whole(numbers[LONGEST])
     keys = array_at(room, (columns // PANEL, size, PANEL), np.float32)
     room += columns * size * BYTES
     values = array_at(room, (wide // PANEL, columns, PANEL), np.float32)
@@ -233,10 +250,12 @@ def attend(numbers: Any, kind: Any) -> None:
 def _forward(shape: Shape, asked: Asked, own: Room, kv: int, chunk: int) -> None:
     """A key head's share of some sequences."""
     heads, kv_heads, chunks, window, scaling = shape
-    qkv, cos, sin, starts, shared, paths, out, logsums = asked
+    qkv, cos, sin, starts, shared, families, paths, out, logsums = asked
     keys, values, queries, scores, mixed, line = own
     size, group = queries.shape[1], heads // kv_heads
-    for row in range(chunk, len(shared), chunks):
+    for row in range(len(shared)):
+        if families[row] % chunks != chunk:
+            continue
         path = paths[starts[row] : starts[row + 1]]
         for j in range(len(path)):
             at = path[j]
@@ -258,7 +277,7 @@ def _forward(shape: Shape, asked: Asked, own: Room, kv: int, chunk: int) -> None
                     low = max(0, i + 1 - window)
                     line_of = scores[i - begin]
                     seen = line_of[low : i + 1]
-                    most = _largest(seen)
+                    most = largest(seen)
                     total = _weigh(seen, scaling, most)
                     logsums[head, path[i]] = scaling * most + np.log(total)
                     _scale(seen, ONE / total)
@@ -266,7 +285,7 @@ def _forward(shape: Shape, asked: Asked, own: Room, kv: int, chunk: int) -> None
                     clear(line_of[i + 1 : end])
                 _product(scores, values, values.shape[0], end, mixed, end - begin)
                 for i in range(begin, end):
-                    _write(mixed[i - begin], out[path[i], columns])
+                    write(mixed[i - begin], out[path[i], columns])
 
 
 class BackRoom(NamedTuple):
@@ -290,12 +309,12 @@ class BackRoom(NamedTuple):
 @outer
 def attend_back(numbers: Any, kind: Any) -> None:
     shape, asked = _asked(numbers, kind)
-    room = numbers[21] + counted(numbers, BEGUN) * numbers[22]
-    tokens, size = numbers[4], numbers[7]
-    d_out = array_at(numbers[23], (tokens, shape.heads * size), kind)
-    d_qkv = array_at(numbers[24], (tokens, (shape.heads + 2 * shape.kv_heads) * size), kind)
-    d_kv = array_at(numbers[25], (2, shape.kv_heads, tokens, size), np.float32)
-    wide, columns = whole(size), whole(numbers[9])
+    room = numbers[SCRATCH] + counted(numbers, BEGUN) * numbers[SCRATCH_BYTES]
+    tokens, size = numbers[TOKENS], numbers[SIZE]
+    d_out = array_at(numbers[D_OUT], (tokens, shape.heads * size), kind)
+    d_qkv = array_at(numbers[D_QKV], (tokens, (shape.heads + 2 * shape.kv_heads) * size), kind)
+    d_kv = array_at(numbers[D_KV], (2, shape.kv_heads, tokens, size), np.float32)
+    wide, columns = whole(size), whole(numbers[LONGEST])
     keys_down = array_at(room, (columns // PANEL, size, PANEL), np.float32)
     room += columns * size * BYTES
     values_down = array_at(room, (columns // PANEL, size, PANEL), np.float32)
@@ -338,12 +357,14 @@ def _backward(
 ) -> None:
     """A key head's share of some sequences."""
     heads, kv_heads, chunks, window, scaling = shape
-    qkv, cos, sin, starts, shared, paths, out, logsums = asked
+    qkv, cos, sin, starts, shared, families, paths, out, logsums = asked
     size, group = own.queries.shape[1], heads // kv_heads
     panels = own.keys_across.shape[0]
     line = own.line[:size]
     key_first, value_first = (heads + kv) * size, (heads + kv_heads + kv) * size
-    for row in range(chunk, len(shared), chunks):
+    for row in range(len(shared)):
+        if families[row] % chunks != chunk:
+            continue
         path = paths[starts[row] : starts[row + 1]]
         for j in range(len(path)):
             at = path[j]
@@ -388,8 +409,10 @@ def _backward(
         for j in range(len(path)):
             _add_row(own.d_keys[j], d_kv[0, kv, path[j]])
             _add_row(own.d_values[j], d_kv[1, kv, path[j]])
-    for row in range(chunk, len(shared), chunks):  # now that no other row adds to what they share
+    for row in range(len(shared)):  # now that no other one adds to what they share
+        if families[row] % chunks != chunk:
+            continue
         for j in range(starts[row] + shared[row], starts[row + 1]):
             at = paths[j]
             _turned_back(d_kv[0, kv, at], cos[at], sin[at], d_qkv[at, key_first : key_first + size])
-            _write(d_kv[1, kv, at], d_qkv[at, value_first : value_first + size])
+            write(d_kv[1, kv, at], d_qkv[at, value_first : value_first + size])

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from heedful.ops.compiled.jit import SUMS, Floats, kernel
-from heedful.ops.compiled.maths import clear, exp, widened
-from heedful.ops.compiled.threads import PARTS, TAKEN, array_at, counted, outer
+from heedful.ops.compiled.maths import clear, exp, widened, write
+from heedful.ops.compiled.threads import FIRST, PARTS, TAKEN, array_at, counted, outer
 from heedful.ops.compiled.tiles import stored
 
 ZERO, ONE = np.float32(0), np.float32(1)
@@ -43,12 +43,6 @@ def _norm_back(x: Floats, gain: Floats, scale: np.float32, d_out: Any, d_x: Floa
 def _sum(x: Floats, y: Any, out: Floats) -> None:
     for i in range(len(x)):
         out[i] = x[i] + widened(y[i])
-
-
-@kernel()
-def _round(x: Floats, out: Any) -> None:
-    for i in range(len(x)):
-        out[i] = stored(out.dtype, x[i])
 
 
 @kernel("contract")
@@ -89,7 +83,7 @@ def _norm_back_rows(
     clear(d_gain)
     for row in range(first, end):
         _norm_back(x[row], gain, scales[row], d_out[row], d_x[row], d_gain)
-        _round(d_x[row], rounded[row])
+        write(d_x[row], rounded[row])
 
 
 @kernel()
@@ -111,31 +105,40 @@ def _gate_back_rows(first: int, end: int, gate_up: Any, d_out: Any, d_gate_up: A
 @outer
 def norm(numbers: Any, kind: Any) -> None:
     """rows, H, x, y or 0, total, γ, ε, out, scales: of x, or of total = x + y"""
-    rows, hidden = numbers[4], numbers[5]
-    x = array_at(numbers[6], (rows, hidden), np.float32)
-    y = array_at(numbers[7], (rows, hidden), kind)
-    total = array_at(numbers[8], (rows, hidden), np.float32)
-    gain, eps = array_at(numbers[9], (hidden,), np.float32), array_at(numbers[10], (1,), np.float32)[0]
-    out, scales = array_at(numbers[11], (rows, hidden), kind), array_at(numbers[12], (rows,), np.float32)
+    rows, hidden = numbers[FIRST], numbers[FIRST + 1]
+    x = array_at(numbers[FIRST + 2], (rows, hidden), np.float32)
+    y = array_at(numbers[FIRST + 3], (rows, hidden), kind)
+    total = array_at(numbers[FIRST + 4], (rows, hidden), np.float32)
+    gain, eps = array_at(numbers[FIRST + 5], (hidden,), np.float32), array_at(numbers[FIRST + 6], (1,), np.float32)[0]
+    out, scales = array_at(numbers[FIRST + 7], (rows, hidden), kind), array_at(numbers[FIRST + 8], (rows,), np.float32)
     while True:
         part = counted(numbers, TAKEN)
         if part >= numbers[PARTS]:
             return
         first, end = part * rows // numbers[PARTS], (part + 1) * rows // numbers[PARTS]
-        if numbers[7]:
+        if numbers[FIRST + 3]:
             _sum_rows(first, end, x, y, total)
-        if numbers[9]:
+        if numbers[FIRST + 5]:
             _norm_rows(first, end, total, gain, eps, out, scales)
 
 
 @outer
 def norm_back(numbers: Any, kind: Any) -> None:
     """rows, H, x, γ, scales, d_out, d_x, rounded, d_γ of each part"""
-    rows, hidden = numbers[4], numbers[5]
-    x, gain = array_at(numbers[6], (rows, hidden), np.float32), array_at(numbers[7], (hidden,), np.float32)
-    scales, d_out = array_at(numbers[8], (rows,), np.float32), array_at(numbers[9], (rows, hidden), kind)
-    d_x, rounded = array_at(numbers[10], (rows, hidden), np.float32), array_at(numbers[11], (rows, hidden), kind)
-    d_gains = array_at(numbers[12], (numbers[PARTS], hidden), np.float32)
+    rows, hidden = numbers[FIRST], numbers[FIRST + 1]
+    x, gain = (
+        array_at(numbers[FIRST + 2], (rows, hidden), np.float32),
+        array_at(numbers[FIRST + 3], (hidden,), np.float32),
+    )
+    scales, d_out = (
+        array_at(numbers[FIRST + 4], (rows,), np.float32),
+        array_at(numbers[FIRST + 5], (rows, hidden), kind),
+    )
+    d_x, rounded = (
+        array_at(numbers[FIRST + 6], (rows, hidden), np.float32),
+        array_at(numbers[FIRST + 7], (rows, hidden), kind),
+    )
+    d_gains = array_at(numbers[FIRST + 8], (numbers[PARTS], hidden), np.float32)
     while True:
         part = counted(numbers, TAKEN)
         if part >= numbers[PARTS]:
@@ -147,8 +150,11 @@ def norm_back(numbers: Any, kind: Any) -> None:
 @outer
 def gate(numbers: Any, kind: Any) -> None:
     """rows, F, gate and up, out"""
-    rows, width = numbers[4], numbers[5]
-    gate_up, out = array_at(numbers[6], (rows, 2 * width), kind), array_at(numbers[7], (rows, width), kind)
+    rows, width = numbers[FIRST], numbers[FIRST + 1]
+    gate_up, out = (
+        array_at(numbers[FIRST + 2], (rows, 2 * width), kind),
+        array_at(numbers[FIRST + 3], (rows, width), kind),
+    )
     while True:
         part = counted(numbers, TAKEN)
         if part >= numbers[PARTS]:
@@ -159,9 +165,12 @@ def gate(numbers: Any, kind: Any) -> None:
 @outer
 def gate_back(numbers: Any, kind: Any) -> None:
     """rows, F, gate and up, d_out, their gradients"""
-    rows, width = numbers[4], numbers[5]
-    gate_up, d_out = array_at(numbers[6], (rows, 2 * width), kind), array_at(numbers[7], (rows, width), kind)
-    d_gate_up = array_at(numbers[8], (rows, 2 * width), kind)
+    rows, width = numbers[FIRST], numbers[FIRST + 1]
+    gate_up, d_out = (
+        array_at(numbers[FIRST + 2], (rows, 2 * width), kind),
+        array_at(numbers[FIRST + 3], (rows, width), kind),
+    )
+    d_gate_up = array_at(numbers[FIRST + 4], (rows, 2 * width), kind)
     while True:
         part = counted(numbers, TAKEN)
         if part >= numbers[PARTS]:

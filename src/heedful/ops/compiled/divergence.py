@@ -79,14 +79,20 @@ def _compiled(dtype: torch.dtype) -> Any:
 
 
 def can_read(p: Tensor, q: Tensor) -> bool:
-    """Logits (n, V) of either model."""
-    return p.device.type == q.device.type == "cpu" and p.dtype == q.dtype and p.dtype in KINDS
+    """Logits (n, V) of either model, of one vocabulary."""
+    alike = p.shape == q.shape and p.dtype == q.dtype and p.device == q.device
+    return alike and p.device.type == "cpu" and p.dtype in KINDS
 
 
 def divergence_of_rows(p: Tensor, q: Tensor, tokens: Tensor, temperature: float) -> Tensor:
-    """log p_t, H(p), log q_t and KL(p ‖ q) of each row of logits. (n, V), (n, V), (n,) int64 -> (n, 4)"""
+    """log p_t, H(p), log q_t and KL(p ‖ q) of each row of logits. (n, V), (n, V), (n,) int64 -> (n, 4)
+
+    IndexError: a token that no column stands for.
+    """
+    if len(tokens) and not 0 <= int(tokens.min()) <= int(tokens.max()) < p.shape[1]:
+        raise IndexError(f"a target is token {int(tokens.max())}, and the logits have {p.shape[1]} columns")
     p, q, tokens = p.contiguous(), q.contiguous(), tokens.contiguous()
-    out, sharpness = torch.empty(len(p), 4), torch.tensor([1 / temperature])
+    out, sharpness = torch.empty(len(p), 4, dtype=torch.float32), torch.tensor([1 / temperature], dtype=torch.float32)
     where = [tensor.data_ptr() for tensor in (p, q, tokens, sharpness, out)]
     run(_compiled(p.dtype), 0, -(-len(p) // ROWS), *p.shape, *where)
     return out

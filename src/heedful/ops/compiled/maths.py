@@ -10,6 +10,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from heedful.ops.compiled.jit import Floats, kernel
+from heedful.ops.compiled.tiles import stored
 
 ZERO, ONE = np.float32(0), np.float32(1)
 # eˣ = 2ⁿ eʳ with n = round(x / ln 2), |r| ≤ ln 2 / 2, and eʳ = 1 + r + r² P(r); ln 2 in two parts. Cephes, expf.
@@ -79,3 +80,10 @@ def largest_of(x: Any) -> Any:
     for i in range(1, len(x)):
         best = max(best, widened(x[i]))
     return best
+
+
+@kernel()
+def write(given: Floats, out: Any) -> None:
+    """Into an array of either kind, as long as `out`."""
+    for i in range(len(out)):
+        out[i] = stored(out.dtype, given[i])

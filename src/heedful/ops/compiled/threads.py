@@ -67,13 +67,20 @@ def keep(entry: Any) -> Any:
 
 @cache
 def _team() -> Any:
-    """How torch's OpenMP runtime begins a parallel region; none where torch has another."""
-    for library in sorted((Path(torch.__file__).parent / "lib").glob("libgomp*.so*")):
+    """How the OpenMP runtime that torch links begins a parallel region; none where it does so otherwise."""
+    library = next(iter(sorted((Path(torch.__file__).parent / "lib").glob("libtorch_cpu.*"))), None)
+    try:
         begin = ctypes.CDLL(str(library)).GOMP_parallel
-        begin.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint]
-        begin.restype = None
-        return begin
-    return None
+    except (OSError, AttributeError):
+        return None
+    begin.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint]
+    begin.restype = None
+    return begin
+
+
+def divides() -> bool:
+    """Whether compiled work is shared out among as many threads as torch's own."""
+    return torch.get_num_threads() == 1 or _team() is not None
 
 
 def run(compiled: Any, kind: int, parts: int, *numbers: int) -> None:

@@ -14,7 +14,7 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.core.registry import cpu_target
-from numba.extending import intrinsic
+from numba.extending import intrinsic, register_jitable
 
 from heedful.ops.compiled.jit import Floats, Pairs, Panels, kernel
 
@@ -28,6 +28,12 @@ BYTES = 4  # of a float32, and of a pair of bfloat16
 HAS_PAIRS = "+avx512bf16" in FEATURES
 VECTOR = ir.VectorType(ir.FloatType(), LANES)
 HALVES = (0, LANES * BYTES)  # where a panel's line has its vectors
+
+
+@register_jitable  # type: ignore[untyped-decorator]
+def whole(size: int) -> int:
+    """Up to whole panels."""
+    return (size + PANEL - 1) // PANEL * PANEL
 
 
 def _at(builder: Any, address: Any, offset: Any, kind: Any) -> Any:
