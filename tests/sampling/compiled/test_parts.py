@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from math import log
 from typing import Any
 
@@ -50,6 +51,7 @@ def test_products_of_any_number_of_rows_give_each_row_the_same_bits(kind: type, 
     most, depth = 2 * MOST + 5, 20
     x, matrix, start = random(most, depth), random(depth, count * PANEL), random(most, count * PANEL)
     panels, pairs = panels_of(matrix, kind), np.zeros((most, depth), np.uint16)
+    pair_up(x.reshape(-1), pairs.reshape(-1))
     whole = start.copy()
     add_product(x, panels, whole, most, pairs)
     np.testing.assert_allclose(whole, start + as_held(x, kind) @ as_held(matrix, kind), atol=1e-5)
@@ -102,12 +104,15 @@ def test_attention_is_softmax_over_a_rows_own_columns(kind: type, queries: int, 
     unwritten = 1e9 if pair == 1 else halved(np.full(1, 1e9, np.float32))[0]  # must not count
     keys = np.full((kv_heads, columns // PANEL, size // pair, PANEL, pair), unwritten, kind)
     values = np.full((kv_heads, -(-size // PANEL), columns // pair, PANEL, pair), unwritten, kind)
-    for column in range(at + 1):
-        remember(k[column], v[column], column, keys, values)
+    for column, head in product(range(at + 1), range(kv_heads)):
+        remember(k[column, head], v[column, head], column, keys[head], values[head])
     begin = max(0, at + 1 - window)
     out, group = np.zeros(queries * size, np.float32), queries // kv_heads
     scores, pairs = np.zeros((2 * group, columns), np.float32), np.zeros((group, columns), np.uint16)
-    attend(q, begin, at, keys, values, np.float32(0.3), scores, pairs, out)
+    for head in range(kv_heads):
+        own = slice(head * group, (head + 1) * group)
+        attended = out.reshape(queries, size)[own].reshape(-1)
+        attend(q[own], begin, at, keys[head], values[head], np.float32(0.3), scores, pairs, attended)
     seen = slice(begin, at + 1)
     q, k, v = (as_held(x, kind) for x in (q, k, v))
     for head in range(queries):

@@ -41,6 +41,7 @@ def two_threads() -> Iterator[None]:
 def test_company_and_threads_change_no_bit(
     tiny: Tiny, family: str, products: torch.dtype, two_threads: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(rows, "THREAD_WORK", 1)
     sampler = NativeSampler(Policy(tiny(family)), products)
     together = sampler.sample(PROMPTS, PARAMS, range(42))
     assert len({len(answer.token_ids) for answer in together}) > 5, "rows should leave at different times"

@@ -220,12 +220,10 @@ def add_tiles_of(
 @kernel()
 def add_product(x: Floats, panels: Panels, out: Floats, rows: int, pairs: Pairs) -> None:
     """out += x W for the first rows. x (n, I or more), panels (O / PANEL, I, PANEL, 1) or, in pairs, half as many lines
-    of (PANEL, 2); out (n, O or more), pairs (n, I or more): room for x in bfloat16."""
+    of (PANEL, 2); out (n, O or more), pairs (n, I or more): x in bfloat16, which panels in pairs read."""
     count, depth, step = panels.shape[0], panels.shape[1], panels.strides[0]
     address, x_step = x.ctypes.data, x.strides[0]
     if panels.shape[3] == 2:
-        for r in range(rows):
-            pair_up(x[r, : 2 * depth], pairs[r])
         address, x_step = pairs.ctypes.data, pairs.strides[0]
     add_tiles(
         panels.dtype, rows, address, x_step, panels.ctypes.data, step, count, depth, out.ctypes.data, out.strides[0]

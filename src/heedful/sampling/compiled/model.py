@@ -13,7 +13,7 @@ from torch.nn.functional import pad
 from heedful.models.heads import Policy
 from heedful.ops.compiled.jit import Floats, Panels
 from heedful.ops.compiled.tiles import BYTES, PANEL
-from heedful.sampling.compiled.states import whole
+from heedful.sampling.compiled.states import aligned, whole
 from heedful.sampling.compiled.step import Model
 from heedful.sampling.linear import Packing, Plain
 from heedful.sampling.weights import LlamaBlock, read_weights
@@ -65,6 +65,11 @@ def read_model(policy: Policy, columns: int, dtype: torch.dtype = torch.float32)
     )
 
 
+def multiplications(model: Model) -> int:
+    """For one row of a step, attention left out."""
+    return sum(p.size for p in (model.qkv, model.out, model.gate_up, model.down, model.head))
+
+
 def _array(tensor: Tensor) -> Floats:
     """A tensor of our own as an array, never the model's: NumPy would pin its storage, which sharding has to free."""
     return cast(Floats, tensor.detach().contiguous().numpy())
@@ -79,7 +84,7 @@ def _panels(layers: Sequence[Plain], dtype: torch.dtype) -> tuple[Panels, Floats
     depth, width = layers[0].matrix.shape
     lines, wide = -(-depth // pair), whole(width)
     held = np.float32 if pair == 1 else np.int32
-    panels = torch.from_numpy(np.empty((len(layers), wide // PANEL, lines, PANEL), held))  # NumPy asks for huge pages
+    panels = torch.from_numpy(aligned((len(layers), wide // PANEL, lines, PANEL), held))
     biases = torch.zeros(len(layers), wide)
     for layer, panel, bias in zip(layers, panels, biases, strict=True):
         missing = (0, pair * lines - depth, 0, wide - width)

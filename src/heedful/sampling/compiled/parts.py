@@ -69,20 +69,19 @@ def gated(gate: Floats, up: Floats) -> None:
 
 
 @kernel()
-def remember(new_keys: Floats, new_values: Floats, at: int, keys: Panels, values: Panels) -> None:
-    """Put new keys and values (K, D) in column `at` of a row's, which lie as `add_product` reads them.
+def remember(key: Floats, value: Floats, at: int, keys: Panels, values: Panels) -> None:
+    """Put a head's new key and value (D,) in column `at` of a row's, which lie as `add_product` reads them.
 
-    keys (K, pages, D / P, PANEL, P): panels of columns. values (K, D / PANEL, columns / P, PANEL, P). P is 1 in
-    float32; in bfloat16 it is 2: pairs of a head's numbers, or of columns.
+    keys (pages, D / P, PANEL, P): panels of columns. values (D / PANEL, columns / P, PANEL, P). P is 1 in float32; in
+    bfloat16 it is 2: pairs of a head's numbers, or of columns.
     """
-    pair, page, place = keys.shape[4], at // PANEL, at % PANEL
+    pair, page, place = keys.shape[3], at // PANEL, at % PANEL
     line, half = at // pair, at % pair
-    for head in range(len(new_keys)):
-        for part in range(pair):
-            for d in range(keys.shape[2]):
-                keys[head, page, d, place, part] = stored(keys.dtype, new_keys[head, pair * d + part])
-        for d in range(new_values.shape[1]):
-            values[head, d // PANEL, line, d % PANEL, half] = stored(values.dtype, new_values[head, d])
+    for part in range(pair):
+        for d in range(keys.shape[1]):
+            keys[page, d, place, part] = stored(keys.dtype, key[pair * d + part])
+    for d in range(len(value)):
+        values[d // PANEL, line, d % PANEL, half] = stored(values.dtype, value[d])
 
 
 @kernel(*SUMS)
@@ -90,50 +89,47 @@ def attend(
     q: Floats, begin: int, at: int, keys: Panels, values: Panels, scaling: np.float32, scores: Floats, pairs: Pairs,
     out: Floats,
 ) -> None:  # fmt: skip
-    """softmax(scaling · q kᵀ) v over the columns begin..at. q (Q, D), out (Q · D,)
+    """softmax(scaling · q kᵀ) v over the columns begin..at of one key head. q (G, D), out (G · D,)
 
-    The query heads that share a key head are rows of one product. scores: two lines for each of those Q / K heads, as
-    long as the columns and the head size, each up to a whole panel; pairs: one, where keys are in bfloat16.
+    The query heads that share it are rows of one product. keys, values: as `remember` has them. scores: two lines for
+    each of the G, as long as the columns and the head size, each up to a whole panel; pairs: one, where keys are in
+    bfloat16.
     """
-    kv_heads, size, group, pair = len(keys), q.shape[1], len(q) // len(keys), keys.shape[4]
+    group, size, pair = len(q), q.shape[1], keys.shape[3]
     page, pages, skipped = begin // PANEL, at // PANEL + 1 - begin // PANEL, begin % PANEL
     odd, seen = begin % pair, at + 1 - begin
     lines = (odd + seen + pair - 1) // pair  # of values
     mixed = scores[group:]
     lane = scores.strides[0]
-    for head in range(kv_heads):
-        first = head * group
-        for g in range(group):
-            clear(scores[g, : pages * PANEL])
-            clear(mixed[g, : values.shape[1] * PANEL])
-            if pair == 2:
-                pair_up(q[first + g], pairs[g])
-        x, step = q[first].ctypes.data, size * BYTES
+    for g in range(group):
+        clear(scores[g, : pages * PANEL])
+        clear(mixed[g, : values.shape[0] * PANEL])
         if pair == 2:
-            x, step = pairs.ctypes.data, pairs.strides[0]
-        here, there = keys[head, page], values[head, 0, begin // pair]
-        add_tiles(
-            keys.dtype, group, x, step, here.ctypes.data, keys.strides[1], pages, keys.shape[2], scores.ctypes.data,
-            lane,
-        )  # fmt: skip
-        for g in range(group):
-            weights = scores[g, skipped : skipped + seen]
-            share = ONE / exponentials(weights, scaling)
-            for i in range(seen):
-                weights[i] *= share
-            if pair == 2:  # what a pair has beside these columns counts for nothing
-                clear(scores[g, skipped - odd : skipped])
-                clear(scores[g, skipped + seen : skipped - odd + 2 * lines])
-                pair_up(scores[g, skipped - odd : skipped - odd + 2 * lines], pairs[g])
-        if pair == 1:
-            x, step = scores.ctypes.data + skipped * BYTES, lane
-        add_tiles(
-            values.dtype, group, x, step, there.ctypes.data, values.strides[1], values.shape[1], lines,
-            mixed.ctypes.data, lane,
-        )  # fmt: skip
-        for g in range(group):
-            for d in range(size):
-                out[(first + g) * size + d] = mixed[g, d]
+            pair_up(q[g], pairs[g])
+    x, step = q.ctypes.data, size * BYTES
+    if pair == 2:
+        x, step = pairs.ctypes.data, pairs.strides[0]
+    here, there = keys[page], values[0, begin // pair]
+    add_tiles(
+        keys.dtype, group, x, step, here.ctypes.data, keys.strides[0], pages, keys.shape[1], scores.ctypes.data, lane
+    )
+    for g in range(group):
+        weights = scores[g, skipped : skipped + seen]
+        share = ONE / exponentials(weights, scaling)
+        for i in range(seen):
+            weights[i] *= share
+        if pair == 2:  # what a pair has beside these columns counts for nothing
+            clear(scores[g, skipped - odd : skipped])
+            clear(scores[g, skipped + seen : skipped - odd + 2 * lines])
+            pair_up(scores[g, skipped - odd : skipped - odd + 2 * lines], pairs[g])
+    if pair == 1:
+        x, step = scores.ctypes.data + skipped * BYTES, lane
+    add_tiles(
+        values.dtype, group, x, step, there.ctypes.data, values.strides[0], values.shape[0], lines, mixed.ctypes.data,
+        lane,
+    )  # fmt: skip
+    for g in range(group):
+        copy(mixed[g, :size], out[g * size :])
 
 
 @kernel("contract")

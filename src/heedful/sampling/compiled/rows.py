@@ -1,7 +1,10 @@
-"""Rows that are decoded by the compiled step: several tokens for each before Python has a say, a thread for each part.
+"""Rows that are decoded by the compiled step: several tokens for each before Python has a say, by teams of threads.
 
-Rows keep their slot of the cache until they end, so nothing moves; a thread decodes its rows from weights to tokens and
-waits for no other. What a row gets depends on nothing but itself, so it does not matter which thread has it.
+Many rows are shared out among the threads. A few are decoded by all threads as one team, since such a step is reading
+the weights, of which each thread then reads its part.
+
+Rows keep their slot of the cache until they end, so nothing moves. What a row gets depends on nothing but itself, so it
+does not matter which thread computes it, nor how many there are.
 """
 
 from __future__ import annotations
@@ -14,16 +17,18 @@ import numpy as np
 import torch
 
 from heedful.models.heads import Policy
-from heedful.ops.compiled.jit import Floats, Integers
+from heedful.ops.compiled.jit import Integers
 from heedful.sampling.answers import Answers
-from heedful.sampling.compiled.model import read_model
-from heedful.sampling.compiled.states import copy_rows, empty_states, pairs_of, whole
-from heedful.sampling.compiled.step import Model, Prompt, Scratch, Slots, Written, decode
+from heedful.sampling.compiled.model import multiplications, read_model
+from heedful.sampling.compiled.states import aligned, copy_rows, empty_states, pairs_of, whole
+from heedful.sampling.compiled.step import Corner, Desk, Model, Prompt, Slots, Written, decode
+from heedful.sampling.compiled.team import PLACES, new_team
 from heedful.sampling.draw import BLOCK, diverged
 from heedful.sampling.waiting import Waiting
 
-BURST = 16  # steps; between bursts the rows are shared out anew
-THREAD_ROWS = 4  # a thread with fewer reads the weights for too little
+BURST = 16  # steps before Python has a say
+THREAD_ROWS = 12  # a thread with so many decodes them by itself, and waits for no other; fewer are a team's
+THREAD_WORK = 1 << 19  # multiplications of a step for each thread of a team: with fewer they wait longer than they work
 PART_ROWS = 64  # decoded together: their states stay in the inner caches
 NOTHING = np.zeros(0, np.int64)
 
@@ -36,9 +41,10 @@ class CompiledRows:
         self._model = read_model(policy, columns, dtype)
         self._states = empty_states(self._model, slots, columns)
         self._slots = Slots(*(np.full(slots, -1, np.int64) for _ in range(3)))
-        threads = max(1, min(torch.get_num_threads(), slots // THREAD_ROWS))
-        self._scratch = [_scratch(self._model, PART_ROWS, columns) for _ in range(threads)]
-        self._threads = ThreadPoolExecutor(threads)
+        threads = range(torch.get_num_threads())
+        self._desks = [_desk(self._model, PART_ROWS) for _ in threads]  # of teams, of which there may be as many
+        self._corners = [_corner(self._model, columns) for _ in threads]
+        self._threads = ThreadPoolExecutor(len(threads))
 
     def wait_for(self, answers: Answers) -> bool:
         """Let prompts join where there is room. False when all answers are finished."""
@@ -53,7 +59,7 @@ class CompiledRows:
         owners = slots[np.unique(shared, return_index=True)[1]]  # the first slot of each beginning
         prompts = [self._waiting.prompts[sample] for sample in samples]
         tokens = self._known([prompt[-1] for prompt in prompts])
-        parts = np.array_split(np.arange(len(beginnings)), len(self._scratch))
+        parts = np.array_split(np.arange(len(beginnings)), min(len(self._desks), len(beginnings)))
         self._decode(answers, [(self._prompt(beginnings, owners, part), NOTHING) for part in parts], len(parts), 0)
         copies = slots != owners[shared]
         if copies.any():
@@ -78,49 +84,59 @@ class CompiledRows:
     def step(self, answers: Answers) -> None:
         """A burst of tokens for every row; a part stops early when it has freed its share of what prompts wait for."""
         active = np.flatnonzero(self._slots.samples >= 0)
-        threads = max(1, min(len(self._scratch), len(active) // THREAD_ROWS))
-        parts = np.array_split(active, threads * -(-len(active) // (threads * PART_ROWS)))
+        teams = max(1, min(len(self._desks), len(active) // THREAD_ROWS))
+        parts = np.array_split(active, teams * -(-len(active) // (teams * PART_ROWS)))
         leave = -(-self._waiting.missing(len(self._slots.samples) - len(active)) // len(parts))
         none = Prompt(NOTHING, NOTHING, NOTHING)
-        self._decode(answers, [(none, part) for part in parts], threads, leave)
+        self._decode(answers, [(none, part) for part in parts], teams, leave)
 
-    def _decode(self, answers: Answers, parts: list[tuple[Prompt, Integers]], threads: int, leave: int) -> None:
-        """Prompts to cache and rows to decode, shared out among so many threads."""
+    def _decode(self, answers: Answers, parts: list[tuple[Prompt, Integers]], teams: int, leave: int) -> None:
+        """Prompts to cache and rows to decode, shared out among so many teams of threads."""
         tensors = (answers.made, answers.limits, answers.tokens, answers.logprobs, answers.uniforms, answers.ends)
         written = Written(*(tensor.numpy() for tensor in tensors))
         heat = np.float32(answers.params.temperature)
+        members = self._members(teams, max(len(prompt.tokens) + len(rows) for prompt, rows in parts))
+        jobs = [(new_team(members, BURST), *part) for part in parts]
 
         def work(thread: int) -> bool:
-            own = self._model, self._states, self._slots, written, self._scratch[thread]
-            return all(decode(*own, prompt, rows, heat, BURST, leave) for prompt, rows in parts[thread::threads])
+            desk, corner = self._desks[thread % teams], self._corners[thread]
+            return all(
+                decode(self._model, self._states, team, self._slots, written, desk, corner, prompt, rows, heat, leave)
+                for team, prompt, rows in jobs[thread % teams :: teams]
+            )
 
-        running = [self._threads.submit(work, thread) for thread in range(threads)]
+        running = [self._threads.submit(work, thread) for thread in range(teams * members)]
         sound = [thread.result() for thread in running]  # all have come back before anything is said
         if not all(sound):
             raise diverged()
 
+    def _members(self, teams: int, rows: int) -> int:
+        """How many threads decode so many rows together."""
+        worth = multiplications(self._model) * rows // THREAD_WORK
+        return max(1, min(len(self._corners) // teams, worth))
 
-def _scratch(model: Model, rows: int, columns: int) -> Scratch:
-    vocabulary, hidden = model.embeddings.shape
-    attended, size = model.heads * 2 * model.angles.shape[1], 2 * model.angles.shape[1]
-    widest = max(whole(hidden), attended, model.width + 1, whole(columns))  # of what is multiplied by panels
-    paired = pairs_of(model.qkv) == 2
 
-    def integers() -> Integers:
-        return np.zeros(rows, np.int64)
+def _desk(model: Model, rows: int) -> Desk:
+    hidden = model.embeddings.shape[1]
+    attended = model.heads * 2 * model.angles.shape[1]
+    widest = max(whole(hidden), attended, model.width + 1)  # of what is multiplied by panels
+    return Desk(
+        slots=np.zeros(rows, np.int64),
+        columns=np.zeros(rows, np.int64),
+        x=aligned((rows, whole(hidden)), np.float32),
+        h=aligned((rows, max(whole(hidden), attended)), np.float32),
+        wide=aligned((rows, max(model.qkv_bias.shape[1], model.gate_up_bias.shape[1])), np.float32),
+        logits=aligned((rows, len(model.head_bias)), np.float32),
+        pairs=aligned((rows, widest) if pairs_of(model.qkv) == 2 else (0, 0), np.uint16),
+    )
 
-    def floats(width: int, lines: int = rows) -> Floats:
-        return np.zeros((lines, width), np.float32)
 
-    return Scratch(
-        slots=integers(),
-        tokens=integers(),
-        columns=integers(),
-        x=floats(whole(hidden)),
-        h=floats(max(whole(hidden), attended)),
-        wide=floats(max(model.qkv_bias.shape[1], model.gate_up_bias.shape[1])),
-        scores=floats(max(whole(columns), whole(size)), 2 * model.heads // model.kv_heads),
-        logits=floats(len(model.head_bias)),
-        blocks=np.zeros(-(-vocabulary // BLOCK), np.float32),
-        pairs=np.zeros((max(rows, model.heads), widest) if paired else (0, 0), np.uint16),
+def _corner(model: Model, columns: int) -> Corner:
+    size, group = 2 * model.angles.shape[1], model.heads // model.kv_heads
+    longest = max(whole(columns), whole(size))
+    return Corner(
+        turn=np.zeros(PLACES, np.int64),
+        scores=aligned((2 * group, longest), np.float32),
+        blocks=np.zeros(-(-len(model.embeddings) // BLOCK), np.float32),
+        pairs=aligned((group, longest) if pairs_of(model.qkv) == 2 else (0, 0), np.uint16),
     )

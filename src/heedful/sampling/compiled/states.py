@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import prod
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -11,6 +12,8 @@ from heedful.ops.compiled.jit import Integers, Panels
 from heedful.ops.compiled.tiles import BYTES, PANEL
 from heedful.sampling.cache import must_fit
 from heedful.sampling.compiled.step import Model, States
+
+CACHE_LINE = 64  # bytes
 
 
 def whole(size: int) -> int:
@@ -23,13 +26,21 @@ def pairs_of(panels: Panels) -> int:
     return BYTES // panels.itemsize
 
 
+def aligned(shape: tuple[int, ...], dtype: Any) -> Panels:
+    """Zeros from the beginning of a cache line on. NumPy asks for huge pages where they are many."""
+    count, size = prod(shape), np.dtype(dtype).itemsize
+    held = np.zeros(count + CACHE_LINE // size, dtype)
+    begin = -held.ctypes.data % CACHE_LINE // size
+    return cast(Panels, held[begin : begin + count].reshape(shape))
+
+
 def empty_states(model: Model, slots: int, columns: int) -> States:
     """Room for the keys and values of so many rows and tokens. InputError: that is more memory than is free."""
     layers, size, pair, dtype = len(model.windows), 2 * model.angles.shape[1], pairs_of(model.qkv), model.qkv.dtype
     keys = (layers, slots, model.kv_heads, whole(columns) // PANEL, size // pair, PANEL, pair)
     values = (layers, slots, model.kv_heads, whole(size) // PANEL, -(-columns // pair), PANEL, pair)
     must_fit((prod(keys) + prod(values)) * dtype.itemsize, slots, columns, torch.device("cpu"))
-    return States(np.zeros(keys, dtype), np.zeros(values, dtype))
+    return States(aligned(keys, dtype), aligned(values, dtype))
 
 
 def copy_rows(states: States, origins: Integers, targets: Integers, columns: int) -> None:
