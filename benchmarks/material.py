@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from copy import deepcopy
 from math import log
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from heedful.data.chat import Chat, train_tokenizer
 from heedful.models.heads import Policy
 from heedful.models.loading import Affine, reward_from_policy, save_policy, save_reward_model
 from heedful.run import atomic_text
+from heedful.sampling import NativeSampler, SamplingParams
 
 FOLDER = Path(__file__).parents[1] / "build" / "bench"
 SHAPES: dict[str, dict[str, int]] = {
@@ -94,14 +96,26 @@ def new_model(size: str, tokenizer: PreTrainedTokenizerBase, vocabulary: int = 0
 
 @torch.no_grad()
 def set_end_rate(lm: LlamaForCausalLM, eos: int, rate: float) -> None:
-    """Make EOS as likely as `rate` after any text, by its own entry in the dimension that all texts share."""
+    """Make EOS as likely as `rate` after any text that the model writes.
+
+    Its row of the head lies along the mean of the last states, which is most of every state, so that hardly anything
+    else decides.
+    """
     weight = lm.get_input_embeddings().weight
-    tokens = torch.randint(300, weight.shape[0], (8, 64), generator=torch.Generator().manual_seed(0))
-    hidden = lm.base_model(tokens).last_hidden_state.reshape(-1, weight.shape[1])
-    logits = hidden @ weight.T
-    others = logits.index_fill(-1, torch.tensor([eos]), -torch.inf).logsumexp(-1)
-    wanted = others + log(rate / (1 - rate)) - logits[:, eos]
-    weight[eos, 0] += float((wanted / hidden[:, 0]).median())
+    asked = torch.randint(300, weight.shape[0], (16, PROMPT[0]), generator=torch.Generator().manual_seed(0))
+    mean = lm.base_model(asked).last_hidden_state.mean((0, 1))
+    weight[eos] = -mean / mean.norm()  # never, while texts are written
+    params = SamplingParams(temperature=1.0, max_new_tokens=RESPONSE[1], batch=16, eos_id=eos, pad_id=eos)
+    answers = NativeSampler(Policy(deepcopy(lm))).sample(asked.tolist(), params, range(16))
+    texts = torch.tensor([answer.token_ids for answer in answers])
+    hidden = lm.base_model(torch.cat([asked, texts], 1)).last_hidden_state[:, PROMPT[0] :].flatten(0, 1)
+    others = (hidden @ weight.T).index_fill(-1, torch.tensor([eos]), -torch.inf).logsumexp(-1)
+    share = hidden @ mean
+    length = torch.tensor(0.0)
+    for _ in range(20):  # until the mean of all probabilities is the rate
+        found = (length * share - others).sigmoid().mean()
+        length += (log(rate) - found.log()) / share.mean()
+    weight[eos] = length * mean
 
 
 def made_up_words(count: int, rng: np.random.Generator) -> list[str]:
