@@ -12,8 +12,8 @@ from torch.nn.functional import pad
 
 from heedful.models.heads import Policy
 from heedful.ops.compiled.jit import Floats, Panels
-from heedful.ops.compiled.tiles import BYTES, PANEL
-from heedful.sampling.compiled.states import aligned, whole
+from heedful.ops.compiled.tiles import BYTES, PANEL, whole
+from heedful.sampling.compiled.states import aligned
 from heedful.sampling.compiled.step import Model
 from heedful.sampling.linear import Packing, Plain
 from heedful.sampling.weights import LlamaBlock, read_weights

@@ -18,9 +18,10 @@ import torch
 
 from heedful.models.heads import Policy
 from heedful.ops.compiled.jit import Integers
+from heedful.ops.compiled.tiles import whole
 from heedful.sampling.answers import Answers
 from heedful.sampling.compiled.model import multiplications, read_model
-from heedful.sampling.compiled.states import aligned, copy_rows, empty_states, pairs_of, whole
+from heedful.sampling.compiled.states import aligned, copy_rows, empty_states, pairs_of
 from heedful.sampling.compiled.step import Corner, Desk, Model, Prompt, Slots, Written, decode
 from heedful.sampling.compiled.team import PLACES, new_team
 from heedful.sampling.draw import BLOCK, diverged

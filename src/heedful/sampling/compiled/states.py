@@ -9,16 +9,11 @@ import numpy as np
 import torch
 
 from heedful.ops.compiled.jit import Integers, Panels
-from heedful.ops.compiled.tiles import BYTES, PANEL
+from heedful.ops.compiled.tiles import BYTES, PANEL, whole
 from heedful.sampling.cache import must_fit
 from heedful.sampling.compiled.step import Model, States
 
 CACHE_LINE = 64  # bytes
-
-
-def whole(size: int) -> int:
-    """Up to whole panels."""
-    return -(-size // PANEL) * PANEL
 
 
 def pairs_of(panels: Panels) -> int:
