@@ -187,6 +187,13 @@ class Shape(NamedTuple):
 
 
 @outer
+def _cut(room: int, shape: Any) -> Any:
+    """An array of float32 at an address, and the address behind it."""
+    array = array_at(room, shape, np.float32)
+    return array, room + array.size * BYTES
+
+
+@outer
 def _asked(numbers: Any, kind: Any) -> Any:
     tokens, heads, kv_heads, size, rows = (
         numbers[TOKENS],
@@ -228,17 +235,12 @@ def attend(numbers: Any, kind: Any) -> None:
     room = numbers[SCRATCH] + counted(numbers, BEGUN) * numbers[SCRATCH_BYTES]
     size = numbers[SIZE]
     wide, columns = whole(size), whole(numbers[LONGEST])
-    keys = array_at(room, (columns // PANEL, size, PANEL), np.float32)
-    room += columns * size * BYTES
-    values = array_at(room, (wide // PANEL, columns, PANEL), np.float32)
-    room += columns * wide * BYTES
-    queries = array_at(room, (BLOCK, size), np.float32)
-    room += BLOCK * size * BYTES
-    scores = array_at(room, (BLOCK, columns), np.float32)
-    room += BLOCK * columns * BYTES
-    mixed = array_at(room, (BLOCK, wide), np.float32)
-    room += BLOCK * wide * BYTES
-    own = Room(keys, values, queries, scores, mixed, array_at(room, (wide,), np.float32))
+    keys, room = _cut(room, (columns // PANEL, size, PANEL))
+    values, room = _cut(room, (wide // PANEL, columns, PANEL))
+    queries, room = _cut(room, (BLOCK, size))
+    scores, room = _cut(room, (BLOCK, columns))
+    mixed, room = _cut(room, (BLOCK, wide))
+    own = Room(keys, values, queries, scores, mixed, _cut(room, (wide,))[0])
     while True:
         part = counted(numbers, TAKEN)
         if part >= numbers[PARTS]:
@@ -315,31 +317,19 @@ def attend_back(numbers: Any, kind: Any) -> None:
     d_qkv = array_at(numbers[D_QKV], (tokens, (shape.heads + 2 * shape.kv_heads) * size), kind)
     d_kv = array_at(numbers[D_KV], (2, shape.kv_heads, tokens, size), np.float32)
     wide, columns = whole(size), whole(numbers[LONGEST])
-    keys_down = array_at(room, (columns // PANEL, size, PANEL), np.float32)
-    room += columns * size * BYTES
-    values_down = array_at(room, (columns // PANEL, size, PANEL), np.float32)
-    room += columns * size * BYTES
-    keys_across = array_at(room, (wide // PANEL, columns, PANEL), np.float32)
-    room += columns * wide * BYTES
-    d_keys = array_at(room, (columns, wide), np.float32)
-    room += columns * wide * BYTES
-    d_values = array_at(room, (columns, wide), np.float32)
-    room += columns * wide * BYTES
-    queries = array_at(room, (BLOCK, size), np.float32)
-    room += BLOCK * size * BYTES
-    d_mixed = array_at(room, (BLOCK, size), np.float32)
-    room += BLOCK * size * BYTES
-    queries_across = array_at(room, (wide // PANEL, BLOCK, PANEL), np.float32)
-    room += BLOCK * wide * BYTES
-    d_mixed_across = array_at(room, (wide // PANEL, BLOCK, PANEL), np.float32)
-    room += BLOCK * wide * BYTES
-    d_queries = array_at(room, (BLOCK, wide), np.float32)
-    room += BLOCK * wide * BYTES
-    scores = array_at(room, (BLOCK, columns), np.float32)
-    room += BLOCK * columns * BYTES
-    d_scores = array_at(room, (BLOCK, columns), np.float32)
-    room += BLOCK * columns * BYTES
-    line = array_at(room, (wide,), np.float32)
+    keys_down, room = _cut(room, (columns // PANEL, size, PANEL))
+    values_down, room = _cut(room, (columns // PANEL, size, PANEL))
+    keys_across, room = _cut(room, (wide // PANEL, columns, PANEL))
+    d_keys, room = _cut(room, (columns, wide))
+    d_values, room = _cut(room, (columns, wide))
+    queries, room = _cut(room, (BLOCK, size))
+    d_mixed, room = _cut(room, (BLOCK, size))
+    queries_across, room = _cut(room, (wide // PANEL, BLOCK, PANEL))
+    d_mixed_across, room = _cut(room, (wide // PANEL, BLOCK, PANEL))
+    d_queries, room = _cut(room, (BLOCK, wide))
+    scores, room = _cut(room, (BLOCK, columns))
+    d_scores, room = _cut(room, (BLOCK, columns))
+    line, _ = _cut(room, (wide,))
     own = BackRoom(
         keys_down, values_down, keys_across, d_keys, d_values, queries, d_mixed, queries_across, d_mixed_across,
         d_queries, scores, d_scores, line,
