@@ -40,6 +40,37 @@ def test_gradient_equals_differences(ties: bool, checks: bool, own: float) -> No
     assert np.abs(grad - numeric).max() < 1e-4 and np.abs(grad).min() > 1e-6
 
 
+@pytest.mark.parametrize("own", [0.0, 0.8], ids=["scores", "own gaps"])
+def test_gradient_equals_differences_where_pairs_stand_alone(own: float) -> None:
+    """Beside pairs that do not, with ties and weights."""
+    alone = planted(0, roles=("honest", "left", "careless"), prompts=7, answers=2, overlap=3).votes
+    rng = np.random.default_rng(0)
+    joined = alone.second.copy()
+    joined[1] = alone.second[0]  # two pairs share an answer
+    choice = np.where(rng.random(len(alone.choice)) < 0.3, TIE, alone.choice)
+    votes = replace(alone, second=joined, choice=choice)
+    problem = _problem(votes, rng.uniform(0.5, 2, len(choice)), own)
+    assert 0 < problem.alone.sum() < len(choice)
+    x = rng.normal(0, 0.7, votes.answers + 6 + 2 + (votes.items if own else 0))
+    grad = problem.loss(x)[1]
+    assert np.abs(grad - approx_fprime(x, lambda point: problem.loss(point)[0], 1e-6)).max() < 1e-4
+
+
+@pytest.mark.parametrize("own", [0.0, OWN], ids=["skill", "consensus"])
+def test_a_coin_among_three_is_found_where_each_prompt_has_one_pair(own: float) -> None:
+    """Gaps that are fitted bend to their own three votes, and the coin would look like the best of all."""
+    for seed in range(4):
+        crowd = planted(seed, roles=("honest", "honest", "careless"), prompts=300, answers=2, overlap=3)
+        model = fit_crowd(crowd.votes, own=own)
+        assert model.converged
+        assert model.skill[:2].min() > 0.7
+        assert model.skill_high[2] < 0.5, "careless beyond doubt"
+        p = model.probabilities(crowd.votes.first, crowd.votes.second)[:, 0]
+        right = np.where(crowd.truth == FIRST, p > 0.5, p < 0.5).mean()
+        share = majority(crowd.votes)
+        assert right >= np.where(crowd.truth == FIRST, share, 1 - share).mean() - 0.02
+
+
 def test_a_pair_may_go_against_its_answers_scores() -> None:
     """a beats b, b beats c, and c beats a whoever is asked: no scores say that, gaps of their own do."""
     votes = planted(5, roles=HONEST, prompts=1, answers=3, overlap=7).votes

@@ -11,7 +11,7 @@ Of a pair whose right answer is known (a check), the gap is no parameter: votes 
 judges.
 For a consensus each pair i has a gap of its own beside its answers' scores, d = s_left − s_right ± u_i, with
 u_i ~ N(0, OWN²): one vote is read in the light of what was said of the answers elsewhere, and several votes on the pair
-itself outweigh that.
+itself outweigh that. The gap of a pair whose answers stand in no other is summed over (`lone_pairs`).
 Priors: s ~ N(0, 2²); a_k ~ N(μ, 1) with μ ~ N(1.5, 1) learnt, so that few votes leave a rater as good as the others;
 b_k ~ N(0, 1.5²). Fitted to the posterior's mode by L-BFGS on its own gradient, which a test checks numerically.
 """
@@ -27,6 +27,7 @@ from scipy.special import expit
 
 from heedful.evaluate.rates import Z
 from heedful.feedback.judgements import FIRST, SECOND, TIE
+from heedful.feedback.lone_pairs import LonePairs, lone_items
 from heedful.feedback.orders import NO_TIES, davidson
 from heedful.feedback.votes import Votes
 
@@ -74,6 +75,8 @@ class _Problem:
     items: int
     ties: bool
     own: float  # spread of the pairs' own gaps; 0: they have none
+    alone: NDArray[np.bool_]  # (V,) votes on pairs that stand alone
+    lone: LonePairs
 
     @property
     def shared(self) -> int:
@@ -106,17 +109,22 @@ class _Problem:
         """Minus the log posterior, and its gradient."""
         s, a, b, mean, log_tie = self.split(x)
         p, h, gamma, judged, guessed = self.responsibility(x)
-        w = self.weight
+        w, v = self.weight, self.vote[self.alone]
+        lone = self.lone.expect(gamma[self.alone], guessed[self.alone, v], log_tie)
+        h[self.alone] = lone.judged
+        tied = h * judged[:, 2]
+        tied[self.alone] = lone.judged_tie
         won = np.eye(3)[self.vote]
         gap = h * w * (won[:, 0] - judged[:, 0] - won[:, 1] + judged[:, 1]) / 2  # ∂ log P / ∂ d
-        gap = np.where(np.isnan(self.known), gap, 0.0)
+        gap = np.where(np.isnan(self.known) & ~self.alone, gap, 0.0)
         first, second, right = self.checks
         told, is_so = davidson(s[first] - s[second], log_tie), np.eye(3)[right]
         pull = (is_so[:, 0] - told[:, 0] - is_so[:, 1] + told[:, 1]) / 2
         lean = (1 - h) * w * self.placed * (won[:, 0] - guessed[:, 0] - won[:, 1] + guessed[:, 1]) / 2
-        tie = w * (won[:, 2] - h * judged[:, 2] - (1 - h) * guessed[:, 2])
+        tie = w * (won[:, 2] - tied - (1 - h) * guessed[:, 2])
         value = (
-            -float(w @ np.log(p))
+            -float(w @ np.where(self.alone, 0.0, np.log(p)))
+            - lone.value
             - float(np.log(told[np.arange(len(right)), right]).sum())
             + float(s @ s) / (2 * SPREAD**2)
             + float(((a - mean) ** 2).sum()) / (2 * SKILL_SPREAD**2)
@@ -144,16 +152,21 @@ def _problem(votes: Votes, weight: ArrayLike | None, own: float = 0.0) -> _Probl
     first, second = votes.first[votes.item], votes.second[votes.item]
     mirrored = np.array([SECOND, FIRST, TIE])
     gap = np.array([GOLD, -GOLD, 0.0, np.nan])[votes.gold][votes.item]  # seen from the first answer; -1 is the last
+    lone = lone_items(votes.item, votes.first, votes.second, votes.gold, votes.answers)
+    alone = lone[votes.item]
+    side, vote = np.where(flipped, -1.0, 1.0), np.where(flipped, mirrored[votes.choice], votes.choice)
+    weights = np.ones(len(votes.item)) if weight is None else np.asarray(weight, dtype=np.float64)
+    spread = float(np.sqrt(2 * SPREAD**2 + own**2))  # of the difference of two scores, and the pair's own
     checks = np.flatnonzero((votes.gold >= 0) & (np.bincount(votes.item, minlength=votes.items) > 0))
     return _Problem(
         item=votes.item,
-        side=np.where(flipped, -1.0, 1.0),
+        side=side,
         left=np.where(flipped, second, first),
         right=np.where(flipped, first, second),
         rater=votes.rater,
-        vote=np.where(flipped, mirrored[votes.choice], votes.choice),
+        vote=vote,
         placed=(votes.left >= 0).astype(np.float64),
-        weight=np.ones(len(votes.item)) if weight is None else np.asarray(weight, dtype=np.float64),
+        weight=weights,
         known=np.where(flipped, -gap, gap),
         checks=np.stack([votes.first[checks], votes.second[checks], votes.gold[checks]]),
         answers=votes.answers,
@@ -161,6 +174,8 @@ def _problem(votes: Votes, weight: ArrayLike | None, own: float = 0.0) -> _Probl
         items=votes.items,
         ties=bool((votes.choice == TIE).any() or (votes.gold[checks] == TIE).any()),
         own=own,
+        alone=alone,
+        lone=LonePairs.of(votes.item[alone], side[alone], vote[alone], weights[alone], spread),
     )
 
 
@@ -173,7 +188,12 @@ def fit_crowd(votes: Votes, weight: ArrayLike | None = None, own: float = 0.0) -
     options = {"maxiter": 5000, "maxfun": 10000, "gtol": 1e-6, "ftol": 1e-11, "maxcor": 30}
     found = minimize(problem.loss, start, jac=True, method="L-BFGS-B", options=options)
     s, a, b, _, log_tie = problem.split(found.x)
-    _, h, gamma, _, _ = problem.responsibility(found.x)
+    _, h, gamma, _, guessed = problem.responsibility(found.x)
+    alone, s = problem.alone, s.copy()
+    lone = problem.lone.expect(gamma[alone], guessed[alone, problem.vote[alone]], log_tie)
+    h[alone] = lone.judged
+    pairs = np.unique(problem.item[alone])
+    s[votes.first[pairs]], s[votes.second[pairs]] = lone.gap / 2, -lone.gap / 2
     known = np.bincount(problem.rater, problem.weight * (gamma * (1 - gamma) - h * (1 - h)), problem.raters)
     effect = votes.design_effects(problem.weight * (h - gamma))
     se = 1 / np.sqrt(np.maximum(known / effect, 0.0) + SKILL_SPREAD**-2)  # −∂² log P / ∂ a², and the prior's

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from heedful.models.fused.attend import back_room, room
+from heedful.models.fused.attend import room
+from heedful.models.fused.attend_back import back_room
 from heedful.models.fused.work import ATTEND, ATTEND_BACK, GATE, GATE_BACK, NORM, NORM_BACK, work
 from heedful.models.layout import Paths
 

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from heedful.models.fused.attend import attend, attend_back
+from heedful.models.fused.attend import attend
+from heedful.models.fused.attend_back import attend_back
 from heedful.models.fused.between import gate, gate_back, norm, norm_back
 from heedful.ops.compiled.jit import version
 from heedful.ops.compiled.threads import KIND, keep, outer, run
