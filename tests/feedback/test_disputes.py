@@ -19,7 +19,7 @@ from heedful.feedback.figures import figures
 from heedful.feedback.judgements import DECISION
 from heedful.feedback.labels import read_labels, rows_of, standing_labels
 from heedful.feedback.projects import Project, add_members, progress, rater_for, rater_named
-from heedful.feedback.queue import expire, lease, mine, order_of
+from heedful.feedback.queue import expire, lease, mine, order_of, waiting
 from heedful.feedback.sheet import Answered, in_shown_order
 from heedful.feedback.store import Store
 from heedful.feedback.submit import add_machine_label
@@ -104,10 +104,11 @@ def test_what_a_team_can_not_settle_comes_though_more_raters_were_wanted(
         row = next_dispute(connection, of, people[0])
         assert row is not None and (row.id, row.done, row.target) == (2, 3, 5)
         assert awaited(connection, of, [1, 2, 3]).waiting == {2}
+        assert progress(connection, of.id).disputed == 1 and waiting(connection, of.id) == 0  # no rater here can help
     decided(store, of, 2, people[0], 0)
     with store.write() as connection:
         assert awaited(connection, of, [1, 2, 3]).waiting == frozenset()
-        assert progress(connection, of.id).complete == 3
+        assert (progress(connection, of.id).complete, progress(connection, of.id).disputed) == (3, 0)
         expire(connection, 1e9)
         assert not connection.exec_driver_sql("SELECT open FROM item WHERE id = 2").scalar()  # for nobody else
         held = next(iter(connection.exec_driver_sql(f"SELECT id FROM assignment WHERE rater_id = {own}")))[0]

@@ -32,6 +32,9 @@ def test_a_reviewer_decides(place: Place) -> None:
     project = place.add_project("d", PRESETS["pair"].sheet, items=1, members=("rater", "reviewer"))
     first, path = disagree(place, project), f"/api/projects/{project.id}"
     reviewer = place.client("reviewer")
+    assert reviewer.get(path).json()["to_decide"] == 1  # before anybody has opened the second looks
+    card = next(one for one in reviewer.get("/api/projects").json() if one["id"] == project.id)
+    assert card["to_decide"] == 1
     found = reviewer.get(f"{path}/disputes").json()
     assert (found["waiting"], found["decided"], found["unseen"]) == (1, 0, 0)
     task = found["task"]

@@ -19,13 +19,13 @@ from sqlalchemy import Connection, and_, case, exists, func, or_, select, update
 from heedful.errors import InputError
 from heedful.feedback.judgements import DECISION
 from heedful.feedback.prepared import AnyRow
-from heedful.feedback.projects import Project, carries
+from heedful.feedback.projects import OPEN, Project, carries
 from heedful.feedback.queue import CLOSED, hold, order_of
 from heedful.feedback.sheet import Answered, Sheet, in_shown_order, read_answered
 from heedful.feedback.submit import Submitted, label_of, settled, submit
 from heedful.feedback.tables import DISPUTES, account, assignment, item, judgement, member, rater
 
-UNKNOWN, NONE, OPEN, DECIDED, OUT = DISPUTES
+UNKNOWN, NONE, _, DECIDED, OUT = DISPUTES
 SLICE = 200  # items that are looked at together, while raters wait
 
 

@@ -30,12 +30,13 @@ from heedful.feedback.judgements import DECISION
 from heedful.feedback.prepared import AnyRow, Prepared, insert_one
 from heedful.feedback.sheet import Frozen, Sheet
 from heedful.feedback.store import insert_new
-from heedful.feedback.tables import account, assignment, item, member, project, rater
+from heedful.feedback.tables import DISPUTES, account, assignment, item, member, project, rater
 
 BY_AGREEMENT = "by agreement"
 AGAIN = "again"  # by what an item of a check's later round was chosen
 GIVEN = "given"  # and one that comes sooner or later by its row's priority
 HOUR = 3600.0
+OPEN = DISPUTES[2]
 
 
 class QueueFields(Frozen):
@@ -229,29 +230,31 @@ def members(connection: Connection, project_id: int) -> list[AnyRow]:
 class Progress:
     """Items of the main queue, how many have a judgement by a person, and how many have all that they should.
 
-    Checks are counted once, in however many rounds they came.
+    Checks are counted once, in however many rounds they came. `disputed`: those that were found to wait for a decision.
     """
 
     items: int
     begun: int
     complete: int
+    disputed: int
     gold: int
     training: int
     probes: int
 
 
 def progress(connection: Connection, project_id: int) -> Progress:
-    full = item.c.done >= item.c.target
+    full, disputed = item.c.done >= item.c.target, item.c.dispute == OPEN
+    counts = [func.count().filter(which) for which in (item.c.done > 0, full, disputed)]
     query = (
-        select(item.c.part, func.count(), func.count().filter(item.c.done > 0), func.count().filter(full))
+        select(item.c.part, func.count(), *counts)
         .where(item.c.project_id == project_id, item.c.chosen_by != AGAIN)
         .group_by(item.c.part)
     )
-    found = {part: (items, begun, complete) for part, items, begun, complete in connection.execute(query)}
-    items, begun, complete = found.get("main", (0, 0, 0))
-    chats = found.get("chat", (0, 0, 0))
-    gold, training, probes = (found.get(part, (0, 0, 0))[0] for part in ("gold", "training", "probe"))
-    return Progress(items + chats[0], begun + chats[1], complete + chats[2], gold, training, probes)
+    found = {part: tuple(numbers) for part, *numbers in connection.execute(query)}
+    none = (0, 0, 0, 0)
+    both = [main + chat for main, chat in zip(found.get("main", none), found.get("chat", none), strict=True)]
+    gold, training, probes = (found.get(part, none)[0] for part in ("gold", "training", "probe"))
+    return Progress(*both, gold, training, probes)
 
 
 _SKILL = re.compile(r"[a-z0-9][a-z0-9 -]{0,39}")  # so that one is found in a list of them by any database

@@ -18,7 +18,7 @@ from sqlalchemy import Connection, bindparam, delete, exists, func, literal_colu
 from heedful.errors import InputError
 from heedful.feedback.judgements import DECISION
 from heedful.feedback.prepared import AnyRow, Prepared, insert_one
-from heedful.feedback.projects import AGAIN, Project, room_within_the_hour
+from heedful.feedback.projects import AGAIN, OPEN, Project, room_within_the_hour
 from heedful.feedback.qualification import qualification, skills_of
 from heedful.feedback.tables import OVER, assignment, draft, item, notice, project, seat
 
@@ -387,6 +387,6 @@ def mine(connection: Connection, project_id: int, rater_id: int, limit: int = 50
 
 
 def waiting(connection: Connection, project_id: int) -> int:
-    """Open items of the main queue."""
-    where = (item.c.project_id == project_id, item.c.part == "main", item.c.open == true())
+    """Open items of the main queue, but for those that were found to wait for a decision."""
+    where = (item.c.project_id == project_id, item.c.part == "main", item.c.open == true(), item.c.dispute != OPEN)
     return int(connection.execute(select(func.count()).select_from(item).where(*where)).scalar_one())

@@ -17,6 +17,7 @@ from sqlalchemy import Connection
 
 from heedful.feedback import counting
 from heedful.feedback.audit import changes, note
+from heedful.feedback.disputes import look_through
 from heedful.feedback.exports.pairs import LeftOut
 from heedful.feedback.exports.rows import ExportFormat
 from heedful.feedback.figures import Figures, figures
@@ -167,7 +168,8 @@ def _card(connection: Connection, of: Project, rater_id: int, counted: bool) -> 
     if not counted:
         return card
     counts = progress(connection, of.id)
-    return card.model_copy(update={"items": counts.items, "begun": counts.begun, "complete": counts.complete})
+    told = {"begun": counts.begun, "complete": counts.complete, "to_decide": counts.disputed}
+    return card.model_copy(update={"items": counts.items} | told)
 
 
 @router.post("/projects")
@@ -187,15 +189,16 @@ def new_project(body: NewProject, studio: House, who: Manager) -> Made:
 @router.get("/projects/{project_id}")
 def project(project_id: int, studio: House, who: Reviewer) -> ProjectFull:
     """One project with its settings and progress."""
-    with studio.store.read() as connection:
+    with studio.store.write() as connection:
         of = project_for(connection, who, project_id)
+        look_through(connection, of)
         counts, left = progress(connection, project_id), waiting(connection, project_id)
         lacking = lacking_skills(connection, project_id)
     return ProjectFull(
         id=of.id, name=of.name, about=of.about, guidelines=of.guidelines, warning=of.warning, open=of.open,
         sheet=of.sheet, queue=of.queue,
         items=counts.items, begun=counts.begun, complete=counts.complete, gold=counts.gold, training=counts.training,
-        probes=counts.probes, waiting=left, lacking=lacking,
+        probes=counts.probes, waiting=left, to_decide=counts.disputed, lacking=lacking,
     )  # fmt: skip
 
 

@@ -139,6 +139,8 @@ class ProjectCard(BaseModel):
     """Of them with a judgement at least; null as above."""
     complete: int | None = None
     """Of them with all that were wanted; null as above."""
+    to_decide: int | None = None
+    """Of them under Second looks, as last looked for there or on the dashboard; null as above."""
 
 
 class ProjectFull(BaseModel):
@@ -175,4 +177,6 @@ class ProjectFull(BaseModel):
     lacking: dict[str, int]
     """Skills that nobody here carries, and how many items wait for them."""
     waiting: int
-    """Items on which raters disagree to the end and that nobody has decided."""
+    """Items with free places that raters may fill; those to decide are not among them."""
+    to_decide: int
+    """Items on which all who may answer did and disagree: they wait for a second look, or for another rater."""

@@ -2,7 +2,7 @@
 import { h } from "./dom.js";
 import { t } from "./words.js";
 
-export const progressed = (one) => t("home.complete", { complete: one.complete, n: one.items });
+export const progressed = (one) => [t("home.complete", { complete: one.complete, n: one.items }), one.to_decide > 0 && t("dispute.waiting", { n: one.to_decide })].filter(Boolean).join(" · ");
 
 export function progress(one) {
   const bar = h("div.bar", { role: "img", "aria-label": progressed(one) }, h("i"), h("i"));

@@ -25,8 +25,9 @@ async function draw() {
   const agreement = h("section.card", {}, h("h2", {}, "Do raters agree?"), h("div.row", {}, h("button", { type: "button", onclick: () => agree(agreement, names, false) }, "Count it"), h("button", { type: "button", onclick: () => agree(agreement, names, true) }, "Only items in random places")),
     h("p.hint", {}, "Where a rule orders the queue, items in random places speak for the whole."));
   const people = counted.raters.filter((rater) => rater.kind === "human");
+  by("second-looks").textContent = one.to_decide ? `Second looks (${one.to_decide.toLocaleString()})` : "Second looks";
   fill(place, 
-    h("div.figures", {}, figure(one.items.toLocaleString(), "items"), figure(one.complete.toLocaleString(), "complete"), figure(one.waiting.toLocaleString(), "waiting for raters"),
+    h("div.figures", {}, figure(one.items.toLocaleString(), "items"), figure(one.complete.toLocaleString(), "complete"), figure(one.waiting.toLocaleString(), "waiting for raters"), one.to_decide > 0 && figure(one.to_decide.toLocaleString(), "to decide: a second look, or another rater"),
       figure(people.reduce((sum, rater) => sum + rater.done, 0).toLocaleString(), "judgements by people"), figure(`${one.gold} + ${one.training}${one.probes ? ` + ${one.probes}` : ""}`, `hidden checks + training items${one.probes ? " + probes" : ""}`)),
     progress(one), Object.keys(one.lacking).length > 0 && h("p.note", {}, `Nobody here carries the skill for some items: ${Object.entries(one.lacking).map(([skill, n]) => `${skill} (${n.toLocaleString()})`).join(", ")}. Give it to raters on the Team page.`), imported(), noticed, appealed, h("section.card", {}, h("h2", {}, "Raters"), raters(counted.raters)),
     h("section.card", {}, h("h2", {}, "Does the side of the screen draw answers?"), side(counted.side), verdicts(counted.verdicts)),
