@@ -143,8 +143,17 @@ def test_a_wrong_check_is_appealed_against_and_settled(seen: Seen) -> None:
     seen.open(project)
     texts = [text.split()[-1] for text in page.locator(".answer .as-meant").all_inner_texts()]
     page.keyboard.press("17"[texts.index(max(texts))])  # the one that the check doesn't expect
+    asked = page.locator(".prompt .as-meant").inner_text()
     page.keyboard.press("Enter")
     page.wait_for_selector(".feedback")
+    assert page.locator(".prompt .as-meant").inner_text() == asked  # the item is there still, as it was judged
+    assert [text.split()[-1] for text in page.locator(".answer .as-meant").all_inner_texts()] == texts
+    wrong, right = ("AB"[texts.index(which)] for which in (max(texts), min(texts)))
+    told = page.locator(".feedback").inner_text()
+    assert f"Your answer: {wrong} is better." in told and f"Our answer: {right} is better." in told
+    page.keyboard.press("w")
+    assert page.locator(".answer .raw").first.is_visible()
+    page.keyboard.press("w")
     readable(page)
     tab_to(page, "I think this check is wrong")
     page.keyboard.press("Enter")

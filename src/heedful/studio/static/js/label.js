@@ -4,6 +4,7 @@ import { appeal, settledOnes } from "./appeals.js";
 import { restart, worked } from "./clock.js";
 import { coverOf } from "./cover.js";
 import { asked, by, fill, fromTree, h, tell } from "./dom.js";
+import { itemOf } from "./item.js";
 import { dialog, hint, listen, showHelp } from "./keys.js";
 import { draftOf, Outbox, saveDraft } from "./outbox.js";
 import { askWhatIsWrong } from "./report.js";
@@ -25,6 +26,7 @@ let seen = []; // earlier answers looked at in this walk back
 let raw = false;
 const gone = new Set(); // dealt with here; an answer of the server that was under way may still name them
 let taught = 0; // the training item whose feedback is awaited or shown
+let said = null; // that item, and what was answered
 let filling = Promise.resolve();
 
 const outbox = new Outbox({
@@ -131,6 +133,7 @@ function done(kind, body) {
   task = form = null;
   if (answered.training && kind === "judgements") {
     taught = answered.assignment; // its feedback comes with the word that it is saved
+    said = { ...answered, value: body.value };
     fill(place, h("p.dim.center", {}, t("label.moment")));
     return;
   }
@@ -201,8 +204,10 @@ function showFeedback(feedback) {
   const wrong = h("button", { type: "button", onclick: () => appeal(about, t("label.check_wrong"), () => wrong.remove()) }, t("label.check_wrong"));
   const go = h("button.primary", { type: "button", onclick: () => { taught = 0; refill(); } }, t("label.next"));
   form = null;
-  fill(place, h(`section.card.feedback.${feedback.agrees ? "right" : "wrong"}`, { role: "status" }, h("h2", {}, feedback.agrees ? `✓ ${t("label.right")}` : `✗ ${t("label.otherwise")}`),
-    h("p", {}, t("label.our_answer", { said: opinion(feedback.expected, { ...desk.sheet, strength: 1 }) })), feedback.explanation && h("p", { dir: "auto" }, feedback.explanation), h("p.dim", {}, t("label.training_free")), h("div.line.start", {}, go, wrong)));
+  const words = (value) => opinion(value, { ...desk.sheet, strength: 1 });
+  fill(place, itemOf(said), h(`section.card.feedback.${feedback.agrees ? "right" : "wrong"}`, { role: "status" }, h("h2", {}, feedback.agrees ? `✓ ${t("label.right")}` : `✗ ${t("label.otherwise")}`),
+    h("p", {}, t("label.your_answer", { said: words(said.value) }), h("br"), t("label.our_answer", { said: words(feedback.expected) })), feedback.explanation && h("p", { dir: "auto" }, feedback.explanation), h("p.dim", {}, t("label.training_free")), h("div.line.start", {}, go, wrong)));
+  showRaw();
   go.focus();
 }
 
@@ -210,10 +215,9 @@ const guidelines = () => { if (desk.guidelines.length) dialog(t("label.guideline
 const help = () => showHelp([["1 2 …", t("keys.set")], ["↑ ↓ ← →", t("keys.move")], ["0", t("keys.unrank")], ["Esc", t("keys.leave")]]);
 function toggleRaw() { raw = !raw; showRaw(); }
 function showRaw() {
-  form?.showRaw(raw);
-  for (const turn of place.querySelectorAll(".turn")) {
-    turn.querySelector(".as-meant").hidden = raw;
-    turn.querySelector(".raw").hidden = !raw;
+  for (const one of place.querySelectorAll(".turn, .answer")) {
+    one.querySelector(".as-meant").hidden = raw;
+    one.querySelector(".raw").hidden = !raw;
   }
 }
 

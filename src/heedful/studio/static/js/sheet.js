@@ -3,6 +3,7 @@
 // Everything that a digit can set is a field. One field is "here"; a digit sets it and goes on to the next, arrows move.
 import { changes } from "./diff.js";
 import { announce, fill, fromTree, h, rawOf, text } from "./dom.js";
+import { nameOf } from "./item.js";
 import { ALONG, hint } from "./keys.js";
 import { RankBoard } from "./rank.js";
 import { LETTERS, STEPS } from "./said.js";
@@ -55,7 +56,7 @@ export class SheetForm {
 
   // ── what is asked of each answer ──
   answer(answer, place) {
-    const name = this.task.answers.length > 1 ? t("sheet.answer", { letter: LETTERS[place] }) : t("sheet.the_answer");
+    const name = nameOf(this.task, place);
     const body = this.sheet.steps ? this.steps(answer) : text(answer, this.task.language);
     const article = h("article.answer", { "aria-label": name, tabindex: "-1" },
       h("header", {}, h("h2", {}, name), h("span.rank")),
@@ -361,12 +362,5 @@ export class SheetForm {
   /** Nothing but one choice is asked, so that a key may send at once. */
   get single() {
     return this.sheet.compare === "pair" && !this.sheet.criteria.length && !this.sheet.flags.length && this.sheet.edit === "off" && this.sheet.reason !== "required";
-  }
-
-  showRaw(raw) {
-    for (const answer of this.answers) {
-      answer.querySelector(".as-meant").hidden = raw;
-      answer.querySelector(".raw").hidden = !raw;
-    }
   }
 }
