@@ -121,3 +121,17 @@ def test_the_key_for_flags_can_be_changed_like_any(seen: Seen) -> None:
     for key in ("x", "4"):
         page.keyboard.press(key)
     assert page.locator(".flags [aria-pressed=true]").inner_text().startswith("Holds personal data")
+
+
+def test_the_keys_that_are_shown_are_those_of_the_sheet(seen: Seen) -> None:
+    page = seen.open(seen.place.project)
+    page.keyboard.press("?")
+    pair = page.locator(".keys-table").inner_text()
+    assert "They are equally good" in pair and "Send the answer" in pair
+    for other in ("chat", "ranking", "remarks", "guidelines"):  # which this sheet and project do not have
+        assert other not in pair
+    page.keyboard.press("Escape")
+    seen.open(seen.place.add_project("rank", PRESETS["rank"].sheet, items=1, answers=3))
+    page.keyboard.press("?")
+    rank = page.locator(".keys-table").inner_text()
+    assert "out of the ranking" in rank and "I can't judge this" in rank and "Both are good" not in rank

@@ -8,7 +8,7 @@ import { draftOf, dropDraft, keepDraft, Outbox, saveDraft, uuid } from "./outbox
 import { askWhatIsWrong } from "./report.js";
 import { remind } from "./rest.js";
 import { LETTERS } from "./said.js";
-import { scaleOf, SheetForm } from "./sheet.js";
+import { asks, scaleOf, SheetForm } from "./sheet.js";
 import { t } from "./words.js";
 
 const place = by("talk");
@@ -194,8 +194,8 @@ function end() {
   const box = dialog(t("chat.end_title"), h("div.form", {}, scales.map((scale) => scale.element), comment, fault, h("button.primary", { type: "button", onclick: send }, t("chat.end_it"))));
 }
 
-const verdict = (name) => () => { if (form?.allows(name)) form.verdict(name); };
-const help = () => showHelp([["1 2 …", t("keys.better")], ["← →", t("keys.move")]]);
+const verdict = (name) => () => { if (form && asks(form.sheet, name)) form.verdict(name); };
+const help = () => showHelp([["1 2 …", t("keys.better")], ["← →", t("keys.move")]], (action) => !talk || asks(talk.sheet, action));
 listen({ send, again, skip, report, previous, help, flags: () => form?.toFlags(), reason: () => form?.reason?.focus(), tie: verdict("tie"), both_good: verdict("both_good"), both_bad: verdict("both_bad"), cant_judge: verdict("cant_judge") }, (event) => form?.key(event));
 outbox.flush().then(() => (location.hash ? enter(Number(location.hash.slice(1))) : start())).catch((error) => fill(place, h("p.fault", { dir: "auto" }, error.message)));
 remind(place);

@@ -6,7 +6,7 @@ import { asked, by, fill, h, tell } from "./dom.js";
 import { hint, listen, showHelp } from "./keys.js";
 import { draftOf, keepDraft, Outbox } from "./outbox.js";
 import { LETTERS, opinion } from "./said.js";
-import { SheetForm } from "./sheet.js";
+import { asks, SheetForm } from "./sheet.js";
 import { t } from "./words.js";
 
 const place = by("disputes");
@@ -101,8 +101,8 @@ function waits() {
 }
 
 function later() { if (found?.task) load(found.task.item); }
-const help = () => showHelp([["1 2 …", t("keys.set")], ["↑ ↓ ← →", t("keys.move")], ["Esc", t("keys.leave")]]);
-const verdict = (kind) => () => { if (form?.allows(kind)) form.verdict(kind); };
+const help = () => showHelp([["1 2 …", t("keys.set")], ["↑ ↓ ← →", t("keys.move")], ["Esc", t("keys.leave")]], (action) => !found || asks(found.sheet, action));
+const verdict = (kind) => () => { if (form && asks(form.sheet, kind)) form.verdict(kind); };
 listen({
   send, skip: later, help, reason: () => form?.reason?.focus(),
   tie: verdict("tie"), both_good: verdict("both_good"), both_bad: verdict("both_bad"), cant_judge: verdict("cant_judge"),

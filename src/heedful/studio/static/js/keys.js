@@ -37,8 +37,11 @@ const typing = (target) => target.matches?.("input:not([type=checkbox]), textare
 // A button that sets a value says so with aria-pressed: Space presses it, and Enter means the sheet.
 const pressedByEnter = (target) => target.matches?.("a, summary, button:not([aria-pressed])");
 
+let handled = {};
+
 /** handlers: action -> function; other(event): keys of no action, true where it took them. */
 export function listen(handlers, other) {
+  handled = handlers;
   document.addEventListener("keydown", (event) => {
     if (document.querySelector("dialog[open]")) return;
     if (typing(event.target)) {
@@ -56,9 +59,9 @@ export function listen(handlers, other) {
   });
 }
 
-/** The help, in which each key can be changed. */
-export function showHelp(extra) {
-  const rows = Object.entries(ACTIONS).map(([name, [, about]]) => {
+/** The help on the keys that this page takes and `means(action)` something on it; each can be changed. */
+export function showHelp(extra, means) {
+  const rows = Object.entries(ACTIONS).filter(([name]) => handled[name] && means(name)).map(([name, [, about]]) => {
     const button = h("button", { type: "button", "aria-label": t("keys.change", { about }) }, keyOf(name));
     button.addEventListener("click", () => { button.textContent = t("keys.press"); button.dataset.waits = "yes"; });
     button.addEventListener("keydown", (event) => {

@@ -10,7 +10,7 @@ import { draftOf, Outbox, saveDraft } from "./outbox.js";
 import { askWhatIsWrong } from "./report.js";
 import { remind } from "./rest.js";
 import { opinion } from "./said.js";
-import { SheetForm } from "./sheet.js";
+import { asks, SheetForm } from "./sheet.js";
 import { t, when } from "./words.js";
 
 const place = by("desk");
@@ -212,7 +212,8 @@ function showFeedback(feedback) {
 }
 
 const guidelines = () => { if (desk.guidelines.length) dialog(t("label.guidelines"), h("div.text", {}, ...fromTree(desk.guidelines))); };
-const help = () => showHelp([["1 2 …", t("keys.set")], ["↑ ↓ ← →", t("keys.move")], ["0", t("keys.unrank")], ["Esc", t("keys.leave")]]);
+const help = () => showHelp([["1 2 …", t("keys.set")], ["↑ ↓ ← →", t("keys.move")], ...(desk?.sheet.compare === "rank" ? [["0", t("keys.unrank")]] : []), ["Esc", t("keys.leave")]],
+  (action) => !desk || (asks(desk.sheet, action) && (action !== "guidelines" || desk.guidelines.length > 0)));
 function toggleRaw() { raw = !raw; showRaw(); }
 function showRaw() {
   for (const one of place.querySelectorAll(".turn, .answer")) {
@@ -221,7 +222,7 @@ function showRaw() {
   }
 }
 
-const verdict = (name) => () => { if (form?.allows(name)) form.verdict(name); };
+const verdict = (name) => () => { if (form && asks(form.sheet, name)) form.verdict(name); };
 listen({
   send, skip, report, previous, guidelines, help, raw: toggleRaw, reason: () => form?.reason?.focus(),
   tie: verdict("tie"), both_good: verdict("both_good"), both_bad: verdict("both_bad"), cant_judge: verdict("cant_judge"),

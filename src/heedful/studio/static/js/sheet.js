@@ -27,6 +27,17 @@ export function scaleOf(criterion, of, chosen, choose) {
   return { element, draw, points };
 }
 
+/** Whether a key's action means something on a sheet. */
+export function asks(sheet, action) {
+  switch (action) {
+    case "tie": case "both_good": case "both_bad": return sheet.compare === "pair" && sheet.ties.includes(action);
+    case "cant_judge": return sheet.compare !== "none";
+    case "reason": return sheet.reason !== "off";
+    case "flags": return sheet.flags.length > 0;
+    default: return true;
+  }
+}
+
 export class SheetForm {
   /** onChange(value): after every change by the rater. */
   constructor(sheet, task, onChange) {
@@ -252,10 +263,6 @@ export class SheetForm {
     Object.assign(this.value, { verdict: off ? "none" : name, preferred: -1, strength: 0 });
     announce(off ? t("sheet.nothing_chosen") : TIES[name] || t("sheet.not_judged"));
     this.changed(!off);
-  }
-
-  allows(verdict) {
-    return this.sheet.compare !== "none" && (verdict === "cant_judge" || (this.sheet.compare === "pair" && this.sheet.ties.includes(verdict)));
   }
 
   changed(decided = false) {
