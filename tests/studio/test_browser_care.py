@@ -215,6 +215,9 @@ def test_a_break_is_reminded_of_where_one_asked_for_it(seen: Seen) -> None:
     times = "{ since: Date.now() - 51 * 60000, last: Date.now() - 60000 }"
     worked = f"localStorage.setItem('heedful.rest.worked', JSON.stringify({times}))"
     seen.open(seen.place.project)
+    page.goto(seen.url)
+    page.get_by_text("0 by you · 6 items for all raters together").wait_for()
+    seen.open(seen.place.project)
     page.evaluate(worked)
     page.reload()
     page.wait_for_selector(".answer")

@@ -90,6 +90,7 @@ def test_no_number_tells_a_check_from_an_item(place: Place) -> None:
     with place.store.write() as connection:
         change_project(connection, project.id, queue=plain(gold=0.5))
     client = place.client("rater")
+    assert next(one for one in client.get("/api/projects").json() if one["id"] == project.id)["in_all"] == 12
 
     def card() -> Any:
         return next(one for one in client.get("/api/projects").json() if one["id"] == project.id)

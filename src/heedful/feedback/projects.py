@@ -257,6 +257,12 @@ def progress(connection: Connection, project_id: int) -> Progress:
     return Progress(*both, gold, training, probes)
 
 
+def asked_in_all(connection: Connection, project_id: int, skills: Sequence[str]) -> int:
+    """Items of the main queue that ask for one of these skills, answered or not: so nothing is told of who answered."""
+    where = (item.c.project_id == project_id, item.c.part == "main", item.c.chosen_by != AGAIN, item.c.skill.in_(skills))
+    return int(connection.execute(select(func.count()).select_from(item).where(*where)).scalar_one())
+
+
 _SKILL = re.compile(r"[a-z0-9][a-z0-9 -]{0,39}")  # so that one is found in a list of them by any database
 
 

@@ -31,6 +31,7 @@ from heedful.feedback.projects import (
     QueueFields,
     QueuePolicy,
     all_projects,
+    asked_in_all,
     change_project,
     create_project,
     judged_by,
@@ -40,6 +41,7 @@ from heedful.feedback.projects import (
     projects_of,
     read_project,
 )
+from heedful.feedback.qualification import skills_of
 from heedful.feedback.queue import waiting
 from heedful.feedback.sheet import Sheet
 from heedful.feedback.sheet_file import read_sheet
@@ -164,6 +166,7 @@ def _card(connection: Connection, of: Project, rater_id: int, counted: bool) -> 
     card = ProjectCard(
         id=of.id, name=of.name, about=of.about, warning=of.warning, open=of.open, sheet=of.sheet,
         mine=judged_by(connection, of.id, rater_id),
+        in_all=asked_in_all(connection, of.id, skills_of(connection, rater_id)),
     )  # fmt: skip
     if not counted:
         return card

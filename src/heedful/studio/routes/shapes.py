@@ -133,6 +133,8 @@ class ProjectCard(BaseModel):
     """What raters are asked."""
     mine: int
     """Items that the caller has answered."""
+    in_all: int
+    """Items for those with the caller's skills, answered or not; raters share them. A chat's turns are not counted."""
     items: int | None = None
     """Items in it; null where the caller may not review."""
     begun: int | None = None
