@@ -256,6 +256,15 @@ def test_files_of_another_kind_are_refused_whole_and_told_what_they_serve(tmp_pa
         read_completions(path)
 
 
+def test_answers_to_be_compared_are_told_how_to_become_completions(tmp_path: Path) -> None:
+    path = tmp_path / "pairs.jsonl"
+    path.write_text('{"prompt": "p", "response_a": "x", "response_b": "y"}\n')
+    with pytest.raises(InputError, match="studio import.*a row of its own, with prompt and completion"):
+        read_completions(path)
+    path.write_text('{"prompt": "p", "completion": "x"}\n{"prompt": "p", "completion": "y"}\n')
+    assert [one.text for one in read_completions(path)] == ["x", "y"]
+
+
 def test_logprobs_that_do_not_match_their_tokens(tmp_path: Path) -> None:
     path = tmp_path / "completions.jsonl"
     path.write_text('{"prompt": "p", "completion": "c", "policy": "sft", "token_ids": [1, 2], "logprobs": [-0.5]}\n')

@@ -204,6 +204,8 @@ def _refuse(path: Path, kind: Format, accepted: tuple[Format, ...], what: str) -
             mend = "these prompts wait for an answer; sample completions first, or name the file with the answers"
         case Format.CANDIDATES:
             mend = "nobody has compared these answers yet; `heedful studio import` shows them to people"
+            if accepted == COMPLETIONS:
+                mend += "; or give each answer a row of its own, with prompt and completion"
         case Format.TEXT:
             mend = "texts without a prompt serve pretraining alone; name a file with prompts and answers"
         case _ if kind in RANKINGS:
