@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from sqlalchemy import select
 from tests.feedback.conftest import new_item, say
-from tests.studio.browser import Seen, needs_chromium
+from tests.studio.browser import PHONE, Seen, needs_chromium, readable
 
 from heedful.feedback.intake import Imported, import_items
 from heedful.feedback.presets import PRESETS
@@ -56,6 +56,40 @@ def test_skills_are_given_and_somebody_is_forgotten(seen: Seen) -> None:
     page.get_by_text("0 reasons and notes stay").wait_for()
     with seen.place.store.read() as connection:
         assert "rater" not in set(connection.execute(select(account.c.login)).scalars())
+
+
+def test_on_a_phone_tables_stand_inside_their_cards_and_links_are_copied(seen: Seen) -> None:
+    page = seen.page
+    page.set_viewport_size(PHONE)
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    seen.open(seen.place.project)
+    page.click(".scale button >> nth=0")
+    page.click(".send")
+    seen.judgements(seen.place.project, 1)
+    seen.sign_in("owner")
+
+    def inside() -> None:
+        page.locator(".stacking td").first.wait_for()
+        wide = "() => [...document.querySelectorAll('.stacking td *, .stacking td')].filter((one) => "
+        right = "one.closest('.card').getBoundingClientRect().right"
+        assert page.evaluate(f"{wide} one.getBoundingClientRect().right > {right}).length") == 0
+        readable(page)
+
+    page.goto(f"{seen.url}/team")
+    inside()
+    assert page.locator(".stacking td[data-column=login]").count() == 5
+    page.get_by_role("button", name="Make a link").click()
+    link = page.locator(".secret").inner_text()
+    page.get_by_role("button", name="Copy").click()
+    page.get_by_role("button", name="Copied").wait_for()
+    assert page.evaluate("navigator.clipboard.readText()") == link and "/join/" in link
+    page.goto(f"{seen.url}/projects/{seen.place.project.id}")
+    inside()
+    page.goto(f"{seen.url}/account")
+    page.locator("#new-token [name=name]").fill("script of an owner")
+    page.locator("#new-token button").click()
+    page.get_by_role("button", name="Close").click()
+    inside()
 
 
 def test_a_report_is_read_and_its_item_taken_out(seen: Seen) -> None:

@@ -1,7 +1,7 @@
 // One's own account.
 import { get, onSubmit, post, remove } from "./api.js";
-import { by, h, tell } from "./dom.js";
-import { dialog } from "./keys.js";
+import { by, h, stacking, tell } from "./dom.js";
+import { toTake } from "./keys.js";
 import { restAfter, setRest } from "./rest.js";
 import { t, when } from "./words.js";
 
@@ -26,13 +26,13 @@ onSubmit(by("password"), async (data) => {
 
 async function draw() {
   const rows = (await get("/tokens")).filter((one) => !one.revoked);
-  by("tokens").replaceChildren(...(rows.length ? [h("table", {}, h("tbody", {}, rows.map((one) => h("tr", {}, h("td", {}, one.name), h("td", {}, one.scopes.map((name) => MAY[name]).join(", ")), h("td", {}, t("account.until", { time: when(one.expires_at) })), h("td", {}, h("button", { type: "button", onclick: () => remove(`/tokens/${one.id}`).then(draw) }, t("account.revoke")))))))] : []));
+  by("tokens").replaceChildren(...(rows.length ? [stacking([], rows.map((one) => [one.name, one.scopes.map((name) => MAY[name]).join(", "), t("account.until", { time: when(one.expires_at) }), h("button", { type: "button", onclick: () => remove(`/tokens/${one.id}`).then(draw) }, t("account.revoke"))]))] : []));
 }
 
 onSubmit(by("new-token"), async (data) => {
   const scopes = Object.keys(MAY).filter((name) => data.get(name));
   const made = await post("/tokens", { name: data.get("name"), scopes, days: Number(data.get("days")) });
-  dialog(t("account.your_token"), h("p", {}, t("account.shown_once")), h("p.secret", {}, made.token));
+  toTake(t("account.your_token"), t("account.shown_once"), made.token);
   await draw();
 });
 draw();

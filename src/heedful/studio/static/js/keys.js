@@ -89,3 +89,9 @@ export function dialog(title, ...content) {
   box.showModal();
   return box;
 }
+
+/** A box with words to take along, as a link or a token. A browser copies where the address is safe (https, or this machine). */
+export function toTake(title, about, words) {
+  const copy = h("button", { type: "button", onclick: () => navigator.clipboard.writeText(words).then(() => { copy.textContent = t("frame.copied"); }) }, t("frame.copy"));
+  return dialog(title, h("p", {}, about), h("p.secret", {}, words), navigator.clipboard ? copy : "");
+}

@@ -1,7 +1,7 @@
 // The dashboard of a project: how far it is, who did what, and what may be wrong.
 import { get, onSubmit, patch, post, put, remove, upload } from "./api.js";
 import { auditOf, BY_AGREEMENT, followAudit, numbersOf } from "./queue.js";
-import { by, fill, h, percent, tell } from "./dom.js";
+import { by, fill, h, percent, stacking, tell } from "./dom.js";
 import { graded } from "./graded.js";
 import { range, trusted } from "./trust.js";
 import { notices } from "./notices.js";
@@ -131,8 +131,7 @@ function raters(rows) {
   if (!rows.length) return h("p.dim", {}, "Nobody has judged anything yet.");
   const share = (part, whole, interval) => (whole ? `${percent(part / whole)} ${range(interval)} of ${whole.toLocaleString()}` : "–");
   const head = ["rater", "kind", "done", "skipped", "reported", "checks right", "training right", "took the first shown"];
-  return h("div.scroll", {}, h("table", {}, h("thead", {}, h("tr", {}, head.map((name) => h("th", { scope: "col" }, name)))),
-    h("tbody", {}, rows.map((one) => h("tr", {}, h("td", {}, one.name ? `${one.name} (${one.rater})` : one.rater), h("td", {}, one.kind), h("td", {}, one.done), h("td", {}, one.skipped), h("td", {}, one.reported), h("td", {}, share(one.gold_right, one.gold, one.gold_interval)), h("td", {}, share(one.training_right, one.training, one.training_interval)), h("td", {}, share(one.first, one.decided, one.first_interval)))))),
+  return h("div.scroll", {}, stacking(head, rows.map((one) => [one.name ? `${one.name} (${one.rater})` : one.rater, one.kind, one.done, one.skipped, one.reported, share(one.gold_right, one.gold, one.gold_interval), share(one.training_right, one.training, one.training_interval), share(one.first, one.decided, one.first_interval)])),
     h("p.dim", {}, "In brackets: 95 % intervals."));
 }
 

@@ -1,7 +1,7 @@
 // Who is told, by signed letters, what happens in a project.
 import { get, onSubmit, post, remove } from "./api.js";
 import { fill, h, tell } from "./dom.js";
-import { dialog } from "./keys.js";
+import { dialog, toTake } from "./keys.js";
 import { when } from "./words.js";
 
 const EVENTS = [["item_completed", "an item has all its judgements"], ["project_completed", "all items have"], ["dispute_opened", "raters disagree to the end"], ["drift_alarm", "a rater judges otherwise than at first"]];
@@ -24,7 +24,7 @@ export function webhooks(id) {
     const made = h("form.form", {}, h("label", {}, "URL", h("input", { name: "url", type: "url", required: true, maxlength: 500, placeholder: "https://example.org/heedful" })), h("fieldset.inline", {}, h("legend", {}, "When"), boxes), h("p.fault", { role: "alert" }), h("button", { type: "submit" }, "Add"));
     onSubmit(made, async (data) => {
       const hook = await post(`/projects/${id}/webhooks`, { url: data.get("url"), events: EVENTS.map(([event]) => event).filter((event) => data.has(event)) });
-      dialog("Its secret", h("p", {}, "Letters are signed with it. It is not shown again."), h("p.secret", {}, hook.secret));
+      toTake("Its secret", "Letters are signed with it. It is not shown again.", hook.secret);
       await draw();
     });
     return made;
