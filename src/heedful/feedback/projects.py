@@ -259,8 +259,9 @@ def progress(connection: Connection, project_id: int) -> Progress:
 
 def asked_in_all(connection: Connection, project_id: int, skills: Sequence[str]) -> int:
     """Items of the main queue that ask for one of these skills, answered or not: so nothing is told of who answered."""
-    where = (item.c.project_id == project_id, item.c.part == "main", item.c.chosen_by != AGAIN, item.c.skill.in_(skills))
-    return int(connection.execute(select(func.count()).select_from(item).where(*where)).scalar_one())
+    where = (item.c.project_id == project_id, item.c.part == "main", item.c.skill.in_(skills))
+    query = select(func.count()).select_from(item).where(*where, item.c.chosen_by != AGAIN)
+    return int(connection.execute(query).scalar_one())
 
 
 _SKILL = re.compile(r"[a-z0-9][a-z0-9 -]{0,39}")  # so that one is found in a list of them by any database
