@@ -243,8 +243,8 @@ class Progress:
 
 
 def progress(connection: Connection, project_id: int) -> Progress:
-    full, disputed = item.c.done >= item.c.target, item.c.dispute == OPEN
-    counts = [func.count().filter(which) for which in (item.c.done > 0, full, disputed)]
+    which = (item.c.done > 0, item.c.done >= item.c.target, item.c.dispute == OPEN)
+    counts = [func.count().filter(one) for one in which]
     query = (
         select(item.c.part, func.count(), *counts)
         .where(item.c.project_id == project_id, item.c.chosen_by != AGAIN)
@@ -252,9 +252,11 @@ def progress(connection: Connection, project_id: int) -> Progress:
     )
     found = {part: tuple(numbers) for part, *numbers in connection.execute(query)}
     none = (0, 0, 0, 0)
-    both = [main + chat for main, chat in zip(found.get("main", none), found.get("chat", none), strict=True)]
+    items, begun, complete, disputed = (
+        main + chat for main, chat in zip(found.get("main", none), found.get("chat", none), strict=True)
+    )
     gold, training, probes = (found.get(part, none)[0] for part in ("gold", "training", "probe"))
-    return Progress(*both, gold, training, probes)
+    return Progress(items, begun, complete, disputed, gold, training, probes)
 
 
 def asked_in_all(connection: Connection, project_id: int, skills: Sequence[str]) -> int:

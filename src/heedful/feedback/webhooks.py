@@ -18,9 +18,9 @@ from typing import Any, Literal
 from sqlalchemy import Connection, exists, func, select, true, update
 
 from heedful.errors import InputError
-from heedful.feedback.disputes import OPEN, look_through
+from heedful.feedback.disputes import look_through
 from heedful.feedback.prepared import AnyRow, insert_one
-from heedful.feedback.projects import Project, read_project
+from heedful.feedback.projects import OPEN, Project, read_project
 from heedful.feedback.store import Store, insert_new
 from heedful.feedback.tables import assignment, delivery, item, judgement, prompt, webhook
 
