@@ -57,7 +57,7 @@ def test_a_german_rater_on_a_phone_by_keyboard(place: Place, chromium: Any) -> N
         page.wait_for_selector("#saved:text-is('Gespeichert')")
         page.wait_for_selector(".desk-bar >> text=heute 1")
         page.keyboard.press("?")
-        page.wait_for_selector("dialog >> text=Eine Antwort aus der Rangfolge nehmen")
+        page.wait_for_selector("dialog >> text=Beide sind gleich gut")
         readable(page)
         page.goto(f"{seen.url}/my-work")
         page.wait_for_selector("td:text('1, davon 1 in den letzten sieben Tagen')")
