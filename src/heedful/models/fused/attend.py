@@ -1,7 +1,7 @@
-"""Attention of packed sequences and its gradient, from the product that gives q, k and v.
+"""Attention of packed sequences, from the product that gives q, k and v; its gradient is `attend_back`.
 
 A sequence's keys and values are laid in panels once; its queries then come in blocks, a product of `tiles` each. What
-lies behind a block's last query is not looked at. (Dao 2022, algorithms 2 and 4, with rows as long as the cache holds.)
+lies behind a block's last query is not looked at. (Dao 2022, algorithms 2 and 4, with rows whole.)
 """
 
 from __future__ import annotations
@@ -143,13 +143,8 @@ def cut(room: int, shape: Any) -> Any:
 
 @outer
 def asked_of(numbers: Any, kind: Any) -> Any:
-    tokens, heads, kv_heads, size, rows = (
-        numbers[TOKENS],
-        numbers[HEADS],
-        numbers[KV_HEADS],
-        numbers[SIZE],
-        numbers[SEQUENCES],
-    )
+    tokens, rows, size = numbers[TOKENS], numbers[SEQUENCES], numbers[SIZE]
+    heads, kv_heads = numbers[HEADS], numbers[KV_HEADS]
     starts = array_at(numbers[STARTS], (rows + 1,), np.int64)
     shape = Shape(heads, kv_heads, numbers[CHUNKS], numbers[WINDOW], array_at(numbers[SCALING], (1,), np.float32)[0])
     asked = Asked(
