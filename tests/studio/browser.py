@@ -67,6 +67,14 @@ class Seen:
                 return found
             self.page.wait_for_timeout(50)
 
+    def leave_or_note(self, dialog: Any) -> None:
+        """Leave although an answer is still on its way: it waits in this browser, and the next page sends it."""
+        if dialog.type == "beforeunload":
+            dialog.accept()
+        else:
+            self.wrong.append(f"dialog {dialog.message}")
+            dialog.dismiss()
+
     def next(self, act: Any) -> None:
         """Do something that sends an answer, and wait for another item or the end."""
         before = self.page.locator("#desk").get_attribute("data-assignment")
@@ -102,7 +110,7 @@ def looking_at(
     found.sign_in("rater")
     page.on("console", lambda message: found.wrong.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: found.wrong.append(str(error)))
-    page.on("dialog", lambda dialog: found.wrong.append(f"dialog {dialog.message}") or dialog.dismiss())
+    page.on("dialog", found.leave_or_note)
     page.on("request", lambda r: None if r.url.startswith(settings.url) else found.wrong.append(f"left: {r.url}"))
     yield found
     context.close()
