@@ -227,6 +227,17 @@ def test_a_lost_connection_loses_nothing(seen: Seen) -> None:
     seen.wrong[:] = [text for text in seen.wrong if "ERR_INTERNET_DISCONNECTED" not in text]
 
 
+def test_an_answer_on_its_way_when_the_page_is_left_is_sent_by_the_next(seen: Seen) -> None:
+    page = seen.open(seen.place.project)
+    page.route("**/judgements", lambda route: None)  # no answer comes
+    page.keyboard.press("1")
+    seen.next(lambda: page.keyboard.press("Enter"))
+    page.unroute("**/judgements")
+    page.reload()
+    page.wait_for_selector(".answer")
+    assert len(seen.judgements(seen.place.project, 1)) == 1
+
+
 def test_an_answer_waits_while_somebody_else_is_signed_in(seen: Seen) -> None:
     page, place = seen.open(seen.place.project), seen.place
     secrets = {}
