@@ -21,7 +21,7 @@ class Progress:
 
     def __init__(self, what: str, total: int, *, done: int = 0, show: bool = True) -> None:
         self.what, self.total, self.done, self.show = what, total, done, show
-        self._first, self._begun, self._last_line = done, time.monotonic(), time.monotonic()
+        self._first, self._begun, self._last_line = -1, 0.0, time.monotonic()
         self._bar = Bar(
             TextColumn("{task.description:>12}"),
             BarColumn(bar_width=30),
@@ -50,8 +50,10 @@ class Progress:
         else:
             self._bar.update(self._task, advance=by)
         now = time.monotonic()
+        if self._first < 0:  # the first step also loads and compiles: the estimate begins behind it
+            self._first, self._begun = self.done, now
         if self.show and not console.is_terminal and now - self._last_line > LINE_EVERY:
             self._last_line = now
-            rate = (self.done - self._first) / (now - self._begun)
-            left = f"{(self.total - self.done) / rate:.0f} s left" if rate else ""
+            known = self.done - self._first
+            left = f"{(self.total - self.done) * (now - self._begun) / known:.0f} s left" if known else ""
             console.print(f"{self.what:>12} {self.done}/{self.total} {left} {note}")
