@@ -50,6 +50,17 @@ def test_any_text_can_be_shown(text: str) -> None:
         assert node["t"] in TAGS | {"mark"}
 
 
+PROSE = st.text("ab 9.:;!?'\"(-+=#>|/)}@%\u2003\x0b\u200b\u202e\ufe0f\u0627\u4e00", max_size=9)
+SIGNS = st.sampled_from(["", "*a*", "_a_", "~~a~~", "`a`", "&lt;<ab:c>", "[a](/b)", "\\.", "\t", "\r", "\n# ", "\x00"])
+
+
+@settings(max_examples=400)
+@given(st.lists(st.tuples(st.sampled_from("aé9# "), PROSE, SIGNS, PROSE).map("".join), min_size=1, max_size=3))
+def test_prose_is_shown_as_the_parser_would(paragraphs: list[str]) -> None:
+    text = "\n\n".join(paragraphs)
+    assert tree(text) == render._children(render._markdown.parse(text), 0)[0]
+
+
 def test_hidden_characters_are_marked_and_images_never_loaded() -> None:
     found = tree("safe\u202egnp.exe\u200b![x](http://evil/i.png)")
     assert "U+202E" in words(found) and "U+200B" in words(found) and "\u202e" not in words(found)
