@@ -124,7 +124,8 @@ class Allow:
     def __init__(self, need: Need) -> None:
         self.need = need
 
-    async def __call__(self, request: Request, studio: House) -> Who:
+    async def __call__(self, request: Request) -> Who:
+        studio = await studio_of(request)
         if studio.store.sqlite:  # whose readers wait for nobody: it takes less time than to ask a thread for it
             return self._who(request, studio)
         return await run_in_threadpool(self._who, request, studio)

@@ -6,7 +6,7 @@ import json
 from urllib.parse import SplitResult, urlsplit
 
 from fastapi import HTTPException
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from heedful.studio.settings import Settings
@@ -35,7 +35,11 @@ class Guard:
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self.app = app
-        self.settings = settings
+        self.hosts = settings.hosts
+        self.netloc = urlsplit(settings.url).netloc
+        transport = {"Strict-Transport-Security": "max-age=31536000"} if settings.secure else {}
+        self.always = _raw(HEADERS | transport)
+        self.unkept = self.always + _raw({"Cache-Control": "no-store"})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -44,7 +48,7 @@ class Guard:
 
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                self._add_headers(scope, MutableHeaders(scope=message))
+                self._add_headers(scope, message)
             await send(message)
 
         headers = Headers(scope=scope)
@@ -57,7 +61,7 @@ class Guard:
 
     def _host_fault(self, headers: Headers) -> str:
         given = headers.get("host", "")
-        if _parts(f"//{given}").hostname in self.settings.hosts:
+        if _parts(f"//{given}").hostname in self.hosts:
             return ""
         return (
             f"this studio does not answer to the host name '{given[:80]}'; "
@@ -74,8 +78,7 @@ class Guard:
         if site and site not in ("same-origin", "none"):
             return said
         if origin:
-            own = {urlsplit(self.settings.url).netloc, headers.get("host", "")}
-            return "" if _parts(origin).netloc in own else said
+            return "" if _parts(origin).netloc in (self.netloc, headers.get("host", "")) else said
         return said if "cookie" in headers and not site else ""
 
     async def _within_size(self, scope: Scope, headers: Headers, receive: Receive, send: Send) -> None:
@@ -97,13 +100,16 @@ class Guard:
 
         await self.app(scope, counted, send)
 
-    def _add_headers(self, scope: Scope, headers: MutableHeaders) -> None:
-        for name, value in HEADERS.items():
-            headers.setdefault(name, value)
-        if not scope["path"].startswith("/static/"):
-            headers.setdefault("Cache-Control", "no-store")
-        if self.settings.secure:
-            headers.setdefault("Strict-Transport-Security", "max-age=31536000")
+    def _add_headers(self, scope: Scope, message: Message) -> None:
+        """What a route has set itself stays."""
+        ours = self.always if scope["path"].startswith("/static/") else self.unkept
+        theirs = {name for name, _ in message["headers"]}
+        message["headers"] = [*message["headers"], *(one for one in ours if one[0] not in theirs)]
+
+
+def _raw(headers: dict[str, str]) -> list[tuple[bytes, bytes]]:
+    """As servers take them."""
+    return [(name.lower().encode(), value.encode()) for name, value in headers.items()]
 
 
 def _parts(url: str) -> SplitResult:

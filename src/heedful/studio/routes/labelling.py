@@ -142,6 +142,29 @@ async def desk(project_id: int, studio: House, who: Labeller) -> Desk:
     )  # fmt: skip
 
 
+@router.post("/assignments/{assignment_id}/judgements")
+async def answer(assignment_id: int, body: Submission, studio: House, who: Labeller) -> Saved:
+    """Answer, or answer anew. Sent twice with one client_uuid, it counts once and is answered alike."""
+
+    def act(connection: Connection) -> Submitted:
+        rater_id = rater_for(connection, who.account.id)
+        held = queue.own(connection, assignment_id, rater_id)
+        of = read_project(connection, held.project_id)  # an item once held is answered, by one who left the project too
+        return submit(
+            connection, of, assignment_id, rater_id,
+            client_uuid=str(body.client_uuid), value=body.value, seconds=body.seconds, now=studio.clock(),
+        )  # fmt: skip
+
+    saved = await studio.write(act)
+    return Saved(
+        judgement=saved.judgement,
+        revision=saved.revision,
+        repeated=saved.repeated,
+        late=saved.late,
+        feedback=dict(saved.feedback),
+    )
+
+
 @router.get("/projects/{project_id}/mine")
 def mine(project_id: int, studio: House, who: Labeller) -> list[Past]:
     """What the caller did last, newest first."""
@@ -186,29 +209,6 @@ async def draft(assignment_id: int, body: Draft, studio: House, who: Labeller) -
 
     await studio.write(act)
     return Done()
-
-
-@router.post("/assignments/{assignment_id}/judgements")
-async def answer(assignment_id: int, body: Submission, studio: House, who: Labeller) -> Saved:
-    """Answer, or answer anew. Sent twice with one client_uuid, it counts once and is answered alike."""
-
-    def act(connection: Connection) -> Submitted:
-        rater_id = rater_for(connection, who.account.id)
-        held = queue.own(connection, assignment_id, rater_id)
-        of = read_project(connection, held.project_id)  # an item once held is answered, by one who left the project too
-        return submit(
-            connection, of, assignment_id, rater_id,
-            client_uuid=str(body.client_uuid), value=body.value, seconds=body.seconds, now=studio.clock(),
-        )  # fmt: skip
-
-    saved = await studio.write(act)
-    return Saved(
-        judgement=saved.judgement,
-        revision=saved.revision,
-        repeated=saved.repeated,
-        late=saved.late,
-        feedback=dict(saved.feedback),
-    )
 
 
 async def _aside(studio: House, who: Labeller, assignment_id: int, kind: str, text: str) -> Done:
