@@ -50,6 +50,8 @@ def test_a_reviewer_decides(place: Place) -> None:
     assert [reviewer.post(path, json=body).status_code for _ in range(2)] == [200, 200]
     found = reviewer.get(f"/api/projects/{project.id}/disputes").json()
     assert (found["waiting"], found["decided"], found["task"]) == (0, 1, None)
+    desks = [place.client(role).post(f"/api/projects/{project.id}/desk").json() for role in ("reviewer", "rater")]
+    assert [(desk["done"], desk["today"]) for desk in desks] == [(0, 0), (1, 1)]  # a decision is no judgement
     rankings = reviewer.get(f"/api/projects/{project.id}/export?kind=rankings").text.splitlines()
     raw = reviewer.get(f"/api/projects/{project.id}/export?kind=raw").text.splitlines()
     assert len(rankings) == 1 and len(raw) == 3

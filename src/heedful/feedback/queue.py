@@ -105,7 +105,7 @@ def next_place(connection: Connection, project_id: int) -> int:
 _BEGUN = Prepared(
     select(assignment.c.id, item.c.id.label("item_id"), item.c.target, item.c.part)
     .join(item, item.c.id == assignment.c.item_id)
-    .where(*_MINE, assignment.c.state == "expired", item.c.open == true())
+    .where(*_MINE, assignment.c.state == literal_column("'expired'"), item.c.open == true())
     .limit(1)
     .with_for_update(skip_locked=True)
 )

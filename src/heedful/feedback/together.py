@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
+from heedful.feedback.prepared import run
 from heedful.feedback.store import Store
 
 T = TypeVar("T")
@@ -96,14 +97,14 @@ class Together:
 
 def _within(connection: Connection, act: Callable[[Connection], T]) -> tuple[T | None, Exception | None]:
     """What an act returns or raises, in a savepoint. DBAPIError: the database failed, and the transaction with it."""
-    connection.exec_driver_sql("SAVEPOINT one")
+    run(connection, "SAVEPOINT one")
     value, fault = None, None
     try:
         value = act(connection)
     except DBAPIError:
         raise
     except Exception as error:
-        connection.exec_driver_sql("ROLLBACK TO one")
+        run(connection, "ROLLBACK TO one")
         fault = error
-    connection.exec_driver_sql("RELEASE one")
+    run(connection, "RELEASE one")
     return value, fault
