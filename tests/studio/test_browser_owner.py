@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from typing import Any
 
 from sqlalchemy import select
 from tests.feedback.conftest import new_item, say
@@ -58,6 +59,17 @@ def test_skills_are_given_and_somebody_is_forgotten(seen: Seen) -> None:
         assert "rater" not in set(connection.execute(select(account.c.login)).scalars())
 
 
+def inside(page: Any) -> None:
+    """No table leaves its card, or has to be scrolled sideways."""
+    page.locator(".stacking td").first.wait_for()
+    wide = "() => [...document.querySelectorAll('.stacking td *, .stacking td')].filter((one) => "
+    right = "one.closest('.card').getBoundingClientRect().right"
+    assert page.evaluate(f"{wide} one.getBoundingClientRect().right > {right}).length") == 0
+    scrolls = "[...document.querySelectorAll('.scroll')].filter((one) => one.scrollWidth > one.clientWidth)"
+    assert page.evaluate(f"{scrolls}.map((one) => one.textContent)") == []
+    readable(page)
+
+
 def test_on_a_phone_tables_stand_inside_their_cards_and_links_are_copied(seen: Seen) -> None:
     page = seen.page
     page.set_viewport_size(PHONE)
@@ -68,15 +80,8 @@ def test_on_a_phone_tables_stand_inside_their_cards_and_links_are_copied(seen: S
     seen.judgements(seen.place.project, 1)
     seen.sign_in("owner")
 
-    def inside() -> None:
-        page.locator(".stacking td").first.wait_for()
-        wide = "() => [...document.querySelectorAll('.stacking td *, .stacking td')].filter((one) => "
-        right = "one.closest('.card').getBoundingClientRect().right"
-        assert page.evaluate(f"{wide} one.getBoundingClientRect().right > {right}).length") == 0
-        readable(page)
-
     page.goto(f"{seen.url}/team")
-    inside()
+    inside(page)
     assert page.locator(".stacking td[data-column=login]").count() == 5
     page.get_by_role("button", name="Make a link").click()
     link = page.locator(".secret").inner_text()
@@ -84,12 +89,12 @@ def test_on_a_phone_tables_stand_inside_their_cards_and_links_are_copied(seen: S
     page.get_by_role("button", name="Copied").wait_for()
     assert page.evaluate("navigator.clipboard.readText()") == link and "/join/" in link
     page.goto(f"{seen.url}/projects/{seen.place.project.id}")
-    inside()
+    inside(page)
     page.goto(f"{seen.url}/account")
     page.locator("#new-token [name=name]").fill("script of an owner")
     page.locator("#new-token button").click()
     page.get_by_role("button", name="Close").click()
-    inside()
+    inside(page)
 
 
 def test_a_report_is_read_and_its_item_taken_out(seen: Seen) -> None:
@@ -152,6 +157,10 @@ def test_the_dashboard_says_who_can_be_trusted_with_what_and_every_setting_can_b
     with place.store.read() as connection:
         queue = read_project(connection, project.id).queue
     assert queue == project.queue.model_copy(update={"shared": 0.35, "revise_hours": 1.5})
+    page.set_viewport_size(PHONE)
+    page.get_by_role("button", name="Count it").click()
+    page.get_by_text("Raters two by two").click()
+    inside(page)
 
 
 def test_people_see_of_a_machines_work_what_its_agreement_asks_for(seen: Seen) -> None:

@@ -23,8 +23,8 @@ export function fill(element, ...children) {
 }
 
 /** A table whose rows stand as blocks on a phone, each cell behind its column's name; rows: lists of what cells hold. */
-export const stacking = (head, rows) => h("table.stacking", {}, head.some(Boolean) && h("thead", {}, h("tr", {}, head.map((name) => h("th", { scope: "col" }, name)))),
-  h("tbody", {}, rows.map((cells) => h("tr", {}, cells.map((cell, i) => h("td", { "data-column": head[i] || null }, cell))))));
+export const stacking = (head, rows) => h("div.scroll", {}, h("table.stacking", {}, head.some(Boolean) && h("thead", {}, h("tr", {}, head.map((name) => h("th", { scope: "col" }, name)))),
+  h("tbody", {}, rows.map((cells) => h("tr", {}, cells.map((cell, i) => h("td", { "data-column": head[i] || null }, cell)))))));
 
 export const by = (id) => document.getElementById(id);
 

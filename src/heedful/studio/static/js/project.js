@@ -47,11 +47,11 @@ function drift() {
 /** Answers that name their model or maker: a rater who reads one is no longer blind. */
 function named() {
   const card = h("section.card", {}, h("h2", {}, "Does an answer say who wrote it?"), h("p.dim", {}, "Counting …"));
-  const row = (leak) => h("tr", {}, h("td", {}, leak.said), h("td", {}, leak.source), h("td", {}, leak.prompt), h("td", {}, leak.items.join(", ")));
+  const cells = (leak) => [leak.said, leak.source, leak.prompt, leak.items.join(", ")];
   get(`/projects/${id}/leaks`).then((found) => fill(card, h("h2", {}, "Does an answer say who wrote it?"),
     h("p", {}, found.leaking ? `${found.leaking.toLocaleString()} of ${found.answers.toLocaleString()} answers do. Raters see them as they are; rankings can leave their items out.` : "None was found."),
     found.leaking > 0 && h("div.row", {}, h("a.button", { href: `/api/projects/${id}/export?kind=rankings&without_leaks=true`, download: true }, "Rankings without them")),
-    found.leaking > 0 && h("details", {}, h("summary", {}, found.first.length < found.leaking ? `The first ${found.first.length}` : "All of them"), h("div.scroll", {}, h("table", {}, h("thead", {}, h("tr", {}, ["words", "source", "prompt", "items"].map((name) => h("th", { scope: "col" }, name)))), h("tbody", {}, found.first.map(row))))))).catch((error) => fill(card, h("p.fault", {}, error.message)));
+    found.leaking > 0 && h("details", {}, h("summary", {}, found.first.length < found.leaking ? `The first ${found.first.length}` : "All of them"), stacking(["words", "source", "prompt", "items"], found.first.map(cells))))).catch((error) => fill(card, h("p.fault", {}, error.message)));
   return card;
 }
 
@@ -93,24 +93,23 @@ function seen(shares) {
   if (!shares.length) return null;
   const said = (one) => (one.items < TOO_FEW ? `not enough data (${one.items})` : `${percent(one.agreement)} [${percent(one.low)}, ${percent(one.high)}] of ${one.items.toLocaleString()}`);
   return [h("h3", {}, "How much of a machine's work do people see?"), h("p.dim", {}, "Where audit is by agreement: all of it until a machine agrees with people often enough on that kind of prompt, and never less than one in ten."),
-    h("div.scroll", {}, h("table", {}, h("thead", {}, h("tr", {}, ["prompts", "judge", "agrees with people", "people see"].map((name) => h("th", { scope: "col" }, name)))),
-      h("tbody", {}, shares.map((one) => h("tr", {}, h("td", {}, one.stratum || "–"), h("td", {}, one.judge), h("td", {}, said(one)), h("td", {}, percent(one.share)))))))];
+    stacking(["prompts", "judge", "agrees with people", "people see"], shares.map((one) => [one.stratum || "–", one.judge, said(one), percent(one.share)]))];
 }
 
 /** Each judge's agreement with people beside people's own, one kind of prompt after another. */
 function machines(rows) {
   if (!rows.length) return null;
   const said = (one) => (one.n < TOO_FEW ? "not enough data" : `${percent(one.agreement.mean)}${one.agreement.low === null ? "" : ` [${percent(one.agreement.low)}, ${percent(one.agreement.high)}]`}`);
-  return [h("h3", {}, "Do machines agree with people?"), h("div.scroll", {}, h("table", {}, h("thead", {}, h("tr", {}, ["prompts", "judge", "agrees with people", "pairs"].map((name) => h("th", { scope: "col" }, name)))),
-    h("tbody", {}, rows.map((one) => h("tr", {}, h("td", {}, one.stratum), h("td", {}, one.judge === "people" ? "people among themselves" : one.judge), h("td", {}, said(one)), h("td", {}, one.n))))))];
+  return [h("h3", {}, "Do machines agree with people?"), stacking(["prompts", "judge", "agrees with people", "pairs"],
+    rows.map((one) => [one.stratum, one.judge === "people" ? "people among themselves" : one.judge, said(one), one.n]))];
 }
 
 /** Whether a judge that was asked several times said the same: with the answers the other way round, and once more. */
 function consistency(rows) {
   if (!rows.length) return null;
   const said = (one) => (one.n < TOO_FEW ? `not enough data (${one.n})` : `${percent(one.share)} [${percent(one.low)}, ${percent(one.high)}] of ${one.n.toLocaleString()}`);
-  return [h("h3", {}, "Do machines agree with themselves?"), h("div.scroll", {}, h("table", {}, h("thead", {}, h("tr", {}, ["judge", "the same in both orders", "the same when asked again", "where the place decided, it took the first shown"].map((name) => h("th", { scope: "col" }, name)))),
-    h("tbody", {}, rows.map((one) => h("tr", {}, h("td", {}, one.judge), h("td", {}, said(one.orders)), h("td", {}, said(one.again)), h("td", {}, said(one.first)))))))];
+  return [h("h3", {}, "Do machines agree with themselves?"), stacking(["judge", "the same in both orders", "the same when asked again", "where the place decided, it took the first shown"],
+    rows.map((one) => [one.judge, said(one.orders), said(one.again), said(one.first)]))];
 }
 
 function imported() {
@@ -131,8 +130,8 @@ function raters(rows) {
   if (!rows.length) return h("p.dim", {}, "Nobody has judged anything yet.");
   const share = (part, whole, interval) => (whole ? `${percent(part / whole)} ${range(interval)} of ${whole.toLocaleString()}` : "–");
   const head = ["rater", "kind", "done", "skipped", "reported", "checks right", "training right", "took the first shown"];
-  return h("div.scroll", {}, stacking(head, rows.map((one) => [one.name ? `${one.name} (${one.rater})` : one.rater, one.kind, one.done, one.skipped, one.reported, share(one.gold_right, one.gold, one.gold_interval), share(one.training_right, one.training, one.training_interval), share(one.first, one.decided, one.first_interval)])),
-    h("p.dim", {}, "In brackets: 95 % intervals."));
+  return [stacking(head, rows.map((one) => [one.name ? `${one.name} (${one.rater})` : one.rater, one.kind, one.done, one.skipped, one.reported, share(one.gold_right, one.gold, one.gold_interval), share(one.training_right, one.training, one.training_interval), share(one.first, one.decided, one.first_interval)])),
+    h("p.dim", {}, "In brackets: 95 % intervals.")];
 }
 
 function side(test) {

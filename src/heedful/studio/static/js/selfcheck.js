@@ -1,6 +1,6 @@
 // Whether browser, proxy and studio agree about address, encryption and time; and the log.
 import { get } from "./api.js";
-import { by, h } from "./dom.js";
+import { by, h, stacking } from "./dom.js";
 import { when } from "./words.js";
 
 const mine = new URLSearchParams({ browser_time: Date.now() / 1000, browser_url: location.href });
@@ -9,5 +9,5 @@ get(`/selfcheck?${mine}`).then((checks) => {
 }).catch((error) => by("checks").replaceChildren(h("li.wrong", {}, error.message)));
 get("/events").then((log) => {
   const whole = log.broken_at ? h("p.fault", {}, `Event ${log.broken_at} was changed after it was written.`) : h("p.dim", {}, "The log is whole: each line's hash covers the one before.");
-  by("events").replaceChildren(whole, h("div.scroll", {}, h("table", {}, h("tbody", {}, log.events.map((one) => h("tr", {}, h("td", {}, when(one.at)), h("td", {}, one.action), h("td", {}, one.subject), h("td.dim", {}, Object.entries(one.detail).map(([key, value]) => `${key} ${value}`).join(", "))))))));
+  by("events").replaceChildren(whole, stacking([], log.events.map((one) => [when(one.at), one.action, one.subject, h("span.dim", {}, Object.entries(one.detail).map(([key, value]) => `${key} ${value}`).join(", "))])));
 });

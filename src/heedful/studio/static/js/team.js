@@ -15,7 +15,7 @@ const toSend = (about, link) => toTake("Send them this link", [about, HERE.test(
 async function draw() {
   const [people, projects] = await Promise.all([get("/accounts"), get("/projects")]);
   fill(place, h("section.card", {}, h("h2", {}, "Invite someone"), invitation(projects)),
-    h("section.card.scroll", {}, stacking(["name", "login", "role", "skills", "since", ""], people.map(cells))),
+    h("section.card", {}, stacking(["name", "login", "role", "skills", "since", ""], people.map(cells))),
     owns && h("section.card", {}, h("h2", {}, "A program"), service(projects)));
 }
 

@@ -1,6 +1,6 @@
 // Who is told, by signed letters, what happens in a project.
 import { get, onSubmit, post, remove } from "./api.js";
-import { fill, h, tell } from "./dom.js";
+import { fill, h, stacking, tell } from "./dom.js";
 import { dialog, toTake } from "./keys.js";
 import { when } from "./words.js";
 
@@ -12,12 +12,11 @@ export function webhooks(id) {
   const draw = () => get(`/projects/${id}/webhooks`).then((hooks) => fill(card, h("h2", {}, "Tell other programs"), list(hooks), form())).catch((error) => fill(card, h("p.fault", {}, error.message)));
   const act = (promise) => promise.then(draw).catch((error) => tell(error.message));
 
-  const look = (hook) => get(`/projects/${id}/webhooks/${hook.id}/deliveries`).then((rows) => dialog("Letters", rows.length ? h("div.scroll", {}, h("table", {}, h("thead", {}, h("tr", {}, ["event", "when", "state", "tries", "last"].map((name) => h("th", { scope: "col" }, name)))),
-    h("tbody", {}, rows.map((row) => h("tr", {}, h("td", {}, row.event), h("td", {}, when(row.created_at)), h("td", {}, row.state.replaceAll("_", " ")), h("td", {}, row.tries), h("td", {}, row.said)))))) : h("p", {}, "None yet."))).catch((error) => tell(error.message));
+  const look = (hook) => get(`/projects/${id}/webhooks/${hook.id}/deliveries`).then((rows) => dialog("Letters", rows.length ? stacking(["event", "when", "state", "tries", "last"],
+    rows.map((row) => [row.event, when(row.created_at), row.state.replaceAll("_", " "), row.tries, row.said])) : h("p", {}, "None yet."))).catch((error) => tell(error.message));
 
-  const list = (hooks) => hooks.length > 0 && h("div.scroll", {}, h("table", {}, h("thead", {}, h("tr", {}, ["URL", "events", "arrived", "waiting", "given up", ""].map((name) => h("th", { scope: "col" }, name)))),
-    h("tbody", {}, hooks.map((hook) => h("tr", {}, h("td", {}, hook.url), h("td", {}, hook.events.join(", ").replaceAll("_", " ")), h("td", {}, hook.done), h("td", {}, hook.waiting), h("td", {}, hook.given_up),
-      h("td", {}, h("div.row", {}, h("button", { type: "button", onclick: () => look(hook) }, "Letters"), hook.waiting + hook.given_up > 0 && h("button", { type: "button", onclick: () => act(post(`/projects/${id}/webhooks/${hook.id}/retry`)) }, "Send now"), h("button", { type: "button", onclick: () => act(remove(`/projects/${id}/webhooks/${hook.id}`)) }, "Remove"))))))));
+  const list = (hooks) => hooks.length > 0 && stacking(["URL", "events", "arrived", "waiting", "given up", ""], hooks.map((hook) => [hook.url, hook.events.join(", ").replaceAll("_", " "), hook.done, hook.waiting, hook.given_up,
+    h("div.row", {}, h("button", { type: "button", onclick: () => look(hook) }, "Letters"), hook.waiting + hook.given_up > 0 && h("button", { type: "button", onclick: () => act(post(`/projects/${id}/webhooks/${hook.id}/retry`)) }, "Send now"), h("button", { type: "button", onclick: () => act(remove(`/projects/${id}/webhooks/${hook.id}`)) }, "Remove"))]));
 
   const form = () => {
     const boxes = EVENTS.map(([event, label]) => h("label", {}, h("input", { type: "checkbox", name: event, checked: true }), label));
