@@ -18,7 +18,7 @@ from heedful.feedback.exports.write import consensus_judgements
 from heedful.feedback.figures import figures
 from heedful.feedback.judgements import DECISION
 from heedful.feedback.labels import read_labels, rows_of, standing_labels
-from heedful.feedback.projects import Project, add_members, progress, rater_for, rater_named
+from heedful.feedback.projects import Project, add_members, judged_by, progress, rater_for, rater_named
 from heedful.feedback.queue import expire, lease, mine, order_of, waiting
 from heedful.feedback.sheet import Answered, in_shown_order
 from heedful.feedback.store import Store
@@ -138,6 +138,7 @@ def test_a_decision_stands_and_the_labels_stay(store: Store, split: Project, peo
         rows = [row for row in rows_of(connection, split, ExportFormat.RANKINGS) if isinstance(row, dict)]
         counted = figures(connection, split.id, names=False)
         assert mine(connection, split.id, people[5]) == []
+        assert [judged_by(connection, split.id, people[5], since=since) for since in (0.0, 200.0, 201.0)] == [0, 0, 0]
     assert len(labels) == 6 and len(raw) == 7  # both labels of each item, and the decision beside them
     assert [label.part for label in standing if label.item == 2] == [DECISION]
     assert sorted(label.item for label in standing) == [1, 1, 2, 3, 3] and len(rows) == 5

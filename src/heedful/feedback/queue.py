@@ -26,6 +26,7 @@ AHEAD = 2  # items that a rater holds at once: the one on the screen and the nex
 LEASING = 7303  # PostgreSQL's lock under which places of a project are given out
 CLOSED = ("done", "skipped", "reported")  # what a rater is through with
 RUNNING = assignment.c.state == literal_column("'leased'")  # said so that the index of running leases is used
+EXPIRED = assignment.c.state == literal_column("'expired'")  # a parameter would have SQLite plan anew each time
 FIRST = -1e18  # before every place
 
 
@@ -105,7 +106,7 @@ def next_place(connection: Connection, project_id: int) -> int:
 _BEGUN = Prepared(
     select(assignment.c.id, item.c.id.label("item_id"), item.c.target, item.c.part)
     .join(item, item.c.id == assignment.c.item_id)
-    .where(*_MINE, assignment.c.state == literal_column("'expired'"), item.c.open == true())
+    .where(*_MINE, EXPIRED, item.c.open == true())
     .limit(1)
     .with_for_update(skip_locked=True)
 )

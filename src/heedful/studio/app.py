@@ -69,7 +69,7 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         description="Everything that the studio's pages do. Send a token as `Authorization: Bearer heedful_…`.",
-        telemetry={"tracing": False, "metrics": False, "logs": False},
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # each request would ask
     )
     app.state.studio = Studio(settings, store, Together(store))
     asked_most = (labelling, system, sessions)  # first: an address is compared with one route after another

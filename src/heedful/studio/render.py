@@ -131,8 +131,8 @@ def _leaf(token: Token) -> list[Node]:
 
 def marked(text: str) -> Iterator[Node]:
     """The text, with a mark in the place of each hidden character."""
-    if text.isascii() and text.isprintable():  # as most are: looking at each character takes long
-        yield from (text,) if text else ()
+    if text and text.isascii() and text.isprintable():  # as most are: looking at each character takes long
+        yield text
         return
     last = 0
     for found in HIDDEN.finditer(text):

@@ -19,7 +19,7 @@ from heedful.studio.render import tree
 from heedful.studio.routes.shapes import Body, Done, Task
 from heedful.studio.tasks import Held, read_held, read_tasks, tasks_of
 
-router = APIRouter(tags=["labelling"])
+router = APIRouter(tags=["labelling"])  # the two that are asked most come first: one is tried after another
 DAY = 86400.0
 
 
