@@ -125,7 +125,7 @@ class Allow:
         self.need = need
 
     async def __call__(self, request: Request) -> Who:
-        studio = await studio_of(request)
+        studio = await studio_of(request)  # no dependency of its own: each takes part of every request
         if studio.store.sqlite:  # whose readers wait for nobody: it takes less time than to ask a thread for it
             return self._who(request, studio)
         return await run_in_threadpool(self._who, request, studio)
