@@ -48,6 +48,7 @@ SAMPLED = PRECISIONS  # what our own sampler computes in; each gives rows and ch
 ROWS = {"1m": 16, "15m": 16, "110m": 8}  # sequences, or pairs, in a step of training
 STEPS = {"1m": 10, "15m": 4, "110m": 2}  # timed in a repeat, after one that is not
 EPISODES = {"1m": 64, "15m": 32, "110m": 16}  # completions in a step on policy
+CALLS = {"1m": 4, "15m": 4, "110m": 1}  # of the sampler in a repeat, so that the shortest lasts seconds
 GROUP = 8  # completions of one prompt
 ANSWER = 128  # most tokens in an answer
 
@@ -95,7 +96,7 @@ def _on_policy(stage: str, size: str, lengths: str, goal: float, version: Enviro
 
 def _sampling(size: str, lengths: str, goal: float, precision: Settings) -> Benchmark:
     """Against `generate` in the same precision; the goal is float32's."""
-    settings = {"size": size, "lengths": lengths, "rows": 32, "answer": ANSWER} | precision
+    settings = {"size": size, "lengths": lengths, "rows": 32, "answer": ANSWER, "calls": CALLS[size]} | precision
     caches = ({"cache": "dynamic"}, {"cache": "static"})
     return Benchmark(
         name=f"sample/{size}/{lengths}" + ("" if precision is FLOAT32 else "/bfloat16"),
@@ -109,7 +110,7 @@ def _sampling(size: str, lengths: str, goal: float, precision: Settings) -> Benc
 
 
 def _continuous(size: str) -> Benchmark:
-    settings = {"size": size, "lengths": "skewed", "rows": 32, "answer": ANSWER} | FLOAT32
+    settings = {"size": size, "lengths": "skewed", "rows": 32, "answer": ANSWER, "calls": CALLS[size]} | FLOAT32
     return Benchmark(
         name=f"sample/{size}/continuous",
         about=f"32 rows, answers up to {ANSWER} tokens, skewed lengths, float32",
@@ -121,7 +122,7 @@ def _continuous(size: str) -> Benchmark:
 
 
 def _vllm(size: str, goal: float) -> Benchmark:
-    settings = {"size": size, "lengths": "uniform", "rows": 64, "answer": ANSWER}
+    settings = {"size": size, "lengths": "uniform", "rows": 64, "answer": ANSWER, "calls": CALLS[size]}
     return Benchmark(
         name=f"sample/{size}/vllm",
         about=f"64 rows, answers of {ANSWER} tokens, each side in its faster precision; start-up left out",

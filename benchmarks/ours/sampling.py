@@ -17,7 +17,7 @@ from heedful.sampling import SamplingParams, make_sampler
 
 
 def task(settings: dict[str, Any]) -> Task:
-    """Settings: size, lengths, rows (decoded together), answer, precision; `group`: answers of each prompt."""
+    """Settings: size, lengths, rows decoded together, answer, precision; `group` answers a prompt, `calls` a repeat."""
     folder = material(settings["size"])
     policy, chat = load_policy(folder / settings["lengths"], device="cpu")
     group = settings.get("group", 1)
@@ -25,12 +25,15 @@ def task(settings: dict[str, Any]) -> Task:
     asked = [chat.prompt_ids(prompt.messages) for prompt in prompts for _ in range(group)]
     params = SamplingParams.of(Generation(max_new_tokens=settings["answer"], batch=settings["rows"]), chat)
     sampler = make_sampler(policy, SamplerConfig(precision=settings.get("precision", "float32")))
+    calls = settings.get("calls", 1)
 
     def repeat(number: int) -> Mapping[str, Any]:
-        begun = time.perf_counter()
-        sampler.update(policy)  # as in every step on policy: whatever the sampler prepares is in the time
-        answers = sampler.sample(asked, params, [1000 * (number + 2) + i for i in range(len(asked))])
-        seconds = time.perf_counter() - begun
-        return {"work": sum(len(answer.token_ids) for answer in answers), "seconds": seconds}
+        begun, tokens = time.perf_counter(), 0
+        for call in range(calls):
+            sampler.update(policy)  # as in every step on policy: whatever the sampler prepares is in the time
+            first = 1000 * (calls * (number + 2) + call)
+            answers = sampler.sample(asked, params, [first + i for i in range(len(asked))])
+            tokens += sum(len(answer.token_ids) for answer in answers)
+        return {"work": tokens, "seconds": time.perf_counter() - begun}
 
     return Task(repeat, {key: environment()[key] for key in ("python", "torch", "transformers")})

@@ -19,7 +19,7 @@ BLOCKS, TOKENS = 8, 2048  # of the cache for each answer, and in a forward pass:
 
 
 def task(settings: dict[str, Any]) -> Task:
-    """Settings: size, lengths, rows, answer, precision, cache (dynamic, static or continuous)."""
+    """Settings: size, lengths, rows, answer, precision, cache (dynamic, static or continuous), `calls` in a repeat."""
     folder = FOLDER / settings["size"]
     words = tokenizer(settings["size"])
     words.padding_side = "left"
@@ -42,7 +42,7 @@ def task(settings: dict[str, Any]) -> Task:
     def repeat(number: int) -> Mapping[str, Any]:
         torch.manual_seed(number + 2)
         begun = time.perf_counter()
-        tokens = write(model, words, texts, config)
+        tokens = sum(write(model, words, texts, config) for _ in range(settings.get("calls", 1)))
         return {"work": tokens, "seconds": time.perf_counter() - begun}
 
     return Task(repeat, {"transformers": transformers.__version__, "torch": torch.__version__})

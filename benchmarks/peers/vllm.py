@@ -14,7 +14,7 @@ FOLDER = Path(__file__).parents[2] / "build" / "bench"
 
 
 def task(settings: dict[str, Any]) -> Task:
-    """Settings: size, lengths, rows, answer, precision."""
+    """Settings: size, lengths, rows, answer, precision, `calls` in a repeat."""
     os.environ |= {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_CPU_KVCACHE_SPACE": "2", "VLLM_NO_USAGE_STATS": "1"}
     import json
     from itertools import islice
@@ -38,13 +38,16 @@ def task(settings: dict[str, Any]) -> Task:
         disable_log_stats=True,
     )
     start = time.perf_counter() - begun
+    calls = settings.get("calls", 1)
 
     def repeat(number: int) -> Mapping[str, Any]:
-        params = vllm.SamplingParams(temperature=1.0, max_tokens=settings["answer"], seed=number + 2, detokenize=False)
-        begun = time.perf_counter()
-        outputs = engine.generate(asked, params, use_tqdm=False)
-        seconds = time.perf_counter() - begun
-        return {"work": sum(len(output.outputs[0].token_ids) for output in outputs), "seconds": seconds}
+        begun, tokens = time.perf_counter(), 0
+        for call in range(calls):
+            seed = calls * (number + 2) + call
+            params = vllm.SamplingParams(temperature=1.0, max_tokens=settings["answer"], seed=seed, detokenize=False)
+            outputs = engine.generate(asked, params, use_tqdm=False)
+            tokens += sum(len(output.outputs[0].token_ids) for output in outputs)
+        return {"work": tokens, "seconds": time.perf_counter() - begun}
 
     loaded = {Path(line.split()[-1]).name for line in Path("/proc/self/maps").read_text().splitlines() if ".so" in line}
     names = " and ".join(sorted(name for name in loaded if name.startswith(("libtcmalloc", "libiomp"))))
