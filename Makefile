@@ -29,8 +29,10 @@ frontier: JUDGED = --set inputs.run=$(RUN) --set evaluate.prompts=$(RUN)/01-worl
 frontier: BEST = $(JUDGED)
 frontier: DIRECT = $(JUDGED) --set dpo.limit=0 --set dpo.optim.gain_rate=60
 frontier: ACTOR = $(JUDGED)
-frontier: PRACTICE = $(JUDGED)
-frontier: $(READY) ## truth over KL for six ways of training and best-of-n, on a demo's models; hours, resumable; RUN=runs/demo SEEDS=0,1,2
+frontier: BLENDED = $(ACTOR) --set ppo.rewards.model=$(RUN)/13-blend/model
+frontier: PRACTICE = $(JUDGED) --set rl.practice.iterations=26
+frontier: LINES += ppo-blend
+frontier: $(READY) ## truth over KL for seven ways of training and best-of-n, on a demo's models; an hour or two, resumable; RUN=runs/demo SEEDS=0,1,2
 
 frontier-stories: RUN ?= runs/sentiment
 frontier-stories: PAGE := stories
@@ -44,8 +46,8 @@ frontier-stories: DIRECT = $(JUDGED) --set evaluate.corpus= --set dpo.model=$(MO
 	--set 'dpo.data=["$(RUN)/03-label/rankings.jsonl"]' --set 'dpo.heldout=["$(RUN)/03-label/heldout.jsonl"]'
 POLICY = --set $(1).model=$(MODEL) --set $(1).prompts=$(RUN)/01-openings/prompts/rl.jsonl --set $(1).rewards.model=$(RUN)/04-reward/model \
 	--set $(1).rewards.missing_eos_penalty=0 --set $(1).generation.max_new_tokens=48 --set $(1).optim.lr=2e-4 --set $(1).optim.gain_rate=1
-frontier-stories: ACTOR = $(JUDGED) --set evaluate.corpus= $(call POLICY,ppo) --set ppo.algorithm.iterations=12
-frontier-stories: PRACTICE = $(JUDGED) --set evaluate.corpus= $(call POLICY,rl) --set rl.practice.iterations=12
+frontier-stories: ACTOR = $(JUDGED) --set evaluate.corpus= $(call POLICY,ppo) --set ppo.algorithm.iterations=16
+frontier-stories: PRACTICE = $(JUDGED) --set evaluate.corpus= $(call POLICY,rl) --set rl.practice.iterations=16
 frontier-stories: $(READY) ## the same on a real pretrained model, after `heedful run sentiment`; RUN=runs/sentiment MODEL=stories260K
 
 # A direct loss at every strength of its leash: the loss, the strength's name, its values.
@@ -57,6 +59,7 @@ frontier frontier-stories:
 	$(call SWEEP,kto,beta,$(KTO_BETA))
 	$(call SWEEP,ipo,tau,$(IPO_TAU))
 	$(BIN)/heedful sweep actor --runs runs/$(PAGE) --set name=ppo $(ACTOR) --grid ppo.kl.coefficient=$(LEASH) --grid seed=$(SEEDS)
+	$(if $(BLENDED),$(BIN)/heedful sweep actor --runs runs/$(PAGE) --set name=ppo-blend $(BLENDED) --grid ppo.kl.coefficient=$(LEASH) --grid seed=$(SEEDS))
 	for kind in rloo grpo; do $(BIN)/heedful sweep practice --runs runs/$(PAGE) --set name=$$kind --set rl.algorithm.type=$$kind $(PRACTICE) \
 		--grid rl.kl.coefficient=$(LEASH) --grid seed=$(SEEDS) || exit $$?; done
 	for seed in $(SEED); do $(BIN)/heedful run best-of --runs runs/$(PAGE) --set name=best-of-$$seed --set seed=$$seed $(BEST) || exit $$?; done
