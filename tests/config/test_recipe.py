@@ -161,6 +161,13 @@ def test_settings_that_ppo_would_not_read_are_refused(setting: str) -> None:
         load_stage("ppo", "", [*given, setting])
 
 
+def test_a_policy_that_would_never_learn_is_refused() -> None:
+    given = ["model=m", "prompts=p", "rewards.model=r", "algorithm.iterations=6"]
+    with pytest.raises(InputError, match="iterations = 6 leave none for the policy, .* set more iterations"):
+        load_stage("ppo", "", given)
+    assert isinstance(load_stage("ppo", "", [*given, "algorithm.critic_warmup=5"]), PPOConfig)
+
+
 def test_code_paths_point_into_inputs_too(tmp_path: Path) -> None:
     (tmp_path / "rules.py").write_text("")
     given = ["model=m", "prompts=p", "rewards.parts.rule.type=function", "rewards.parts.rule.function=$mine/rules.py:f"]

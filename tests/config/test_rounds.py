@@ -77,9 +77,9 @@ def test_the_first_round_may_start_from_another_runs_stage(tmp_path: Path) -> No
 
 
 def test_settings_hold_in_every_round_or_in_one(tmp_path: Path) -> None:
-    overrides = ("rounds.count=3", "ppo.algorithm.iterations=5", "ppo-2.algorithm.iterations=7", "sft.optim.lr=1e-4")
+    overrides = ("rounds.count=3", "ppo.algorithm.iterations=15", "ppo-2.algorithm.iterations=17", "sft.optim.lr=1e-4")
     stages = {stage.name: stage for stage in recipe(tmp_path, SFT, FIRST, BLOCK, overrides=overrides).stages}
-    assert [stages[f"ppo-{n}"].algorithm.iterations for n in (1, 2, 3)] == [5, 7, 5]  # type: ignore[union-attr]
+    assert [stages[f"ppo-{n}"].algorithm.iterations for n in (1, 2, 3)] == [15, 17, 15]  # type: ignore[union-attr]
     with pytest.raises(InputError, match="--set grpo.optim.lr: no stage 'grpo' in this recipe .stages: sft"):
         recipe(tmp_path, SFT, FIRST, BLOCK, overrides=("grpo.optim.lr=1",))
 

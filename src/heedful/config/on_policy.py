@@ -75,12 +75,21 @@ class PPOAlgorithm(Section):
     """Whiten advantages over the whole rollout."""
     critic: InputPath = ""
     """The reward model that the critic starts as a copy of; empty: `rewards.model`."""
-    critic_warmup: int = Field(3, ge=0)
+    critic_warmup: int = Field(6, ge=0)
     """Iterations in which only the critic learns."""
     importance_cap: ImportanceCap = 0.0
     overlap: Overlap = False
 
     _cap = field_validator("importance_cap")(refuse_shrinking)
+
+    @model_validator(mode="after")
+    def _policy_learns(self) -> Self:
+        if self.iterations <= self.critic_warmup:
+            raise ValueError(
+                f"iterations = {self.iterations} leave none for the policy, as only the critic learns in the first "
+                f"{self.critic_warmup}: set more iterations, or a smaller critic_warmup"
+            )
+        return self
 
 
 class PTX(Section):
