@@ -38,6 +38,15 @@ def recipe(folder: Path, *stages: dict[str, Any], overrides: tuple[str, ...] = (
     return load_recipe(str(path), overrides)
 
 
+def test_a_part_of_a_blend_follows_its_round(tmp_path: Path) -> None:
+    blend = {"type": "blend", "data": ["@label/heldout.jsonl"], "calibration": ["@sample/completions.jsonl"]}
+    parts = {"head": {"model": "@reward/model"}, "base": {"model": "@sft/model", "per_token": True}}
+    block = BLOCK | {"stages": [SAMPLE, LABEL, REWARD, blend | {"parts": parts}, PPO]}
+    blends = [stage for stage in recipe(tmp_path, SFT, FIRST, block).stages if stage.type == "blend"]
+    heads = [(stage.name, stage.parts["head"].model, stage.parts["base"].model) for stage in blends]
+    assert heads == [("blend-1", "@reward-1/model", "@sft/model"), ("blend-2", "@reward-2/model", "@sft/model")]
+
+
 def test_the_block_is_what_one_would_write_by_hand(tmp_path: Path) -> None:
     rounds = recipe(tmp_path, SFT, FIRST, BLOCK, EVALUATE)
     by_hand = [

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import groupby
 from math import exp
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -573,3 +575,22 @@ def test_answers_keep_prompts_and_answers_together(run: Run) -> None:
         assert alone.token_ids == sample.token_ids
         assert text == Letters().decode(sample.token_ids)
         assert score.value == 0.5 * text.count(chr(97 + LIKED))
+
+
+def test_rewards_are_read_in_the_precision_of_training() -> None:
+    """They are half of a rollout's forward passes: several networks, where policy and reference are two."""
+    seen = []
+
+    class Looks(Likes):
+        def score(self, prompts: Sequence[Prompt], completions: Sequence[str]) -> list[Score]:
+            seen.append(torch.is_autocast_enabled("cpu"))
+            return super().score(prompts, completions)
+
+    who = replace(players(), reward=Looks())
+    asked = [Asked(Prompt(id="0", messages=()), (2, 3))]
+    params = SamplingParams(temperature=1.0, max_new_tokens=4, batch=1, eos_id=EOS, pad_id=0)
+    sampled = ask(who, asked, [0], params, Clock())
+    for half in (True, False):
+        one = SimpleNamespace(num_processes=1, autocast=partial(torch.autocast, "cpu", torch.bfloat16, enabled=half))
+        scored(who, asked, [0], sampled, params, config().rewards, Clock(), one)  # type: ignore[arg-type]
+    assert seen == [True, False]

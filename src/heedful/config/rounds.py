@@ -137,6 +137,8 @@ def _spell(value: Any, names: Sequence[str], places: Places, key: str = "") -> A
 
 def _entries(key: str, item: Any, names: Sequence[str], places: Places) -> list[tuple[str, Any]]:
     """An entry of a table of paths: of all rounds it becomes several, their keys numbered; of none it falls away."""
+    if isinstance(item, dict):  # a blend's part
+        return [(key, _spell(item, names, places))]
     name, mark, _ = _parts(item)
     if name not in names:
         return [(key, item)]

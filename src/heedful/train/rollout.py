@@ -194,7 +194,7 @@ def scored(
     order = in_order_of_length(asked, sampled)
     ordered, samples = [asked[i] for i in order], [sampled[i] for i in order]
     texts = [players.chat.decode(sample.token_ids) for sample in samples]
-    with clock.phase("reward"):
+    with clock.phase("reward"), accelerator.autocast():
         scores = players.reward.score([one.prompt for one in ordered], texts)
     lengths = [len(sample.token_ids) for sample in samples]
     cut = [sample.finish == "length" for sample in samples]
