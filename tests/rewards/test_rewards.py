@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from heedful.config import Rewards
 from heedful.config.paths import input_paths
@@ -38,6 +39,16 @@ def test_a_function_in_a_file_sees_the_prompt_and_its_meta(tmp_path: Path) -> No
     reward = FunctionReward.load(f"{file}:right")
     found = reward.score([prompt("a", answer="4"), prompt("b", answer="5")], [" 4 ", "4"])
     assert [score.value for score in found] == [1.0, 0.0]
+
+
+def test_a_functions_own_network_computes_as_its_author_says() -> None:
+    def product(prompt: Prompt, completion: str) -> float:
+        ones = torch.ones(2, 2)
+        return float((ones @ ones).dtype == torch.float32)
+
+    with torch.autocast("cpu", torch.bfloat16):
+        assert FunctionReward(product, "product").score([prompt("a")], ["x"])[0].value == 1.0
+        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.bfloat16
 
 
 def test_a_function_in_a_module() -> None:

@@ -136,8 +136,9 @@ def _spell(value: Any, names: Sequence[str], places: Places, key: str = "") -> A
 
 
 def _entries(key: str, item: Any, names: Sequence[str], places: Places) -> list[tuple[str, Any]]:
-    """An entry of a table of paths: of all rounds it becomes several, their keys numbered; of none it falls away."""
-    if isinstance(item, dict):  # a blend's part
+    """An entry of a table of paths: of all rounds it becomes several, their keys numbered; of none it falls away. A
+    table in it, a blend's part, stays one, with its paths spelled out."""
+    if isinstance(item, dict):
         return [(key, _spell(item, names, places))]
     name, mark, _ = _parts(item)
     if name not in names:

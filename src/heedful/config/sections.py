@@ -145,8 +145,8 @@ class Training(Section):
     tokens_per_batch: Annotated[int, IsManner()] = Field(16384, ge=64)
     """Most tokens in one forward pass; a step that holds more is accumulated. Lower it when memory is short."""
     precision: Literal["auto", "float32", "bfloat16"] = "float32"
-    """Arithmetic of forward passes, those of rewards in a rollout included; weights and optimizer stay in float32.
-    `auto`: bfloat16 on a card that has it; a processor is measured once."""
+    """Arithmetic of forward passes, those of reward models in a rollout included; weights and optimizer stay in
+    float32. `auto`: bfloat16 on a card that has it; a processor is measured once."""
     sharding: Annotated[Literal["none", "full"], IsManner()] = "none"
     """Of several processes each holds all weights, gradients and moments, or its share of each (`full`, FSDP2)."""
     checkpoint_every: Annotated[int, IsManner()] = Field(200, ge=1)

@@ -7,11 +7,14 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from math import isfinite
 from pathlib import Path
 from traceback import extract_tb
 from types import ModuleType
 from typing import Any, Self
+
+import torch
 
 from heedful.errors import InputError, Killed
 from heedful.records import Prompt
@@ -38,8 +41,12 @@ class FunctionReward:
         return cls(function, place)
 
     def score(self, prompts: Sequence[Prompt], completions: Sequence[str]) -> list[Score]:
-        """One score for each answer, in order."""
-        return [Score(self._one(prompt, text)) for prompt, text in zip(prompts, completions, strict=True)]
+        """One score for each answer, in order. Networks of the function's own compute as it says, whatever the
+        precision of training."""
+        with ExitStack() as stack:
+            for kind in filter(torch.is_autocast_enabled, ("cpu", "cuda")):
+                stack.enter_context(torch.autocast(kind, enabled=False))
+            return [Score(self._one(prompt, text)) for prompt, text in zip(prompts, completions, strict=True)]
 
     def _one(self, prompt: Prompt, text: str) -> float:
         answer = f"the answer {text[:SHOWN]!r} to prompt {prompt.id!r}"
