@@ -241,6 +241,7 @@ def running(kind: Any, folder: Path, *more: Any) -> Iterator[tuple[Any, float]]:
     try:
         yield side, until_it_answers(side, start)
     finally:
+        side.line.close()
         side.process.terminate()
         try:
             side.process.wait(20)
