@@ -45,6 +45,7 @@ class Benchmark:
 FLOAT32, BFLOAT16 = {"precision": "float32"}, {"precision": "bfloat16"}
 PRECISIONS = (FLOAT32, BFLOAT16)
 SAMPLED = PRECISIONS  # what our own sampler computes in; each gives rows and choices below
+CACHES = ({"cache": "dynamic"}, {"cache": "static"})  # transformers' own
 ROWS = {"1m": 16, "15m": 16, "110m": 8}  # sequences, or pairs, in a step of training
 STEPS = {"1m": 10, "15m": 4, "110m": 2}  # timed in a repeat, after one that is not
 EPISODES = {"1m": 64, "15m": 32, "110m": 16}  # completions in a step on policy
@@ -72,7 +73,10 @@ UNPADDED = ({}, {"padding_free": True})
 PRECOMPUTED = ({}, {"precompute": True})  # the reference's log-probabilities, all before the first step
 
 
-def _on_policy(stage: str, size: str, lengths: str, goal: float, version: Environment, label: str) -> Benchmark:
+def _on_policy(
+    stage: str, size: str, lengths: str, goal: float, version: Environment, label: str, *choices: Sequence[Settings]
+) -> Benchmark:
+    """The whole step against TRL's; `choices` are what TRL's has besides the precision."""
     settings = {
         "stage": stage,
         "size": size,
@@ -89,7 +93,7 @@ def _on_policy(stage: str, size: str, lengths: str, goal: float, version: Enviro
         unit="completions/s",
         goal=goal,
         ours=Side("ours", "ours.training:task", settings, (PRECISIONS, samplers)),
-        peer=Side(version, f"peers.{stage}:task", settings, (PRECISIONS,), label),
+        peer=Side(version, f"peers.{stage}:task", settings, (PRECISIONS, *choices), label),
         short={"steps": 1},
     )
 
@@ -97,14 +101,13 @@ def _on_policy(stage: str, size: str, lengths: str, goal: float, version: Enviro
 def _sampling(size: str, lengths: str, goal: float, precision: Settings) -> Benchmark:
     """Against `generate` in the same precision; the goal is float32's."""
     settings = {"size": size, "lengths": lengths, "rows": 32, "answer": ANSWER, "calls": CALLS[size]} | precision
-    caches = ({"cache": "dynamic"}, {"cache": "static"})
     return Benchmark(
         name=f"sample/{size}/{lengths}" + ("" if precision is FLOAT32 else "/bfloat16"),
         about=f"32 rows, answers up to {ANSWER} tokens, {lengths} lengths, {precision['precision']}",
         unit="tokens/s",
         goal=goal if precision is FLOAT32 else None,
         ours=Side("ours", "ours.sampling:task", settings),
-        peer=Side("trl", "peers.generate:task", settings, (caches,), "transformers generate"),
+        peer=Side("trl", "peers.generate:task", settings, (CACHES,), "transformers generate"),
         short={"answer": 48} if size == "110m" else {},
     )
 
@@ -169,13 +172,13 @@ def _memory(stage: str, goal: float | None) -> Benchmark:
     )
 
 
-def _scaling(name: str, about: str, goal: float | None, settings: Settings) -> Benchmark:
+def _scaling(name: str, about: str, goal: float | None, settings: Settings, *choices: Sequence[Settings]) -> Benchmark:
     return Benchmark(
         name=f"scaling/{name}",
         about=about,
         unit="µs/token",
         goal=goal,
-        ours=Side("ours", "ours.scaling:task", {"axis": name} | settings),
+        ours=Side("ours", "ours.scaling:task", {"axis": name} | settings, choices),
         kind="points",
     )
 
@@ -190,10 +193,10 @@ BENCHMARKS: list[Benchmark] = [
     *(_training("sft", s, "tokens/s", g, UNPADDED) for s, g in (("1m", 6.0), ("15m", 4.0), ("110m", 3.0))),
     *(_training("reward", s, "pairs/s", g) for s, g in (("1m", 3.0), ("15m", 2.0))),
     *(_training("dpo", s, "pairs/s", g, UNPADDED, PRECOMPUTED) for s, g in (("1m", 7.0), ("15m", 4.0))),
-    _on_policy("grpo", "1m", "uniform", 4, *TRL),
-    _on_policy("grpo", "15m", "uniform", 3, *TRL),
-    _on_policy("grpo", "1m", "skewed", 6, *TRL),
-    _on_policy("grpo", "15m", "skewed", 4, *TRL),
+    _on_policy("grpo", "1m", "uniform", 4, *TRL, CACHES),
+    _on_policy("grpo", "15m", "uniform", 3, *TRL, CACHES),
+    _on_policy("grpo", "1m", "skewed", 6, *TRL, CACHES),
+    _on_policy("grpo", "15m", "skewed", 4, *TRL, CACHES),
     _on_policy("ppo", "1m", "skewed", 5, *TRL_PPO),
     _on_policy("ppo", "15m", "skewed", 3, *TRL_PPO),
     *(_sampling(s, lengths, g, p) for lengths, goals in GOALS.items() for s, g in goals.items() for p in SAMPLED),
@@ -204,10 +207,10 @@ BENCHMARKS: list[Benchmark] = [
     _limit("110m", 0.5),
     _memory("grpo", 1.4),
     _memory("ppo", None),
-    _scaling("parameters", "training: cost a token from 1m to 110m, predicted by 6·N", None, {}),
-    _scaling("length", "training 15m: cost a token from 128 to 1,024 tokens a row", 0.8, {"size": "15m"}),
-    _scaling("batch", "training 15m: cost a token from 4 to 64 rows a step", None, {"size": "15m"}),
-    _scaling("vocabulary", "training: cost a token from 4,096 to 128,000 words", 0.8, {"size": "15m"}),
+    _scaling("parameters", "training: cost a token from 1m to 110m, predicted by 6·N", None, {}, PRECISIONS),
+    _scaling("length", "training 15m: cost a token from 128 to 1,024 tokens a row", 0.8, {"size": "15m"}, PRECISIONS),
+    _scaling("batch", "training 15m: cost a token from 4 to 64 rows a step", None, {"size": "15m"}, PRECISIONS),
+    _scaling("vocabulary", "training: cost a token from 4,096 to 128,000 words", 0.8, {"size": "15m"}, PRECISIONS),
     _scaling("rows", "sampling 15m: cost a token from 8 to 64 rows together", 0.8, {"size": "15m"}),
     _scaling("completions", "sampling 15m: cost a token from 1 to 16 answers a prompt", None, {"size": "15m"}),
 ]

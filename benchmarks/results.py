@@ -105,9 +105,11 @@ def row(line: Line) -> str:
     if line["ratio"] is not None and line["goal"]:
         ratio = f"**{ratio}**" if line["ratio"] >= line["goal"] else f"{ratio} (short)"
     goal = f"{line['goal']:g}" if line["goal"] else ""
-    side = line["sides"]["ours"]
-    repeats = f"{side['repeats']}{', disturbed' if line['noisy'] else ''}"
+    counts = dict.fromkeys(str(side["repeats"]) for side in line["sides"].values())
+    repeats = f"{' and '.join(counts)}{', disturbed' if line['noisy'] else ''}"
     opponent = line.get("opponent", "")
+    if begun := line["sides"].get("peer", {}).get("info", {}).get("start_seconds"):
+        opponent += f" (start-up of {begun:.0f} s left out)"
     if "failed" in line:
         opponent += f" (failed: {line['failed'][:80]})"
     return f"| `{line['name']}` | {ours} | {peer} | {line['unit']}; {opponent} | {ratio} | {goal} | {repeats} |"

@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch.profiler import ProfilerActivity, profile
@@ -23,7 +24,7 @@ from heedful.config.recipe import StageConfig
 from heedful.run import Run, atomic_text, read_metrics
 from heedful.stages import run_stage
 
-NAMES = ("sft/1m", "sft/15m", "dpo/1m", "grpo/1m/uniform", "ppo/1m")
+NAMES = ("sft/1m", "sft/15m", "dpo/1m", "dpo/15m", "grpo/1m/uniform", "ppo/1m")
 BEGIN, END = "<!-- where: written by `python -m benchmarks.where --page` -->", "<!-- end of where -->"
 REST = "Python, compiled sampling and the rest"
 # The first kind that has a word of an operation's name takes it.
@@ -56,7 +57,7 @@ def main() -> None:
     phases: dict[str, Shares] = {}
     for name in options.names or NAMES:
         (benchmark,) = catalogue.chosen([name])
-        settings = dict(benchmark.ours.settings) | {"precision": precision_of(name)}
+        settings = settings_of(benchmark)
         material(settings["size"])
         head = f"`{name}`, {settings['precision']}"
         config = stage_config(settings, Path(tempfile.mkdtemp()))
@@ -74,10 +75,10 @@ def main() -> None:
         atomic_text(results.PAGE, results.with_table(page, made, BEGIN, END))
 
 
-def precision_of(name: str) -> str:
-    """What the benchmark's pilot chose on this machine, float32 where it never ran."""
-    line = next((line for line in results.of_this_machine() if line["name"] == name), None)
-    return str(line["sides"]["ours"]["settings"]["precision"]) if line else "float32"
+def settings_of(benchmark: catalogue.Benchmark) -> dict[str, Any]:
+    """Its own side's, as the pilot chose them on this machine; in float32 where it never ran."""
+    line = next((line for line in results.of_this_machine() if line["name"] == benchmark.name), None)
+    return {"precision": "float32"} | dict(line["sides"]["ours"]["settings"] if line else benchmark.ours.settings)
 
 
 def phases_of(config: StageConfig, updates: int) -> Shares:

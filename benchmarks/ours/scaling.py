@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -25,6 +25,8 @@ from heedful.models.loading import save_policy
 from heedful.run import Run, read_metrics
 from heedful.stages import run_stage
 
+Precision = Literal["float32", "bfloat16"]
+
 
 @dataclass
 class Point:
@@ -36,7 +38,10 @@ class Point:
 
 
 def task(settings: dict[str, Any]) -> Task:
-    """Settings: axis and, but for `parameters`, size. Every repeat measures all points, in alternating order."""
+    """Settings: axis, precision where it trains and, but for `parameters`, size.
+
+    Every repeat measures all points, in alternating order.
+    """
     scratch = Path(tempfile.mkdtemp(prefix="heedful-bench-"))
     points = points_of(settings, scratch)
 
@@ -53,19 +58,19 @@ def task(settings: dict[str, Any]) -> Task:
 
 def points_of(settings: Mapping[str, Any], scratch: Path) -> list[Point]:
     """The points of an axis, smallest first."""
-    axis, size = settings["axis"], settings.get("size", "")
+    axis, size, precision = settings["axis"], settings.get("size", ""), settings.get("precision", "float32")
     toy = size == "tiny"
     match axis:
         case "parameters":
             sizes = ["tiny", "1m"] if toy else ["1m", "15m", "110m"]
-            return [_sized(name, scratch) for name in sizes]
+            return [_sized(name, precision, scratch) for name in sizes]
         case "length":
-            return [_long(size, tokens, scratch) for tokens in ((64, 128) if toy else (128, 256, 512, 1024))]
+            return [_long(size, tokens, precision, scratch) for tokens in ((64, 128) if toy else (128, 256, 512, 1024))]
         case "batch":
-            return [_batched(size, rows, scratch) for rows in ((4, 8) if toy else (4, 8, 16, 32, 64))]
+            return [_batched(size, rows, precision, scratch) for rows in ((4, 8) if toy else (4, 8, 16, 32, 64))]
         case "vocabulary":
             words = (1024, 4096) if toy else (4096, 16_000, 32_000, 64_000, 128_000)
-            return [_worded(size, count, scratch) for count in words]
+            return [_worded(size, count, precision, scratch) for count in words]
         case "rows":
             return [_sampled(size, rows, rows, 1) for rows in ((4, 8) if toy else (8, 16, 32, 64))]
         case "completions":
@@ -84,16 +89,18 @@ def operations(size: str, *, length: float, vocabulary: int, answered: float = 1
     return 6 * body + 6 * layers * hidden * length + 6 * answered * vocabulary * hidden
 
 
-def _sized(size: str, scratch: Path) -> Point:
+def _sized(size: str, precision: Precision, scratch: Path) -> Point:
     folder = material.material(size)
     rows = 8
     data = training.first_rows(folder / "data.jsonl", 2 * rows, scratch)
     target = scratch / f"{size}.jsonl"
     data.rename(target)
-    return Point(material.parameters(size), 6.0 * material.parameters(size), _sft(folder / "skewed", target, scratch))
+    return Point(
+        material.parameters(size), 6.0 * material.parameters(size), _sft(folder / "skewed", target, precision, scratch)
+    )
 
 
-def _long(size: str, length: int, scratch: Path) -> Point:
+def _long(size: str, length: int, precision: Precision, scratch: Path) -> Point:
     folder = material.material(size)
     rows = max(2, 2048 // length)
     rng = np.random.default_rng(length)
@@ -101,17 +108,17 @@ def _long(size: str, length: int, scratch: Path) -> Point:
     target = scratch / f"length-{length}.jsonl"
     _write(target, material.fixed_rows(words, rng, 2 * rows, length))
     cost = operations(size, length=length, vocabulary=material.SHAPES[size]["vocabulary"], answered=7 / 8)
-    return Point(length, cost, _sft(folder / "skewed", target, scratch))
+    return Point(length, cost, _sft(folder / "skewed", target, precision, scratch))
 
 
-def _batched(size: str, rows: int, scratch: Path) -> Point:
+def _batched(size: str, rows: int, precision: Precision, scratch: Path) -> Point:
     folder = material.material(size)
     target = scratch / f"batch-{rows}.jsonl"
     training.first_rows(folder / "data.jsonl", 2 * rows, scratch).rename(target)
-    return Point(rows, 1.0, _sft(folder / "skewed", target, scratch))
+    return Point(rows, 1.0, _sft(folder / "skewed", target, precision, scratch))
 
 
-def _worded(size: str, vocabulary: int, scratch: Path) -> Point:
+def _worded(size: str, vocabulary: int, precision: Precision, scratch: Path) -> Point:
     folder = material.material(size)
     target, model = scratch / f"words-{vocabulary}.jsonl", scratch / f"model-{vocabulary}"
     training.first_rows(folder / "data.jsonl", 2 * training_rows(size), scratch).rename(target)
@@ -123,7 +130,7 @@ def _worded(size: str, vocabulary: int, scratch: Path) -> Point:
     return Point(
         vocabulary,
         operations(size, length=mean, vocabulary=vocabulary, answered=answered),
-        _sft(model, target, scratch),
+        _sft(model, target, precision, scratch),
     )
 
 
@@ -142,7 +149,7 @@ def _words(folder: Path) -> list[str]:
     return sorted({word for row in rows for word in row["completion"][0]["content"].split()})
 
 
-def _sft(model: Path, data: Path, scratch: Path) -> Callable[[int], tuple[float, float]]:
+def _sft(model: Path, data: Path, precision: Precision, scratch: Path) -> Callable[[int], tuple[float, float]]:
     """Two steps of the stage, the second one timed."""
     tokens = training.tokens_in(data, model)
     config = SFTConfig(
@@ -150,7 +157,7 @@ def _sft(model: Path, data: Path, scratch: Path) -> Callable[[int], tuple[float,
         data=str(data),
         tokens_per_step=tokens // 2,
         optim=Optim(lr=training.LR),
-        training=Training(epochs=1, log_every=1),
+        training=Training(epochs=1, log_every=1, precision=precision),
     )
 
     def measure(number: int) -> tuple[float, float]:

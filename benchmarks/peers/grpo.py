@@ -23,7 +23,7 @@ def reward(completions: list[list[dict[str, str]]], **_: Any) -> list[float]:
 
 
 def task(settings: dict[str, Any]) -> Task:
-    """Settings: size, lengths, episodes (completions in a step), group, answer, steps, precision."""
+    """Settings: size, lengths, episodes (completions in a step), group, answer, steps, precision, cache."""
     folder = FOLDER / settings["size"]
     scratch = Path(tempfile.mkdtemp(prefix="trl-bench-"))
     steps = settings["steps"] + 1
@@ -38,6 +38,7 @@ def task(settings: dict[str, Any]) -> Task:
             num_generations=settings["group"],
             max_completion_length=settings["answer"],
             beta=BETA,
+            cache_implementation="static" if settings.get("cache") == "static" else None,
             seed=number + 2,
         )
         trainer = trl.GRPOTrainer(

@@ -65,6 +65,14 @@ def test_the_table_says_what_reached_its_goal_and_what_did_not() -> None:
     assert "| — |" in failed and "needs AVX512" in failed
 
 
+def test_a_row_says_what_it_rests_on() -> None:
+    """The repeats of both sides where they differ, and a start-up that was left out."""
+    ours = line("a")["sides"]["ours"]
+    peer = ours | {"repeats": 1, "info": {"vllm": "0.32.0", "start_seconds": 22.3}}
+    found = results.row(line("a", sides={"ours": ours, "peer": peer}))
+    assert found.endswith("| 5 and 1 |") and "TRL (start-up of 22 s left out)" in found
+
+
 def test_the_notes_name_machine_versions_and_settings() -> None:
     text = results.table([line("sft/1m")])
     for words in ("a box", "torch 2.13.0", "2 threads", "`sft/1m` float32 against float32"):
