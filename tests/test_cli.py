@@ -73,7 +73,8 @@ def a_run(tmp_path: Path) -> Path:
     (stage / "checkpoints" / "step-000010" / "weights").write_bytes(b"0" * 1_000_000)
     (stage / ".cache" / "measured-1").mkdir(parents=True)
     (stage / ".cache" / "measured-1" / "answers").write_bytes(b"0" * 500_000)
-    manifest = Manifest(stage="sft", kind="sft", seed=0, config={}, inputs={}, outputs={}, seconds=90)
+    held = {"memory/peak_mb": 2_200}
+    manifest = Manifest(stage="sft", kind="sft", seed=0, config={}, inputs={}, outputs={}, seconds=90, summary=held)
     manifest.write(stage)
     row = {
         "policy": "ppo",
@@ -93,7 +94,7 @@ def test_runs_are_listed_compared_and_pruned(a_run: Path) -> None:
     listed = command("runs", "list", cwd=a_run).stdout
     assert "one" in listed and "1.5 min" in listed and "70%" in listed and "(by gold)" in listed
     times = command("runs", "times", "one", cwd=a_run).stdout
-    assert "| sft | sft | 90 | 100% |\n| all | 1 stages | 90 | |" in times
+    assert "| sft | sft | 90 | 100% | 2.3 GB |\n| all | 1 stages | 90 | | 2.3 GB |" in times
     compared = command("runs", "compare", "one", cwd=a_run).stdout
     assert "70.0 [60, 80]" in compared and "ppo" in compared
     assert "given twice" in command("runs", "compare", "one", "one", cwd=a_run).stderr

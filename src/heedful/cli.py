@@ -282,7 +282,7 @@ def list_command(runs: Runs = RUNS) -> None:
 
 @runs_app.command("times")
 def times_command(name: Annotated[str, typer.Argument(help="The run.")], runs: Runs = RUNS) -> None:
-    """Where a run's time went, by kind of stage."""
+    """Where a run's time and memory went, by kind of stage."""
     from heedful.runs import show_times
 
     show_times(runs, name)

@@ -16,6 +16,7 @@ import tomli_w
 from heedful.config import Recipe, Section, StageConfig
 from heedful.config.paths import input_paths, missing, resolve
 from heedful.errors import InputError, ResourceError, ResumeError
+from heedful.ops.memory import peak_memory_mb
 from heedful.processes import LEADER, processes, rank, refuse_scattered
 from heedful.run import (
     CACHE,
@@ -30,7 +31,7 @@ from heedful.run import (
     stage_folders,
 )
 from heedful.run.conditions import begin, changes, conditions, whole_or_nothing
-from heedful.run.manifest import environment, hash_outputs
+from heedful.run.manifest import PEAK_MEMORY, environment, hash_outputs
 from heedful.stages import TRAINING, run_stage
 
 MANIFEST, RECIPE = "manifest.json", "recipe.toml"
@@ -102,7 +103,7 @@ def _run_one(config: StageConfig, portable: Any, run: Run, root: Path, shared: S
             config=portable,
             inputs=inputs,
             outputs=hash_outputs(run.path),
-            summary=run.summary,
+            summary={**run.summary, PEAK_MEMORY: round(peak_memory_mb(), 1)},
             seconds=round(time.monotonic() - begun, 1),
             environment={**environment(), "processes": str(count)},
         )

@@ -19,6 +19,7 @@ from heedful.evaluate.statistics import TwoWay, t_interval
 from heedful.evaluate.winrate import mean_rate
 from heedful.report.verdict import PROXY, find, headline_policy, judge_of
 from heedful.run import CACHE, Manifest, console, generator, output, stage_folders, stage_times
+from heedful.run.times import gigabytes
 
 Contest = tuple[str, str, str]  # policy, against, decoding
 
@@ -61,12 +62,14 @@ def show_list(runs: Path) -> None:
 
 
 def show_times(runs: Path, name: str) -> None:
-    """A run's stages by kind with their seconds, as a table in Markdown, the longest first."""
+    """A run's stages by kind with their seconds and peak memory, as a table in Markdown, the longest first."""
     manifests = [m for folder in stage_folders(_run_root(runs, name)).values() if (m := Manifest.read(folder))]
-    lines = ["| kind | stages | seconds | share |", "|---|---|--:|--:|"]
+    lines = ["| kind | stages | seconds | share | memory |", "|---|---|--:|--:|--:|"]
     for time in stage_times(manifests):
-        lines.append(f"| {time.kind} | {', '.join(time.stages)} | {time.seconds:.0f} | {time.share:.0%} |")
-    lines.append(f"| all | {len(manifests)} stages | {sum(m.seconds for m in manifests):.0f} | |")
+        held = gigabytes(time.peak)
+        lines.append(f"| {time.kind} | {', '.join(time.stages)} | {time.seconds:.0f} | {time.share:.0%} | {held} |")
+    seconds, held = sum(m.seconds for m in manifests), gigabytes(max((m.peak for m in manifests), default=0.0))
+    lines.append(f"| all | {len(manifests)} stages | {seconds:.0f} | | {held} |")
     for line in lines:
         output.print(line, markup=False, highlight=False, soft_wrap=True)
 

@@ -173,7 +173,7 @@ def write_run(root: Path) -> Path:
     folder = _stage(root, 2, "pretrain", "pretrain", {"tokens": 2_990_000, "loss": 0.482}, 201)
     for step in range(10, 1500, 10):
         MetricsLog(folder / "metrics.jsonl").write(step, {"loss": 0.45 + 5 * np.exp(-step / 150) + rng.normal(0, 0.02)})
-    folder = _stage(root, 3, "sft", "sft", {"tokens": 42_000, "loss": 0.61, "stopped": ""}, 6)
+    folder = _stage(root, 3, "sft", "sft", {"tokens": 42_000, "loss": 0.61, "stopped": "", "memory/peak_mb": 2_200}, 6)
     for step in range(50):
         MetricsLog(folder / "metrics.jsonl").write(step, {"loss": 0.6 + np.exp(-step / 10)})
     folder = _stage(root, 4, "reward", "reward", {"accuracy": 0.705, "ceiling": 0.752}, 81)

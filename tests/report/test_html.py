@@ -114,6 +114,8 @@ def test_where_the_time_went_is_shown_by_kind_the_longest_first(page: str) -> No
     (times,) = re.findall(r'<div class="rows small times">(.*?)\n</div>', page, re.S)
     assert re.findall(r'class="who">(\w+)', times) == ["pretrain", "ppo", "reward", "evaluate", "world", "sft"]
     assert "3 min 21 s <small>40\N{NO-BREAK SPACE}%</small>" in times
+    rows = re.findall(r'<th scope="row">(\w+)</th><td>([^<]*)</td><td>([^<]*)</td>', page)
+    assert ("sft", "6 s", "2.3 GB") in rows and ("ppo", "2 min 11 s", "–") in rows
 
 
 def test_names_of_the_data_read_as_words_and_empty_values_are_left_out(page: str) -> None:

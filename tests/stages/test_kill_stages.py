@@ -29,7 +29,7 @@ from heedful.world import available
 
 TRIALS = int(os.environ.get("HEEDFUL_KILLS", "1"))
 KINDS = [kind for kind in stages(Path()) if kind not in ("openings", "accuracy", "average")]  # done in a moment
-OF_THE_MACHINE = ("time/", "memory/", "tokens_per_second", "peak_memory_mb")
+OF_THE_MACHINE = ("time/", "memory/", "tokens_per_second")
 
 
 def attempt(config: StageConfig, out: Path, moment: int) -> tuple[int, int]:

@@ -62,10 +62,9 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 def peak_memory_mb() -> float:
     """The most memory that this process has held so far: of the accelerator where there is one, else of its own."""
-    import torch
-
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated() / 2**20
+    torch = sys.modules.get("torch")  # a process without it has nothing there, and need not load it
+    if torch and torch.cuda.is_available():
+        return float(torch.cuda.max_memory_allocated()) / 2**20
     if sys.platform == "win32":
         return 0.0  # nobody says
     import resource

@@ -29,6 +29,8 @@ from heedful.report.verdict import (
     tally,
 )
 from heedful.run import atomic_text, stage_times
+from heedful.run.manifest import PEAK_MEMORY
+from heedful.run.times import gigabytes
 
 TEMPLATES = files("heedful.report") / "templates"
 SUMMARY_FIGURES = 6  # of a stage's summary in the table
@@ -44,7 +46,8 @@ def render(view: RunView, title: str) -> str:
     """The page as text: the same run gives the same bytes."""
     script, style = (TEMPLATES.joinpath(name).read_text(encoding="utf-8") for name in ("report.js", "report.css"))
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"percent": percent, "number": number, "minutes": minutes, "points": points, "words": words}
+    own = (percent, number, minutes, gigabytes, points, words)
+    environment.filters |= {each.__name__: each for each in own}
     evaluation = view.evaluation
     found = page_findings(evaluation) if evaluation else []
     headline = headline_policy(evaluation) if evaluation else ""
@@ -128,10 +131,10 @@ def family_rows(evaluation: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def summary(values: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The first plain figures of a stage's summary, as text; what is empty is left out."""
+    """The first plain figures of a stage's summary, as text; what is empty, or has a column of its own, is left out."""
     shown = []
     for key, value in values.items():
-        if value == "":
+        if value == "" or key == PEAK_MEMORY:
             continue
         if isinstance(value, bool | str):
             shown.append((key, str(value)[:40]))

@@ -14,6 +14,7 @@ from typing import Any
 from heedful.errors import ResumeError
 from heedful.run.atomic import METRICS, atomic_text, digest
 
+PEAK_MEMORY = "memory/peak_mb"  # in every summary: the most that the process had held when the stage ended
 PACKAGES = ("heedful", "torch", "transformers", "tokenizers", "accelerate", "safetensors", "numpy")
 
 
@@ -35,6 +36,11 @@ class Manifest:
     def conditions(self) -> dict[str, Any]:
         """What decided the result: see `run.conditions`."""
         return {"seed": self.seed, "config": self.config, "inputs": self.inputs}
+
+    @property
+    def peak(self) -> float:
+        """Bytes of memory that the process had held at most when the stage ended; 0 where nobody says."""
+        return float(self.summary.get(PEAK_MEMORY, 0.0)) * 2**20
 
     def write(self, folder: Path) -> None:
         atomic_text(folder / "manifest.json", json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n")

@@ -17,7 +17,6 @@ from heedful.errors import InputError
 from heedful.models.heads import Policy, context_of
 from heedful.models.loading import load_policy, save_policy
 from heedful.models.lora import Underlying, add_lora
-from heedful.ops.memory import peak_memory_mb
 from heedful.records import Messages
 from heedful.rewards import Reward
 from heedful.rewards.blend import BlendReward
@@ -138,7 +137,6 @@ def train(source: OnPolicySource, model: nn.Module, objective: Objective, optim:
         "kl": source.last_good.kl,
         "kept_iteration": kept,
         "kl_coefficient": source.coefficient,
-        "peak_memory_mb": peak_memory_mb(),
     }
 
 
