@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from heedful.config import load_recipe
-from heedful.estimate import Estimate, estimates
+from heedful.estimate import Estimate, estimates, whole_run
 
 SELECT = """
 name = "choose"
@@ -138,6 +138,17 @@ def test_what_takes_memory_is_counted() -> None:
         assert changed[stage] < usual[stage] - 1e6, change
         assert all(changed[name] == usual[name] for name in usual if name != stage), change
     assert memory("sft.training.ema=0.9")["sft"] > usual["sft"]
+
+
+def test_the_demos_memory_is_right_within_a_factor_of_two() -> None:
+    """As measured on two processor cores: the whole run, and stages of it that ran in a process of their own."""
+    alone = memory()
+    for stage, measured in (("pretrain", 2.3e9), ("reward", 1.7e9), ("ppo", 1.9e9)):
+        assert measured / 2 < alone[stage] < 2 * measured
+    found = estimates(load_recipe("demo"), RATE)
+    assert 3.6e9 / 1.5 < whole_run(found) < 1.5 * 3.6e9
+    (ppo,) = [pair for pair in found if pair[0].name == "ppo"]
+    assert whole_run([ppo]) == ppo[1].memory
 
 
 def test_a_broken_row_does_not_end_the_estimate(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """`heedful run --dry-run`: the stages, their time and their memory, from counts and a measured matrix rate.
 
-Memory is that of the largest step that the settings allow, as `ops/footprint.py` predicts it.
+Memory is that of a process for each stage alone: the program, what the largest step that the settings allow takes, as
+`ops/footprint.py` predicts it, and where weights are trained what the allocator keeps of freed tensors. All stages
+of a run share one process, see `whole_run`.
 
 An estimate, right within about a factor of two. Files that are there tell how many rows they hold and how long their
 texts are. A policy answers at the length of the demonstrations that it learned from, or up to the limit where nobody
@@ -41,7 +43,7 @@ from heedful.config import (
     WorldConfig,
 )
 from heedful.data.look import Look, look
-from heedful.ops.footprint import FLOAT, LEARNING, Network, adapters
+from heedful.ops.footprint import FLOAT, LEARNING, RETAINED, Network, adapters
 from heedful.ops.memory import memory_free_on
 from heedful.run import Manifest, output
 from heedful.run.folder import RunFolder
@@ -54,7 +56,7 @@ READ_EFFICIENCY = 0.7  # without gradients
 DECODE_EFFICIENCY = 0.3
 CRITIC_AND_REFERENCE = 3.0  # forward passes in a PPO rollout beside sampling and rewards: policy, reference, critic
 REFERENCE = 2.0  # the same without a critic
-PROGRAM = 6e8  # bytes of Python and its libraries
+PROGRAM = 6e8  # bytes of Python, its libraries and compiled functions
 READ_TOKENS = 16_384  # in one pass of an evaluation over answers or documents
 LOOKALIKES = 1000  # answers to look-alikes that an evaluation wants
 RANKED = Look(rows=5000, prompt=PROMPT, answer=ANSWER, answers=CANDIDATES)
@@ -295,12 +297,13 @@ class Estimator:
             state, step = state + critic, step + its
         others = FLOAT * (sum(map(self._model, readers)) + (0 if config.lora.rank else size))
         cache = self._cache(config.model, config.generation, asked) + FLOAT * size  # and a copy of the weights, packed
-        return Estimate(self._decode(answers * answer, size) + work + paid, PROGRAM + state + others + max(step, cache))
+        held = PROGRAM + RETAINED + state + others + max(step, cache)
+        return Estimate(self._decode(answers * answer, size) + work + paid, held)
 
     def _training(self, tokens: float, name: str, training: Training, lora: Lora, longest: float) -> Estimate:
         """`longest`: tokens of a step, were there no limit to a batch."""
         state, step = self._step(name, training, lora, longest)
-        return Estimate(self._work(tokens, self.parameters[name], 3) + 3, PROGRAM + state + step)
+        return Estimate(self._work(tokens, self.parameters[name], 3) + 3, PROGRAM + RETAINED + state + step)
 
     def _step(self, name: str, training: Training, lora: Lora, longest: float) -> tuple[float, float]:
         """Bytes of a network that learns, and those of a step at its peak."""
@@ -336,6 +339,15 @@ def estimates(recipe: Recipe, rate: float) -> list[tuple[Any, Estimate]]:
     return [(stage, estimator.stage(stage)) for stage in recipe.stages]
 
 
+def whole_run(found: Sequence[tuple[Any, Estimate]]) -> float:
+    """Peak bytes of a process that runs all stages one after another: those of the largest, and what lies in pieces
+    too small for the next stage's tensors where several train. That grows for hours, to about as much as is retained by
+    choice.
+    """
+    several = sum(hasattr(stage, "training") for stage, _ in found) > 1
+    return max((estimate.memory for _, estimate in found), default=0.0) + (RETAINED if several else 0)
+
+
 def show_estimate(recipe: Recipe, runs: Path) -> None:
     """Print the table, and what is done already."""
     from heedful.ops.rates import matrix_rate, training_device
@@ -345,8 +357,8 @@ def show_estimate(recipe: Recipe, runs: Path) -> None:
     rate = max(rates.values()) if _may_use_bfloat16(recipe) else rates["float32"]
     folder = RunFolder(runs / recipe.name)
     table = Table("stage", "kind", "time, about", "memory, about", "")
-    total, peak = 0.0, 0.0
-    for index, (stage, estimate) in enumerate(estimates(recipe, rate)):
+    total, found = 0.0, estimates(recipe, rate)
+    for index, (stage, estimate) in enumerate(found):
         done = Manifest.read(folder.stage_folder(index, stage.name)) is not None
         table.add_row(
             stage.name,
@@ -356,10 +368,9 @@ def show_estimate(recipe: Recipe, runs: Path) -> None:
             "done" if done else "",
         )
         total += 0 if done else estimate.seconds
-        peak = max(peak, estimate.memory)
     output.print(f"[bold]{recipe.name}[/bold] {recipe.about}")
     output.print(table)
-    output.print(f"about {_duration(total)} to go, {peak / 1e9:.1f} GB at most ({free / 1e9:.0f} GB free)")
+    output.print(f"about {_duration(total)} to go, {whole_run(found) / 1e9:.1f} GB at most ({free / 1e9:.0f} GB free)")
     output.print(f"would write {folder.root}; nothing was run")
 
 

@@ -14,6 +14,7 @@ FLOAT = 4  # bytes; weights, gradients and moments are float32 in any precision
 LEARNING = 3 * FLOAT  # a weight's gradient and AdamW's two moments, beside the weight
 HALF = 0.75  # of what is kept in float32 is kept where products are bfloat16: norms and sums stay
 ONE_STEP = ("llama", "mistral")  # whose blocks compute as one step on a processor (`models.fused`)
+RETAINED = 2**30  # bytes that the allocator keeps of what is freed while a processor trains (`train.processes`)
 LOGITS = 2**27  # bytes of log-probabilities that are kept for the backward pass at most (`linear_logprobs`)
 
 

@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from heedful.config import Training
+from heedful.ops.footprint import RETAINED
 from heedful.ops.rates import training_device
 from heedful.train.sharding import Shares
 
@@ -35,7 +36,7 @@ def keep_freed_memory() -> None:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:
         mallopt(M_MMAP_THRESHOLD, 1 << 26)
-        mallopt(M_TRIM_THRESHOLD, 1 << 30)
+        mallopt(M_TRIM_THRESHOLD, RETAINED)
 
 
 def in_parallel(model: nn.Module, accelerator: Accelerator) -> nn.Module:
