@@ -50,11 +50,20 @@ def test_everything_fits_and_nothing_is_said(tmp_path: Path) -> None:
 
 
 def test_a_few_are_left_out_aloud(tmp_path: Path) -> None:
-    groups = alone(*[example(5)] * 100, example(12, answer=10), example(11, answer=2), *[example(10)] * 100)
+    groups = alone(*[example(5)] * 100, example(12, answer=9), example(11, answer=2), *[example(10)] * 100)
     kept, sentence = fitted(groups, 10, "demonstrations", tmp_path)
     assert len(kept) == 200
     assert f"2 of 202 demonstrations ({tmp_path}/rows.jsonl:101, {tmp_path}/rows.jsonl:102)" in sentence
-    assert "1 by their prompt alone; the longest has 12 tokens" in sentence
+    assert "10 tokens (prompt and completion together; the longest has 12): left out" in sentence
+
+
+def test_a_prompt_that_leaves_no_room_is_refused_by_its_line(tmp_path: Path) -> None:
+    """One in hundreds is enough; a question that holds the answers has no prompt of its own."""
+    fit = [[example(5), example(6)]] * 300
+    told = rf"{tmp_path}/rows.jsonl:301: the prompt has 10 tokens and the context of the model is 10: shorten or remove"
+    with pytest.raises(InputError, match=told):
+        fitted([*fit, [example(12, answer=10), example(11, answer=10)]], 10, "rankings", tmp_path)
+    assert len(fitted([*fit, [example(12, answer=12)]], 10, "rankings", tmp_path)[0]) == 300
 
 
 def test_records_are_told_by_file_and_line(tmp_path: Path) -> None:

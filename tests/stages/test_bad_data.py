@@ -63,10 +63,23 @@ def test_an_overlong_prompt_is_named_with_its_line_before_any_model_answers(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("kind", ["sft", "reward", "dpo"])
+def test_an_overlong_prompt_to_learn_from_is_named_with_its_line(kind: str, house: Path, tmp_path: Path) -> None:
+    config, data = stages(house)[kind]
+    path = house / f"{data}.jsonl"
+    lines = len(path.read_text().splitlines())
+    answer = {"completion": "yes"} if kind == "sft" else {"completions": ["yes", "no"], "ranks": [0, 1]}
+    long = json.dumps({"prompt": "how are you " * 80} | answer) + "\n"
+    told = rf"{path}:{lines + 1}: the prompt has \d+ tokens and the context of the model is 64"
+    with spoilt(path, lambda text: text + long), pytest.raises(InputError, match=told):
+        run_single(config, tmp_path / "out", seed=0)
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("loss", ["dpo", "kto"])
 def test_an_overlong_judgement_is_named_with_its_line(loss: str, house: Path, tmp_path: Path) -> None:
     path = house / "rankings.jsonl"
-    long = json.dumps({"prompt": "how are you " * 80, "completions": ["yes", "no"], "ranks": [0, 1]}) + "\n"
+    long = json.dumps({"prompt": "how", "completions": ["yes " * 99, "no"], "ranks": [0, 1]}) + "\n"
     config = dpo_config(house, loss={"type": loss})
     with (
         spoilt(path, lambda text: text + long),

@@ -76,7 +76,7 @@ def test_too_long_rows_are_dropped_counted_or_refused(
 ) -> None:
     said: list[str] = []
     monkeypatch.setattr(Run, "say", lambda self, text: said.append(text))
-    long = {"prompt": "What is " + "one and " * 40 + "one?", "completion": "It is much."}
+    long = {"prompt": "What is one?", "completion": "It is " + "one and " * 40 + "one."}
     data = write(tmp_path / "d.jsonl", [*ROWS * 4, long])
     run = Run(tmp_path / "02-sft", "sft", 0)
     sft(config(base, data, training={"epochs": 1}), run)

@@ -26,10 +26,22 @@ def refuse_overlong(
     """InputError where a prompt of this file, as the model's tokens, leaves no room for an answer."""
     for prompt, ids in zip(prompts, asked, strict=True):
         if len(ids) >= context:
-            raise InputError(
-                f"{places_of([prompt], [path])[0]}: {what} has {len(ids)} tokens and the context of {model} is "
-                f"{context}: {mend}, or take a model with a longer context"
-            )
+            raise _overlong(prompt, [path], len(ids), context, model, what, mend)
+
+
+def _overlong(
+    record: Read,
+    paths: Sequence[str],
+    tokens: int,
+    context: int,
+    model: str,
+    what: str = "the prompt",
+    mend: str = "shorten or remove it",
+) -> InputError:
+    return InputError(
+        f"{places_of([record], paths)[0]}: {what} has {tokens} tokens and the context of {model} is {context}: "
+        f"{mend}, or take a model with a longer context"
+    )
 
 
 def fitting_groups(
@@ -42,17 +54,21 @@ def fitting_groups(
     """Indices of the groups (a ranking's answers, say) of which every example fits the context; a group falls whole.
 
     The second is a sentence about the rest ("" where there is none), with the items' name (`what`: "demonstrations")
-    and the lines of their `records`, one a group, in the files `paths`. InputError: more than 1 % don't fit.
+    and the lines of their `records`, one a group, in the files `paths`. InputError: a prompt leaves no room for an
+    answer, or more than 1 % don't fit.
     """
+    for group, record in zip(groups, records, strict=True):
+        prompt = max((e.answer for e in group if e.answer < len(e.ids)), default=0)  # a question as a whole has none
+        if prompt >= context:
+            raise _overlong(record, paths, prompt, context, "the model")
     kept = [index for index, group in enumerate(groups) if all(len(e.ids) <= context for e in group)]
     dropped = sorted(set(range(len(groups))).difference(kept))
     if not dropped:
         return kept, ""
-    prompt_alone = sum(any(e.answer >= context for e in groups[index] if len(e.ids) > context) for index in dropped)
     longest = max(len(e.ids) for index in dropped for e in groups[index])
     sentence = (
         f"{len(dropped)} of {len(groups)} {what} ({_told([records[index] for index in dropped], paths)}) don't fit the "
-        f"model's context of {context} tokens ({prompt_alone} by their prompt alone; the longest has {longest} tokens)"
+        f"model's context of {context} tokens (prompt and completion together; the longest has {longest})"
     )
     if len(dropped) > MOST_DROPPED * len(groups):
         share = f"{MOST_DROPPED:.0%}"
