@@ -136,7 +136,11 @@ CASES = [
     ("studio --host nowhere.invalid --database s.db", 4, "--host nowhere.invalid: is no address of this machine"),
     # data
     ("pretrain --out x --set data=empty.jsonl", 2, "empty.jsonl: holds no rows, expected documents"),
-    ("openings --out x --set data=latin.txt", 2, "latin.txt: found the byte 0xe9 at byte 3, expected UTF-8 text"),
+    (
+        "openings --out x --set data=latin.txt",
+        2,
+        "latin.txt: found the byte 0xe9 at byte 3 of line 1, expected UTF-8 text",
+    ),
     ("convert prompts.jsonl new.jsonl --to rankings", 2, "holds prompts, expected labels, rankings or preferences"),
     ("import good.csv --into words.db", 2, "words.db: ends in what is no line of a raw log, so nothing was added"),
     # models

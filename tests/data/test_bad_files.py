@@ -23,7 +23,7 @@ GOOD = '{"prompt": "Hi", "chosen": "Hello", "rejected": "Go"}\n'
 PAIRS = [  # (bytes of a .jsonl file whose second line is broken, what the sentence says)
     (b"\n", ("an empty line", "remove the line")),
     (b"   \r\n", ("an empty line",)),
-    (b'{"prompt": "Hi", "chosen": "caf\xe9", "rejected": "Go"}\n', ("byte 0xe9 at byte 85", "UTF-8")),
+    (b'{"prompt": "Hi", "chosen": "caf\xe9", "rejected": "Go"}\n', ("byte 0xe9 at byte 31 of the line", "UTF-8")),
     (b'{"prompt": "Hi", "chosen": "a\\u0000b", "rejected": "Go"}\n', ("'chosen'", "NUL at character 1")),
     (b'{"prompt": "Hi", "chosen": "a\x00b", "rejected": "Go"}\n', ("NUL",)),
     (b'{"prompt": "Hi", "chosen": "a\\ud83d", "rejected": "Go"}\n', ("'chosen'", "half of a surrogate pair")),
@@ -277,8 +277,8 @@ def test_text_files_are_checked_too(tmp_path: Path) -> None:
     path.write_bytes(b"one\n\ntw\x00o\n")
     with pytest.raises(InputError, match=r"pages.txt:3: field 'text': found a NUL at character 2"):
         read_documents(path)
-    path.write_bytes(b"one\xff")
-    with pytest.raises(InputError, match="byte 0xff at byte 3"):
+    path.write_bytes(b"one\ntwo and\xff")
+    with pytest.raises(InputError, match="byte 0xff at byte 7 of line 2"):
         read_prompts(path)
 
 

@@ -108,7 +108,7 @@ GOOD = b'"two\nlines",a,b,\n'
         (b"q,a,a,\n", 4, "field 'chosen': found the same text as 'rejected'"),
         (b"q,,b,\n", 4, "field 'chosen': found nothing, expected a value"),
         (b"q,a,b,2-1\n", 4, "field 'ranks': found the text '2-1', expected a list or an object as JSON writes it"),
-        (b"q,a,\xe9,\n", 4, "found the byte 0xe9 at byte 50, expected UTF-8 text"),
+        (b"q,a,\xe9,\n", 4, "found the byte 0xe9 at byte 4 of the line, expected UTF-8 text"),
         (b"q,a\x00,b,\n", 4, "field 'chosen': found a NUL at character 1"),
         (b'\n\n"q,a,b,\nq,a,b,\n', 6, "found a quote that is never closed"),
         (b'q,"a"x,b,\n', 4, "found text that is not CSV"),

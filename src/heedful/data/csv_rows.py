@@ -65,13 +65,13 @@ def read_csv(stream: IO[bytes], source: str, commas: str = COMMAS) -> Iterator[L
 
 
 def _texts(stream: IO[bytes]) -> Iterator[str]:
-    for number, offset, raw, length in lines_of(stream):
+    for number, raw, length in lines_of(stream):
         if number == 1 and raw.startswith(b"PK\x03\x04"):
             raise RowFault("", "a workbook or another archive", "CSV", "save the table as CSV in UTF-8")
         if length > LINE_CAP:
             found = f"a line of {length / 2**20:.0f} MiB"
             raise RowFault("", found, f"at most {LINE_CAP // 2**20} MiB a line", "look for lost line ends")
-        yield decode_utf8(raw.removeprefix(BOM) if number == 1 else raw, offset)
+        yield decode_utf8(raw.removeprefix(BOM) if number == 1 else raw)
 
 
 def _broken(error: csv.Error) -> RowFault:

@@ -46,7 +46,7 @@ def _open(raw: bytes) -> str:
     if len(raw) > ARRAY_CAP:
         found, expected = f"a file of {len(raw) / 2**30:.1f} GiB", "at most 1 GiB, for a JSON array is read whole"
         raise RowFault("", found, expected, "write it as JSONL")
-    return decode_utf8(raw.removeprefix(BOM))
+    return decode_utf8(raw.removeprefix(BOM), whole=True)
 
 
 def _skip(text: str, position: int) -> int:

@@ -30,14 +30,15 @@ def _refuse_constant(name: str) -> NoReturn:
 DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
-def decode_utf8(raw: bytes, offset: int = 0) -> str:
-    """Bytes as text. `offset` is where they begin in the file, for the message."""
+def decode_utf8(raw: bytes, *, whole: bool = False) -> str:
+    """The bytes of a line as text, or those of a whole file, where the message has to name the line."""
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError as error:
-        place = offset + error.start
-        kind = " (it begins like UTF-16)" if offset == 0 and raw[:2] in (b"\xff\xfe", b"\xfe\xff") else ""
-        found = f"the byte 0x{raw[error.start]:02x} at byte {place}{kind}"
+        before = raw[: error.start].split(b"\n")
+        line = f"line {len(before)}" if whole else "the line"
+        kind = " (it begins like UTF-16)" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else ""
+        found = f"the byte 0x{raw[error.start]:02x} at byte {len(before[-1])} of {line}{kind}"
         raise RowFault("", found, "UTF-8 text", "convert the file, for example with iconv -t UTF-8") from None
 
 
@@ -125,22 +126,21 @@ def _mistaken(raw: bytes) -> RowFault | None:
     return None
 
 
-def lines_of(stream: IO[bytes]) -> Iterator[tuple[int, int, bytes, int]]:
-    """Lines as (number, byte offset, bytes, length); of one beyond the cap only the beginning is held."""
-    number, offset = 0, 0
+def lines_of(stream: IO[bytes]) -> Iterator[tuple[int, bytes, int]]:
+    """Lines as (number, bytes, length); of one beyond the cap only the beginning is held."""
+    number = 0
     while raw := stream.readline(LINE_CAP + 1):
         number += 1
         length, rest = len(raw), raw
         while len(rest) > LINE_CAP and not rest.endswith(b"\n"):
             rest = stream.readline(LINE_CAP + 1)
             length += len(rest)
-        yield number, offset, raw, length
-        offset += length
+        yield number, raw, length
 
 
 def read_jsonl(stream: IO[bytes], source: str) -> Iterator[Located | Fault]:
     """Rows of a JSONL stream, with a fault in the place of each broken one. BOM and CRLF are taken."""
-    for number, offset, raw, length in lines_of(stream):
+    for number, raw, length in lines_of(stream):
         where = f"{source}:{number}"
         if number == 1 and (mistaken := _mistaken(raw)):
             yield mistaken.at(where)
@@ -149,7 +149,7 @@ def read_jsonl(stream: IO[bytes], source: str) -> Iterator[Located | Fault]:
             if length > LINE_CAP:
                 found, cap = f"a line of {length / 2**20:.0f} MiB", f"at most {LINE_CAP // 2**20} MiB a line"
                 raise RowFault("", found, cap, "split the row, or look for lost line ends")
-            text = decode_utf8(raw.removeprefix(BOM) if number == 1 else raw, offset)
+            text = decode_utf8(raw.removeprefix(BOM) if number == 1 else raw)
             yield Located(where, _parse_line(text, whole=raw.endswith(b"\n")))
         except RowFault as fault:
             yield fault.at(where)

@@ -159,7 +159,7 @@ def page_separator(path: Path) -> str:
 
 def _read_text(raw: bytes, source: str) -> Iterator[Located | Fault]:
     try:
-        text = decode_utf8(raw.removeprefix(BOM))
+        text = decode_utf8(raw.removeprefix(BOM), whole=True)
     except RowFault as fault:
         yield fault.at(source)
         return
