@@ -21,6 +21,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, LlamaModel
 from heedful.algorithms.on_policy.ppo import ppo_objective
 from heedful.batches import TextBatch
 from heedful.config import KLControl, PPOConfig, RLConfig
+from heedful.config.on_policy import PTX
 from heedful.config.rl import GRPO, GSPO, RLOO, XPO, NashMD, PolicyGradient
 from heedful.data.packing import Example, pack
 from heedful.errors import DivergedError, InputError, ResumeError
@@ -31,6 +32,7 @@ from heedful.rewards import Score
 from heedful.run import Run
 from heedful.sampling import Sampled, SamplingParams, make_sampler
 from heedful.stages.ppo import practice_of
+from heedful.stages.practice import text_of
 from heedful.train.duel_method import DuelMethod
 from heedful.train.group_method import GroupMethod
 from heedful.train.kl_control import next_coefficient
@@ -274,6 +276,21 @@ def test_text_is_drawn_by_the_step_and_cut_to_fit() -> None:
     assert sum(len(example.ids) for example in drawn) >= 40
     assert max(len(example.ids) for example in drawn) <= 40
     assert TextMix([], Letters(), 40, 48).draw(np.random.default_rng(5)) == []  # type: ignore[arg-type]
+
+
+def test_text_that_is_cut_is_counted_and_said(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(Run, "say", lambda self, text: said.append(text))
+    long, short = run.path / "long.jsonl", run.path / "short.jsonl"
+    rows = [json.dumps({"text": text}) + "\n" for text in ("hi", "e" * 48, "d" * 49, "c" * 80)]
+    long.write_text("".join(rows))
+    short.write_text("".join(rows[:2]))
+    for path in (long, short):
+        text_of(config().model_copy(update={"ptx": PTX(data=str(path), tokens=64, coefficient=1)}), players(), run)
+    assert said == [
+        "2 of 4 documents of ptx.data have more than 48 tokens (the lesser of ptx.tokens and the model's context): "
+        "of these only the beginning is read"
+    ]
 
 
 def test_xpo_compares_every_answer_with_every_one_of_the_references(run: Run) -> None:

@@ -29,7 +29,7 @@ def ppo(config: PPOConfig, run: Run) -> None:
         players,
         PPOMethod(critic, config, accelerator),
         asked(config, players),
-        text_of(config, players),
+        text_of(config, players, run),
         practice_of(config),
         config,
         run,

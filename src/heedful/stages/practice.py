@@ -104,10 +104,12 @@ def asked(config: Config, players: Players) -> list[Asked]:
     return [Asked(*each) for each in zip(prompts, ids, strict=True)]
 
 
-def text_of(config: Config, players: Players) -> TextMix:
+def text_of(config: Config, players: Players, run: Run) -> TextMix:
     """What is mixed in against forgetting: nothing where no text is given."""
     documents: Sequence[str | Messages] = read_documents(config.ptx.data) if config.ptx.data else ()
-    return TextMix(documents, players.chat, config.ptx.tokens, context_of(players.policy.lm))
+    text = TextMix(documents, players.chat, config.ptx.tokens, context_of(players.policy.lm))
+    run.note(text.note())
+    return text
 
 
 def train(source: OnPolicySource, model: nn.Module, objective: Objective, optim: Mapping[str, Optim], run: Run) -> None:

@@ -28,7 +28,7 @@ def rl(config: RLConfig, run: Run) -> None:
         players,
         method_of(config, players, run, accelerator),
         asked(config, players),
-        text_of(config, players),
+        text_of(config, players, run),
         config.practice,
         config,
         run,

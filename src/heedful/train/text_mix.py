@@ -10,6 +10,8 @@ from heedful.data.chat import Chat
 from heedful.data.packing import Example
 from heedful.records import Messages
 
+ENDS = 8  # at most so many tokens stand around a text's own, of which each holds a byte or more
+
 
 class TextMix:
     """Documents for PTX, drawn with replacement for each step by its number."""
@@ -17,6 +19,17 @@ class TextMix:
     def __init__(self, documents: Sequence[str | Messages], chat: Chat, tokens: int, context: int) -> None:
         self.documents, self.chat = documents, chat
         self.tokens, self.longest = tokens, min(tokens, context)
+
+    def note(self) -> str:
+        """A sentence about the documents whose ends are never read ("" where there are none)."""
+        long = [d for d in self.documents if not isinstance(d, str) or len(d.encode()) + ENDS > self.longest]
+        count = sum(len(self.chat.document(document).ids) > self.longest for document in long)
+        return (
+            f"{count:,} of {len(self.documents):,} documents of ptx.data have more than {self.longest:,} tokens (the "
+            "lesser of ptx.tokens and the model's context): of these only the beginning is read"
+            if count
+            else ""
+        )
 
     def draw(self, rng: np.random.Generator) -> list[Example]:
         """About `tokens` tokens of text; nothing where there are no documents."""
