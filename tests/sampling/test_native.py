@@ -12,7 +12,7 @@ from scipy.stats import chisquare
 from transformers import PreTrainedModel
 
 from heedful.data.packing import Example, pack
-from heedful.errors import InputError
+from heedful.errors import InputError, ResourceError
 from heedful.models.heads import Policy
 from heedful.ops.compiled.tiles import PANEL
 from heedful.run import console
@@ -182,7 +182,7 @@ def test_a_batch_that_does_not_fit_in_memory_is_foreseen(
     sampler = NativeSampler(Policy(tiny(family)))
     monkeypatch.setattr("heedful.sampling.cache.memory_free_on", lambda _: 3.0 * row)
     assert len(sampler.sample(PROMPTS, params(batch=3), SEEDS)) == len(PROMPTS)
-    with pytest.raises(InputError, match=r"4 rows of up to 21 tokens .* lower generation.batch to 3 or less"):
+    with pytest.raises(ResourceError, match=r"4 rows of up to 21 tokens .* lower generation.batch to 3 or less"):
         sampler.sample(PROMPTS, params(batch=4), SEEDS)
 
 

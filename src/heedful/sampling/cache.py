@@ -8,16 +8,16 @@ from math import prod
 import torch
 from torch import Tensor
 
-from heedful.errors import InputError
+from heedful.errors import ResourceError
 from heedful.ops.memory import memory_free_on
 from heedful.sampling.weights import Weights
 
 
 def must_fit(needed: int, slots: int, columns: int, device: torch.device) -> None:
-    """InputError where the device has less than this free, before anything is computed in vain."""
+    """ResourceError where the device has less than this free, before anything is computed in vain."""
     free = memory_free_on(device)
     if free and needed > free:
-        raise InputError(
+        raise ResourceError(
             f"keys and values of {slots} rows of up to {columns} tokens take {needed / 1e9:.1f} GB, and "
             f"{free / 1e9:.1f} GB are free: lower generation.batch to {int(slots * free / needed)} or less, "
             "or generation.max_new_tokens"

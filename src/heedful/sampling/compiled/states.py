@@ -30,7 +30,7 @@ def aligned(shape: tuple[int, ...], dtype: Any) -> Panels:
 
 
 def empty_states(model: Model, slots: int, columns: int) -> States:
-    """Room for the keys and values of so many rows and tokens. InputError: that is more memory than is free."""
+    """Room for the keys and values of so many rows and tokens. ResourceError: that is more memory than is free."""
     layers, size, pair, dtype = len(model.windows), 2 * model.angles.shape[1], pairs_of(model.qkv), model.qkv.dtype
     keys = (layers, slots, model.kv_heads, whole(columns) // PANEL, size // pair, PANEL, pair)
     values = (layers, slots, model.kv_heads, whole(size) // PANEL, -(-columns // pair), PANEL, pair)
