@@ -222,12 +222,14 @@ def _read(place: Path) -> Measured | None:
 
 
 def _reward_reports(config: EvaluateConfig) -> dict[str, Any]:
-    """What the reward stages wrote beside their models: the policy's own under `reward_model`, all by name."""
+    """What the stages of reward models and blends wrote beside them: the policy's own under `reward_model`, all by
+    name. `baseline`: what length alone reaches on the same labels."""
     reports = {}
     for name, folder in config.reward_models.items():
         path = Path(folder).parent / "reward.json"
         if path.exists():
-            reports[name] = json.loads(path.read_text(encoding="utf-8"))
+            report = json.loads(path.read_text(encoding="utf-8"))
+            reports[name] = report | ({"baseline": report["length_only"]} if "length_only" in report else {})
     first: dict[str, Any] = reports.get(PROXY) or next(iter(reports.values()), {})
     return {"reward_model": first, "reward_models": reports}
 
