@@ -45,7 +45,7 @@ def test_leaves_a_policy_and_its_story(house: Path, tmp_path: Path, monkeypatch:
     wanted = {"reward/mean", "reward/std", "reward/total", "reward/raw", "kl/reference", "kl/k1", "kl/k3"}
     wanted |= {"kl/coefficient", "policy/entropy", "ratio/mean", "ratio/variance", "ratio/clipped", "ratio/kl"}
     wanted |= {"value/explained_variance", "loss/policy", "loss/value", "answers/eos", "answers/length", "sampler/gap"}
-    wanted |= {"time/sample", "time/reward", "time/forward", "time/update", "memory/peak_mb"}
+    wanted |= {"time/sample", "time/reward", "time/forward", "time/advantage", "time/update", "memory/peak_mb"}
     assert all(wanted <= row.keys() for row in rows)
     assert rows[0]["kl/reference"] == pytest.approx(0, abs=1e-6)
     assert rows[0]["reward/mean"] == pytest.approx((rows[0]["reward/raw"] - 0.2) / 0.5, abs=1e-5)
@@ -59,6 +59,17 @@ def test_leaves_a_policy_and_its_story(house: Path, tmp_path: Path, monkeypatch:
         "metrics.jsonl",
         "samples.jsonl",
     }
+
+
+def test_the_update_is_timed_where_it_is_one_step(house: Path, tmp_path: Path) -> None:
+    run = Run(tmp_path / "ppo", "ppo", seed=1)
+    once = {"iterations": 2, "prompts": 8, "epochs": 1, "minibatches": 1, "critic_warmup": 0}
+    ppo(ppo_config(house, algorithm=once), run)
+    rows = iterations(run)
+    assert len(rows) == 2
+    for row in rows:
+        phases = sum(row[f"time/{name}"] for name in ("sample", "reward", "forward", "advantage", "update"))
+        assert min(row["time/update"], row["time/advantage"]) > 0 and phases <= row["time/step"]
 
 
 def test_beta_is_told_in_a_blends_log_odds_too(house: Path, tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ def test_every_algorithm_leaves_a_policy_that_moved(house: Path, tmp_path: Path,
         "loss/text",
         "sampler/gap",
     }
-    wanted |= {"time/sample", "time/reward", "time/forward", "time/update"}
+    wanted |= {"time/sample", "time/reward", "time/forward", "time/advantage", "time/update"}
     assert all(wanted <= row.keys() for row in rows)
     assert rows[0]["kl/reference"] == pytest.approx(0, abs=1e-6)
     start, end = load_file(house / "sft" / "model.safetensors"), load_file(run.model / "model.safetensors")

@@ -33,6 +33,7 @@ from heedful.run import Run
 from heedful.sampling import Sampled, SamplingParams, make_sampler
 from heedful.stages.ppo import practice_of
 from heedful.stages.practice import text_of
+from heedful.train.clock import Clock
 from heedful.train.duel_method import DuelMethod
 from heedful.train.group_method import GroupMethod
 from heedful.train.kl_control import next_coefficient
@@ -40,7 +41,7 @@ from heedful.train.laws import sampler_agrees
 from heedful.train.minibatches import Experience, micro_batches, share_of
 from heedful.train.on_policy import OnPolicySource
 from heedful.train.ppo_method import PPOMethod
-from heedful.train.rollout import Asked, Clock, Collected, Players, ask, scored
+from heedful.train.rollout import Asked, Collected, Players, ask, scored
 from heedful.train.rollout_log import sequence_kl
 from heedful.train.text_mix import TextMix
 
@@ -146,7 +147,7 @@ def learn(made: OnPolicySource, start: int = 0, lr: float = 1e-2, until: int = 1
             (objective(model, batch).loss / step.count).backward()
         optimizer.step()
         if step.metrics:
-            logged.append(step.metrics)
+            logged.append(dict(step.metrics) | step.clock.row())
     return logged
 
 

@@ -13,7 +13,7 @@ from heedful.report.read import RunView, Stage
 from heedful.report.story import final_first
 from heedful.report.svg import Series, line_chart
 
-MAIN, SECOND, THIRD, FOURTH = 3, 1, 4, 2  # tones of a chart's lines in the page's palette
+MAIN, SECOND, THIRD, FOURTH, FIFTH = 3, 1, 4, 2, 5  # tones of a chart's lines in the page's palette
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Chart:
     """How to read it."""
 
     def draw(self, stage: Stage) -> Markup:
-        tones = (MAIN, SECOND, THIRD, FOURTH)
+        tones = (MAIN, SECOND, THIRD, FOURTH, FIFTH)
         series = [Series(name, stage.series(key), tones[i], i > 0) for i, (key, name) in enumerate(self.lines)]
         if not any(changes(line.points) for line in series):
             return Markup()
@@ -60,6 +60,7 @@ PPO_CHARTS = (
             ("time/update", "update"),
             ("time/forward", "forward"),
             ("time/reward", "reward"),
+            ("time/advantage", "advantages"),
         ),
     ),
 )

@@ -27,6 +27,7 @@ from heedful.ops.memory import is_out_of_memory, peak_memory_mb
 from heedful.run import Progress, Run, read_metrics
 from heedful.train.average import Average
 from heedful.train.checkpoint import Checkpoints
+from heedful.train.clock import Clock
 from heedful.train.early_stop import HELDOUT, Watch
 from heedful.train.headroom import Headroom
 from heedful.train.optimizer import Optimizer, metric_name
@@ -50,6 +51,7 @@ class Step:
     metrics: Mapping[str, float] = field(default_factory=dict)  # logged as they are
     last_of_boundary: bool = True  # a checkpoint may be taken after it
     found: Mapping[str, float] = field(default_factory=dict)  # what the weights before this step did, for early stop
+    clock: Clock | None = None  # of what leads to the next boundary; at the last step before it, it is logged
 
 
 class BatchSource(Protocol):
@@ -162,7 +164,8 @@ class _Trainer:
                 if step.found:
                     self.found = step.found
                     self.look(done, step.found, lambda: weights(self.learner), whole=False)
-                asked = self.update(done, step)
+                with step.clock.phase("update") if step.clock else nullcontext():
+                    asked = self.update(done, step)
                 self.average.update(done)
                 done += 1
                 note, measure = "", self.watch.due(done, total)
@@ -327,6 +330,7 @@ class _Trainer:
     def log(self, done: int, step: Step, seconds: float) -> str:
         """Write a line; returns what the progress bar says."""
         row = self.tally.row() | dict(step.metrics) | {"time/step": seconds, "memory/peak_mb": peak_memory_mb()}
+        row |= step.clock.row() if step.clock and step.last_of_boundary else {}
         row |= {metric_name(prefix, "lr"): value for prefix, value in self.optimizer.rates.items()}
         row |= self.due_heldout(done)
         if self.watch.config.metric not in self.found:

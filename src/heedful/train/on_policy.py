@@ -7,7 +7,6 @@ algorithm makes of a rollout is its Method's: `ppo_method`, `group_method`, `due
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from math import isfinite
 from typing import Any, Protocol
@@ -26,6 +25,7 @@ from heedful.run import Run
 from heedful.sampling import Sampled, SamplingParams
 from heedful.train import laws
 from heedful.train.ahead import Ahead
+from heedful.train.clock import Clock
 from heedful.train.kl_control import follow, next_coefficient
 from heedful.train.last_good import LastGood
 from heedful.train.loop import Step
@@ -34,7 +34,6 @@ from heedful.train.processes import whole
 from heedful.train.rollout import (
     Answers,
     Asked,
-    Clock,
     Collected,
     Players,
     ask,
@@ -115,7 +114,8 @@ class OnPolicySource:
                 collected = self.collect(iteration)
                 if not self.within_budget(iteration, collected):
                     return
-                experience, metrics = self.method.experience(iteration, collected, self.coefficient)
+                with collected.clock.phase("advantage"):
+                    experience, metrics = self.method.experience(iteration, collected, self.coefficient)
                 if self._unchecked:
                     self._check_ratio(experience, self._minibatches(iteration, 0, experience)[0])
                 if self.practice.overlap and iteration + 1 < self.practice.iterations:
@@ -246,31 +246,29 @@ class OnPolicySource:
     ) -> Iterator[Step]:
         """The optimizer steps of one rollout."""
         practice = self.practice
-        metrics = dict(made) | {f"time/{name}": seconds for name, seconds in clock.seconds.items()}
         episodes = practice.prompts * practice.completions
-        self.coefficient = next_coefficient(self.config.kl, self.coefficient, metrics["kl/reference"], episodes)
-        begun = time.perf_counter()
+        self.coefficient = next_coefficient(self.config.kl, self.coefficient, made["kl/reference"], episodes)
         for epoch in range(practice.epochs):
             for part, units in enumerate(self._minibatches(iteration, epoch, experience)):
                 inside = epoch * practice.minibatches + part
                 last = inside == self.steps_per_iteration - 1
                 step = iteration * self.steps_per_iteration + inside
-                batches, count = micro_batches(
-                    experience,
-                    units,
-                    self.text.draw(self.run.rng("text", step)) if experience.with_text else [],
-                    text_coefficient=self.config.ptx.coefficient,
-                    tokens=self.config.training.tokens_per_batch,
-                    share=self._share,
-                )
-                if last and inside:  # its own update is still to come, and is taken to be like the others
-                    metrics["time/update"] = (time.perf_counter() - begun) * (inside + 1) / inside
+                with clock.phase("update"):
+                    batches, count = micro_batches(
+                        experience,
+                        units,
+                        self.text.draw(self.run.rng("text", step)) if experience.with_text else [],
+                        text_coefficient=self.config.ptx.coefficient,
+                        tokens=self.config.training.tokens_per_batch,
+                        share=self._share,
+                    )
                 yield Step(
                     batches=batches,
                     count=count,
-                    metrics=metrics if last else {},
-                    found={} if inside else metrics,
+                    metrics=made if last else {},
+                    found={} if inside else made,
                     last_of_boundary=last,
+                    clock=clock,
                 )
 
     @torch.no_grad()

@@ -7,10 +7,8 @@ Several processes share the work and each then holds the whole rollout, as one p
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import reduce
 
 import torch
@@ -27,6 +25,7 @@ from heedful.records import Prompt
 from heedful.rewards import Reward, Score
 from heedful.rewards.build import paid
 from heedful.sampling import Sampled, Sampler, SamplingParams
+from heedful.train.clock import Clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,19 +45,6 @@ class Asked:
 
     prompt: Prompt
     ids: tuple[int, ...]
-
-
-@dataclass(slots=True)
-class Clock:
-    """Seconds by phase."""
-
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def phase(self, name: str) -> Iterator[None]:
-        begun = time.perf_counter()
-        yield
-        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - begun
 
 
 @dataclass(frozen=True, slots=True)
