@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from every_stage import build, stages
 from rl_house import dpo_config
 
+from heedful.config import RewardConfig
 from heedful.errors import InputError
 from heedful.pipeline import run_single
 from heedful.run import Manifest
@@ -63,14 +64,16 @@ def test_an_overlong_prompt_is_named_with_its_line_before_any_model_answers(
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("kind", ["sft", "reward", "dpo"])
+@pytest.mark.parametrize("kind", ["sft", "reward", "pairwise", "dpo"])
 def test_an_overlong_prompt_to_learn_from_is_named_with_its_line(kind: str, house: Path, tmp_path: Path) -> None:
-    config, data = stages(house)[kind]
+    config, data = stages(house)["reward" if kind == "pairwise" else kind]
+    if kind == "pairwise":
+        config = RewardConfig.model_validate(config.model_dump() | {"members": 1, "loss": {"type": "pairwise"}})
     path = house / f"{data}.jsonl"
     lines = len(path.read_text().splitlines())
     answer = {"completion": "yes"} if kind == "sft" else {"completions": ["yes", "no"], "ranks": [0, 1]}
     long = json.dumps({"prompt": "how are you " * 80} | answer) + "\n"
-    told = rf"{path}:{lines + 1}: the prompt has \d+ tokens and the context of the model is 64"
+    told = rf"{path}:{lines + 1}: the prompt has \d+ tokens and the context of .* is 64"
     with spoilt(path, lambda text: text + long), pytest.raises(InputError, match=told):
         run_single(config, tmp_path / "out", seed=0)
     assert not list(tmp_path.iterdir())

@@ -18,15 +18,15 @@ def refuse_overlong(
     asked: Sequence[Sequence[int]],
     context: int,
     *,
-    path: str,
+    paths: Sequence[str],
     model: str,
     what: str = "the prompt",
     mend: str = "shorten or remove it",
 ) -> None:
-    """InputError where a prompt of this file, as the model's tokens, leaves no room for an answer."""
+    """InputError where a prompt of these files, as the model's tokens, leaves no room for an answer."""
     for prompt, ids in zip(prompts, asked, strict=True):
         if len(ids) >= context:
-            raise _overlong(prompt, [path], len(ids), context, model, what, mend)
+            raise _overlong(prompt, paths, len(ids), context, model, what, mend)
 
 
 def _overlong(

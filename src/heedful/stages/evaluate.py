@@ -90,7 +90,7 @@ def _refuse_overlong(config: EvaluateConfig, questions: Questions) -> None:
         chat, context = reader_of(model)
         for path, prompts in zip(files, asked, strict=True):
             ids = [chat.prompt_ids(prompt.messages) for prompt in prompts]
-            refuse_overlong(prompts, ids, context, path=path, model=model)
+            refuse_overlong(prompts, ids, context, paths=[path], model=model)
     if config.few_shot:
         _refuse_without_room_for_examples(config, questions.test)
 
@@ -106,7 +106,7 @@ def _refuse_without_room_for_examples(config: EvaluateConfig, prompts: Sequence[
         prompts,
         [chat.prompt_ids((*page, *prompt.messages)) for prompt in prompts],
         context,
-        path=config.prompts,
+        paths=[config.prompts],
         model=model,
         what="the prompt behind one example page",
         mend="shorten or remove it, set few_shot to false",

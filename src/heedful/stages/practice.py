@@ -100,7 +100,7 @@ def asked(config: Config, players: Players) -> list[Asked]:
     """The prompts as tokens; one that leaves no room for an answer is refused before anything is sampled."""
     prompts = read_prompts(config.prompts)
     ids = [players.chat.prompt_ids(prompt.messages) for prompt in prompts]
-    refuse_overlong(prompts, ids, context_of(players.policy.lm), path=config.prompts, model=config.model)
+    refuse_overlong(prompts, ids, context_of(players.policy.lm), paths=[config.prompts], model=config.model)
     return [Asked(*each) for each in zip(prompts, ids, strict=True)]
 
 

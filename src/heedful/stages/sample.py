@@ -37,7 +37,7 @@ def sample(config: SampleConfig, run: Run) -> None:
     prompts = run.drawn(read_prompts(config.prompts), config.limit, "prompts")
     policy, chat = load_policy(config.model, device="cuda" if torch.cuda.is_available() else "cpu")
     asked = [chat.prompt_ids(prompt.messages) for prompt in prompts]
-    refuse_overlong(prompts, asked, policy.context, path=config.prompts, model=config.model)
+    refuse_overlong(prompts, asked, policy.context, paths=[config.prompts], model=config.model)
     if config.generation.temperature == 0 and config.completions > 1:
         run.say("generation.temperature = 0: all candidates of a prompt will be equal")
     writer = _Writer(config, run, chat, make_sampler(policy, config.sampler, config.generation.batch), prompts, asked)

@@ -9,6 +9,7 @@ from transformers import PreTrainedModel
 
 from heedful.algorithms.reward.bradley_terry import bradley_terry_objective
 from heedful.config import RewardConfig
+from heedful.data.lengths import refuse_overlong
 from heedful.data.pairs import RankedExamples, apart, fits, fitting, pack_pairs
 from heedful.data.side_by_side import both_orders, gaps
 from heedful.data.sources import read_rankings
@@ -62,6 +63,10 @@ def pairwise_lesson(config: RewardConfig, run: Run, head: int) -> Lesson:
     run.note(add_lora(model.classifier, config.lora, config.model, run.seed_for("lora")))
     heldout = read_rankings(config.heldout)
     rankings, overlap = apart(read_rankings(config.data), heldout)
+    for some, paths in ((rankings, config.data), (heldout, config.heldout)):
+        prompts = [ranking.prompt for ranking in some]
+        asked = [chat.prompt_ids(prompt.messages) for prompt in prompts]
+        refuse_overlong(prompts, asked, model.context, paths=paths, model=config.model)
     ranked, left_out = fitting([both_orders(chat, r) for r in rankings], model.context, rankings, config.data)
     held = [ranking for ranking in heldout if fits(both_orders(chat, ranking), model.context)]
     for note in (overlap, left_out):
