@@ -92,6 +92,20 @@ def test_a_stopped_stage_is_run_again_and_later_ones_follow(fakes: Fakes, recipe
     assert fakes.calls == ["sft", "sample", "sample"]
 
 
+def test_a_stage_that_was_killed_before_its_config_was_written_writes_it(
+    fakes: Fakes, recipe: Recipe, tmp_path: Path
+) -> None:
+    fakes.stop_in = "sample"
+    with pytest.raises(Stopped):
+        run_recipe(recipe, tmp_path / "runs")
+    written = tmp_path / "runs" / "small" / "02-sample" / "config.toml"
+    before = written.read_text()
+    written.unlink()
+    fakes.stop_in = ""
+    run_recipe(recipe, tmp_path / "runs")
+    assert written.read_text() == before
+
+
 def test_a_changed_input_is_refused_by_name(fakes: Fakes, recipe: Recipe, tmp_path: Path) -> None:
     run_recipe(recipe, tmp_path / "runs")
     (tmp_path / "data.jsonl").write_text("2\n")

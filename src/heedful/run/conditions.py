@@ -62,20 +62,21 @@ def changes(
 
 def begin(kind: type[Section], run: Run, now: Table) -> None:
     """Write down what the stage begins with, once. ResumeError: it was begun otherwise, and has come somewhere."""
-    path = run.path / BEGUN
+    path, resolved = run.path / BEGUN, run.path / RESOLVED
     if path.exists():
-        if not (changed := changes(kind, json.loads(path.read_text(encoding="utf-8")), now)):
+        changed = changes(kind, json.loads(path.read_text(encoding="utf-8")), now)
+        if not changed and resolved.exists():  # a kill may come between the two
             return
-        if _can_go_on(run.path):
+        if changed and _can_go_on(run.path):
             raise ResumeError(
                 f"{run.path}: was begun under other conditions ({'; '.join(changed[:5])}). "
                 f"Undo the change, or remove {run.path} to begin the stage anew"
             )
-        if run.main:
+        if changed and run.main:
             _forget(run.path)
     if run.main:
         atomic_text(path, json.dumps(now, indent=1) + "\n")
-        atomic_text(run.path / RESOLVED, tomli_w.dumps(now["config"]))
+        atomic_text(resolved, tomli_w.dumps(now["config"]))
 
 
 @contextmanager
