@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -29,8 +31,7 @@ class Fakes:
         self.calls.append(config.name)
         if self.stop_in == config.name:
             run.write_rows("checkpoints/000000.jsonl" if self.saves else "metrics.jsonl", [{"step": 1}])
-            run.stopper.signal = 2
-            run.stop_if_asked()
+            signal.raise_signal(signal.SIGINT)
         name = "completions.jsonl" if config.type == "sample" else "model"
         run.write_rows(name, [{"read": getattr(config, "model", "")}])
         run.summary["rows"] = 1
@@ -104,6 +105,19 @@ def test_a_stage_that_was_killed_before_its_config_was_written_writes_it(
     fakes.stop_in = ""
     run_recipe(recipe, tmp_path / "runs")
     assert written.read_text() == before
+
+
+def test_a_signal_that_a_stage_swallows_ends_the_recipe_behind_it(
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def swallowing(config: StageConfig, run: Run) -> None:
+        with suppress(BaseException):
+            signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(pipeline, "run_stage", swallowing)
+    with pytest.raises(Stopped):
+        run_recipe(recipe, tmp_path / "runs")
+    assert {path.name for path in (tmp_path / "runs" / "small").glob("0*")} == {"01-sft"}
 
 
 def test_a_changed_input_is_refused_by_name(fakes: Fakes, recipe: Recipe, tmp_path: Path) -> None:

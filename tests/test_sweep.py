@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -32,8 +33,7 @@ class Fakes:
         name = f"{run.path.parent.name}/{config.name}"
         self.calls.append(name)
         if name == self.stops_at:
-            run.stopper.signal = 2
-            run.stop_if_asked()
+            signal.raise_signal(signal.SIGINT)
         (run.path / "checkpoints").mkdir()
         (run.path / "checkpoints" / "big").write_text("x")
         run.write_rows("model", [{"seed": run.seed}])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -11,7 +12,7 @@ import typer
 from rich.markup import escape
 
 from heedful import __version__
-from heedful.errors import HeedfulError, InputError, of_system
+from heedful.errors import HeedfulError, InputError, Stopped, of_system
 from heedful.feedback_cli import register as register_labels
 from heedful.next_items import next_command
 from heedful.run.progress import console
@@ -328,7 +329,7 @@ def main() -> None:
     """Run the command; a fault that the user can mend is one sentence and an exit code."""
     try:
         sys.exit(app(prog_name="heedful", standalone_mode=False))
-    except HeedfulError as error:
+    except (HeedfulError, Stopped) as error:
         _end(error)
     except typer.TyperException as error:
         _end(_misused(error))
@@ -357,7 +358,8 @@ def _misused(error: Any) -> InputError:
     return InputError(f"{said}; `{error.ctx.command_path} --help` says what it takes")
 
 
-def _end(error: HeedfulError) -> NoReturn:
+def _end(error: HeedfulError | Stopped) -> NoReturn:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C while the interpreter ends needs no traceback
     console.print(f"[bold red]heedful:[/bold red] {escape(str(error))}", markup=True, soft_wrap=True)
     sys.exit(error.exit_code)
 

@@ -46,11 +46,11 @@ class Killed(SystemExit):
     """A second signal: the process ends at once, whatever it is in. A SystemExit of somebody's own code is no such."""
 
 
-class Stopped(HeedfulError):
-    """A signal asked to stop; the state is saved. The exit code is 128 + the signal's number."""
+class Stopped(BaseException):
+    """A signal asked to stop; the exit code is 128 + its number. No Exception, which anybody's code may catch."""
 
-    def __init__(self, signal: int, how_to_go_on: str) -> None:
-        super().__init__(how_to_go_on)
+    def __init__(self, signal: int) -> None:
+        super().__init__("stopped, and what was saved is kept. To go on: run the same command again")
         self.exit_code = 128 + signal
 
 

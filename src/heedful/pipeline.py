@@ -94,7 +94,7 @@ def _run_one(config: StageConfig, portable: Any, run: Run, root: Path, shared: S
     with _memory_told(config):
         run_stage(_settle_precision(config, run), run)
     if not run.main:
-        _wait_for(run.path / MANIFEST, run.stopper)  # the next stage reads what rank 0 writes
+        _wait_for(run.path / MANIFEST)  # the next stage reads what rank 0 writes
     else:
         manifest = Manifest(
             stage=config.name,
@@ -164,7 +164,7 @@ def _settle_precision(config: StageConfig, run: Run) -> StageConfig:
         from heedful.ops.rates import faster_precision, training_device
 
         atomic_text(path, json.dumps({"precision": faster_precision(training_device())}) + "\n")
-    _wait_for(path, run.stopper)
+    _wait_for(path)
     precision = json.loads(path.read_text(encoding="utf-8"))["precision"]
     run.say(f"precision: {precision}, the faster here")
     return config.model_copy(update={"training": training.model_copy(update={"precision": precision})})
@@ -189,11 +189,10 @@ def _memory_told(config: StageConfig) -> Iterator[None]:
         ) from None
 
 
-def _wait_for(path: Path, stopper: Stopper) -> None:
-    """Ranks other than 0 wait for what only rank 0 writes: not for ever, should it be gone or be asked to stop."""
+def _wait_for(path: Path) -> None:
+    """Ranks other than 0 wait for what only rank 0 writes: not for ever, should it be gone."""
     leader = int(os.environ.get(LEADER, os.getppid()))
     while not path.exists():
-        stopper.stop_if_asked("stopped while it waited for rank 0")
         if os.getppid() != leader:
             raise ResourceError(f"{path}: the process that leads this one is gone; run the command again to go on")
         time.sleep(0.2)
@@ -245,13 +244,13 @@ def _run_stages(recipe: Recipe, folder: RunFolder, *, main: bool, shared: Sequen
         for index, stage in enumerate(recipe.stages):
             path = folder.stage_folder(index, stage.name)
             if not main and stage.type not in TRAINING:
-                _wait_for(path / MANIFEST, stopper)
+                _wait_for(path / MANIFEST)
             else:
                 with whole_or_nothing(path) if main else nullcontext():
                     run = Run(path, stage.name, recipe.seed, stopper, main=main)
                     resolved = resolve(stage, folders, recipe.inputs)
                     _run_one(resolved, _plain(stage.model_dump()), run, folder.root, shared)
-                run.stop_if_asked()
+            stopper.stop_if_asked()  # where somebody's code has swallowed it
             folders[stage.name] = path
             if main and (published := PUBLISHED.get(stage.type)):
                 atomic_text(folder.root / published, (path / published).read_text(encoding="utf-8"))

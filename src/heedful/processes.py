@@ -123,7 +123,7 @@ def together(count: int) -> Iterator[None]:
 
 
 def _start(rank: int, said: IO[str]) -> _Other:
-    """In a process group of its own: Ctrl-C reaches rank 0 alone, which shares it at the next step."""
+    """In a process group of its own: Ctrl-C reaches rank 0 alone, which shares it at the next step, or ends them."""
     environment = os.environ | {"RANK": str(rank), "LOCAL_RANK": str(rank)}
     command = [sys.executable, "-m", "heedful", *sys.argv[1:]]
     process = subprocess.Popen(

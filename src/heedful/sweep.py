@@ -18,7 +18,7 @@ from itertools import product
 from pathlib import Path
 
 from heedful.config import Recipe, load_recipe
-from heedful.errors import HeedfulError, InputError, Stopped, of_system
+from heedful.errors import HeedfulError, InputError, of_system
 from heedful.pipeline import refuse_missing, run_recipe
 from heedful.report.sweep import write_sweep
 from heedful.run import atomic_text, console
@@ -88,8 +88,6 @@ def sweep(recipe: str, given: Sequence[str], overrides: Sequence[str], runs: Pat
         console.print(f"[bold]cell {number} of {len(cells)}[/bold]: {_told(cell)}", highlight=False)
         try:
             run_recipe(cell.recipe, root, shared=_siblings(root, cell.name))
-        except Stopped:
-            raise
         except HeedfulError as error:
             broken[cell.name] = error
         except Exception as error:  # a fault of one cell, whatever it is, must not cost the others

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from heedful.errors import InUseError, ResumeError, Stopped
+from heedful.errors import InUseError, Killed, ResumeError, Stopped
 from heedful.run import (
     Manifest,
     MetricsLog,
@@ -115,18 +115,38 @@ def test_metrics_are_cut_back_to_the_checkpoint(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_asks_and_the_exit_code_says_which(number: signal.Signals) -> None:
+def test_a_signal_ends_the_work_and_the_exit_code_says_which(number: signal.Signals) -> None:
     before = signal.getsignal(number)
-    with Stopper() as stopper:
-        stopper.stop_if_asked("go on")
-        os.kill(os.getpid(), number)
-        with pytest.raises(Stopped, match="go on") as error:
-            stopper.stop_if_asked("go on")
-        with pytest.raises(SystemExit):
-            os.kill(os.getpid(), number)  # the second ends at once
-            signal.sigtimedwait([], 0.1)
+    with Stopper(), pytest.raises(Stopped, match="To go on") as error:
+        signal.raise_signal(number)
     assert error.value.exit_code == 128 + number
     assert signal.getsignal(number) == before
+
+
+def test_a_signal_waits_for_work_in_hand_and_says_so(capfd: pytest.CaptureFixture[str]) -> None:
+    done = []
+    with Stopper() as stopper, pytest.raises(Stopped) as error, stopper.held():
+        signal.raise_signal(signal.SIGTERM)
+        done.append("the work")
+        assert "again, and it ends at once" in capfd.readouterr().err
+    assert done and error.value.exit_code == 143
+
+
+def test_work_in_hand_that_asks_where_it_is_saved_ends_there() -> None:
+    with Stopper() as stopper, pytest.raises(Stopped), stopper.held():
+        stopper.stop_if_asked()
+        signal.raise_signal(signal.SIGINT)
+        stopper.stop_if_asked()
+        pytest.fail("went on")
+
+
+def test_a_second_signal_ends_at_once_and_says_how_to_go_on(capfd: pytest.CaptureFixture[str]) -> None:
+    with Stopper() as stopper, pytest.raises(Killed) as error, stopper.held():
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        pytest.fail("went on")
+    assert error.value.code == 130
+    assert "To go on" in capfd.readouterr().err
 
 
 def test_a_manifest_of_another_version_is_refused(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ class Interrupted:
     def steps(self, start: int) -> Iterator[Step]:
         for number, step in enumerate(self.inner.steps(start), start):
             if number == self.at:
-                self.run.stopper.signal = signal.SIGTERM
+                signal.raise_signal(signal.SIGTERM)
             self.memory += number
             last = (number + 1) % self.boundary == 0
             yield Step(step.batches, step.count, {"rollout/score": float(number)} if last else {}, last)
@@ -68,7 +68,10 @@ def train(path: Path, at: int = -1, boundary: int = 1, **training: Any) -> tuple
     inner = PackedSource(examples(), run, tokens_per_step=110, training=settings)
     assert settings.tokens_per_batch > 64 or any(len(step.batches) > 1 for step in inner.steps(0))
     source, model, accelerator = Interrupted(inner, run, at, boundary), policy(), make_accelerator(settings)
-    summary = fit(model, source, lm_objective, optim={"": OPTIM}, training=settings, run=run, accelerator=accelerator)
+    with run.stopper:
+        summary = fit(
+            model, source, lm_objective, optim={"": OPTIM}, training=settings, run=run, accelerator=accelerator
+        )
     return model, summary, source
 
 
@@ -138,6 +141,7 @@ def test_stopped_by_a_signal_and_gone_on_is_never_stopped(
         with pytest.raises(Stopped) as stopped:
             train(tmp_path / "broken", at, boundary)
         assert stopped.value.exit_code == 143
+        assert (tmp_path / "broken" / "checkpoints").exists(), "the step in hand was lost"
         torch.manual_seed(at + 99)  # junk in the global generators
     _, summary, source = train(tmp_path / "broken", boundary=boundary)
     assert weights(tmp_path / "broken") == weights(tmp_path / "straight")

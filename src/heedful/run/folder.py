@@ -39,7 +39,6 @@ class Run:
     stopper: Stopper = field(default_factory=Stopper)
     main: bool = True  # only rank 0 writes and shows
     summary: dict[str, Any] = field(default_factory=dict)
-    resume_command: str = "run the same command again"
 
     def __post_init__(self) -> None:
         if self.main:
@@ -102,12 +101,6 @@ class Run:
             return list(items)
         self.say(f"{limit:,} of {len(items):,} {purpose} drawn at random")
         return [items[i] for i in sorted(int(i) for i in self.rng(purpose).permutation(len(items))[:limit])]
-
-    def stop_if_asked(self) -> None:
-        """End here when Ctrl-C or SIGTERM came; call it where what is on disk is complete."""
-        self.stopper.stop_if_asked(
-            f"{self.stage}: stopped, everything so far is saved. To go on: {self.resume_command}"
-        )
 
 
 class RunFolder:

@@ -167,7 +167,6 @@ def _measure_all(
                 found[few_shot] = _few_shot(speaker, policy, questions, few_shot)
                 _keep(places[few_shot], found[few_shot])
         measured |= {key: found[key] for key in wanted}
-        run.stop_if_asked()
     return measured
 
 

@@ -66,7 +66,6 @@ def grade(
                 given = [_judgement(config, candidates.prompt, text, rater, rng) for text in texts]
                 (heldout if index in held else training).extend(given)
             progress.advance()
-            run.stop_if_asked()
     run.write_records(FILES[config.ask], training)
     run.write_records("heldout.jsonl", heldout)
     run.summary |= {"answers": len(training), "heldout": len(heldout), "raters": sorted({r.rater for r in training})}

@@ -38,7 +38,7 @@ def ask_judge(by: JudgeLabels, usable: Sequence[Candidates], held: frozenset[int
             )
             (heldout if index in held else training).append(ranking)
             progress.advance()
-            run.stop_if_asked()
+            run.stopper.stop_if_asked()  # a function of the user's may catch everything
     run.write_records("rankings.jsonl", training)
     run.write_records("heldout.jsonl", heldout)
     run.summary |= {

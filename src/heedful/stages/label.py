@@ -73,7 +73,6 @@ def label(config: LabelConfig, run: Run) -> None:
             else:
                 training += rankings
             progress.advance()
-            run.stop_if_asked()
     run.write_records("rankings.jsonl", training)
     run.write_records("heldout.jsonl", heldout)
     run.summary |= summary(training, heldout, skipped=sum(len(candidates.texts) < 2 for candidates in pool))

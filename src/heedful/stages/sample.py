@@ -95,11 +95,11 @@ class _Writer:
 
     def _write(self, start: int) -> Path:
         """Sample a chunk from this prompt on, up to one that is there already."""
-        self._run.stop_if_asked()
         size = max(1, CHUNK_BATCHES * self._config.generation.batch // self._config.completions)
         stop = min([start + size, len(self._prompts), *(place for place in self._written() if place > start)])
         name = f"{self._run.checkpoints.name}/{start:06d}-{stop:06d}.jsonl"
-        return self._run.write_records(name, self._chunk(range(start, stop)))
+        with self._run.stopper.held():
+            return self._run.write_records(name, self._chunk(range(start, stop)))
 
     def _chunk(self, indices: Sequence[int]) -> list[Completion]:
         rows = [(index, draw) for index in indices for draw in range(self._config.completions)]

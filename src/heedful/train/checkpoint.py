@@ -62,7 +62,7 @@ class Checkpoints:
             size = sum(t.nbytes for group in files.values() for t in group.values()) / 1e6
             raise ResourceError(
                 f"{self.folder}: no checkpoint of {size:.0f} MB could be written ({error}); the one before is kept: "
-                f"free some space, then {self.run.resume_command}"
+                "free some space, then run the same command again"
             ) from error
         self.prune(self.keep)
 

@@ -135,10 +135,11 @@ class _Trainer:
     def train(self) -> FitSummary:
         done = self.resume()
         begun, tokens = time.monotonic(), self.tally.tokens
-        if not self.watch.over:
-            done = self.walk(done)
-        if done > self.saved:
-            self.save(done)
+        with self.run.stopper.held():
+            if not self.watch.over:
+                done = self.walk(done)
+            if done > self.saved:
+                self.save(done)
         if self.run.main:
             self.checkpoints.prune(1)
         self.accelerator.wait_for_everyone()
@@ -213,7 +214,7 @@ class _Trainer:
         progress.__exit__(None)
         self.accelerator.wait_for_everyone()
         self.run.stopper.signal = self.run.stopper.signal or asked
-        self.run.stop_if_asked()
+        self.run.stopper.stop_if_asked()
 
     def update(self, done: int, step: Step) -> int:
         """One optimizer step. Returns the signal that asked to stop, or 0."""
