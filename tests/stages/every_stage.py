@@ -19,6 +19,7 @@ from heedful.config import (
     LabelConfig,
     OpeningsConfig,
     PretrainConfig,
+    ReportConfig,
     RewardConfig,
     SampleConfig,
     SelectConfig,
@@ -118,5 +119,6 @@ def stages(house: Path) -> Mapping[str, tuple[StageConfig, str]]:
             EvaluateConfig.model_validate(judged | {"prompts": asked, "draws": 2, "generation": short}),
             "prompts",
         ),
+        "report": (ReportConfig(), ""),
     }
     return found

@@ -159,8 +159,8 @@ def together(script: str, *arguments: str, processes: int = 2) -> None:
             process.communicate()
 
 
-def die_at(moment: int) -> list[int]:
-    """SIGKILL this process at the n-th of the moments at which something changes; 0: never. What is left to it."""
+def die_at(moment: int, of: signal.Signals = signal.SIGKILL) -> list[int]:
+    """A signal to this process at the n-th of the moments at which something changes; 0: never. What is left to it."""
     left = [moment]
 
     def watch(owner: Any, name: str) -> None:
@@ -169,7 +169,7 @@ def die_at(moment: int) -> list[int]:
         def wrapped(*args: Any, **kwargs: Any) -> Any:
             left[0] -= 1
             if left[0] == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
+                os.kill(os.getpid(), of)
             return original(*args, **kwargs)
 
         setattr(owner, name, wrapped)

@@ -1,7 +1,7 @@
-"""SIGKILL at a random moment of any stage, then the same command: what is left is what an undisturbed one leaves.
+"""A signal at a random moment of any stage, then the same command: what is left is what an undisturbed one leaves.
 
-HEEDFUL_KILLS says how often each stage is killed in a run of its own; by default once. As a script it is the process
-whose children die: `test_kill_stages.py ROOT`.
+HEEDFUL_KILLS says how often each stage is killed in a run of its own, and how often stopped; by default once. As a
+script it is the process whose children die: `test_kill_stages.py ROOT`.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
 import traceback
@@ -23,25 +24,28 @@ from every_stage import build, stages
 from rl_house import die_at, untimed
 
 from heedful.config import StageConfig
+from heedful.errors import Stopped
 from heedful.pipeline import run_single
 from heedful.run import Manifest, Run, digest
 from heedful.world import available
 
 TRIALS = int(os.environ.get("HEEDFUL_KILLS", "1"))
-KINDS = [kind for kind in stages(Path()) if kind not in ("openings", "accuracy", "average")]  # done in a moment
+KINDS = list(stages(Path()))
 OF_THE_MACHINE = ("time/", "memory/", "tokens_per_second")
 
 
-def attempt(config: StageConfig, out: Path, moment: int) -> tuple[int, int]:
-    """The stage in a child that may die. Its exit status, and how many moments it has lived through."""
+def attempt(config: StageConfig, out: Path, moment: int, of: signal.Signals = signal.SIGKILL) -> tuple[int, int]:
+    """The stage in a child that may get a signal. Its exit status, and how many moments it has lived through."""
     lived = out.with_suffix(".lived")
     if (pid := os.fork()) == 0:
         said = os.open(out.with_suffix(".said"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(said, 1), os.dup2(said, 2)
-        left = die_at(moment)
+        left = die_at(moment, of)
         try:
             run_single(config, out, seed=1)
             lived.write_text(str(-left[0]))
+        except Stopped as stopped:
+            os._exit(stopped.exit_code)
         except BaseException:
             traceback.print_exc()
             os._exit(1)
@@ -69,29 +73,31 @@ def _content(file: Path) -> Any:
 
 
 def killed(root: Path) -> None:
-    """Every stage whole, then killed and gone on with; one JSON line says what came of each."""
+    """Every stage whole, then killed or stopped and gone on with; one JSON line says what came of each."""
     house, choose, results = build(root / "house"), random.Random(0), dict[str, Any]()
     available()  # the world's prompts: seconds, which children then need not spend
-    for kind in KINDS:
+    for number, kind in enumerate(KINDS):
         config, _ = stages(house)[kind]
-        status, moments = attempt(config, root / kind, 0)
-        results[kind] = {"moments": moments, "deaths": 0, "differs": []}
-        for trial in range(TRIALS if status == 0 else 0):
-            out = root / f"{kind}-{trial}"
+        straight = root / f"{number:02d}-{kind}"  # together they are the run that the report shows
+        status, moments = attempt(config, straight, 0)
+        results[kind] = {"moments": moments, "killed": 0, "stopped": 0, "differs": []}
+        for trial in range(2 * TRIALS if status == 0 else 0):
+            out, of = root / f"{kind}-{trial}", (signal.SIGKILL, signal.SIGINT)[trial % 2]
             for moment in (choose.randint(1, moments), choose.randint(1, moments), 0):
-                status, _ = attempt(config, out, moment)
-                results[kind]["deaths"] += status == -9
-                if status != -9:
+                status, _ = attempt(config, out, moment, of)
+                results[kind]["killed"] += status == -signal.SIGKILL
+                results[kind]["stopped"] += status == 128 + signal.SIGINT
+                if status not in (-signal.SIGKILL, 128 + signal.SIGINT):
                     break
             if status == 0:
-                whole, other = left_by(root / kind), left_by(out)
+                whole, other = left_by(straight), left_by(out)
                 results[kind]["differs"] += [k for k in {**whole, **other} if whole.get(k) != other.get(k)]
         results[kind] |= {"status": status, "said": "" if status == 0 else _said(root, kind)}
     sys.stdout.write(json.dumps(results) + "\n")
 
 
 def _said(root: Path, kind: str) -> str:
-    return "\n".join(path.read_text()[-2000:] for path in sorted(root.glob(f"{kind}*.said")))
+    return "\n".join(path.read_text()[-2000:] for path in sorted(root.glob(f"*{kind}*.said")))
 
 
 @pytest.fixture(scope="module")
@@ -108,10 +114,10 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_stage_that_was_killed_ends_as_one_that_was_not(kind: str, results: dict[str, Any]) -> None:
+def test_a_stage_that_was_killed_or_stopped_ends_as_one_that_was_not(kind: str, results: dict[str, Any]) -> None:
     result = results[kind]
     assert result["status"] == 0, result["said"]
-    assert result["deaths"] >= TRIALS and result["moments"] > 4, result
+    assert result["killed"] >= TRIALS and result["stopped"] >= TRIALS and result["moments"] > 4, result
     assert not result["differs"], result
 
 
