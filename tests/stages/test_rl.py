@@ -148,12 +148,16 @@ def test_exact_kl_in_the_loss_holds_the_policy(house: Path, tmp_path: Path) -> N
     assert ends[5.0] < 0.5 * ends[0.0]
 
 
-def test_practice_learns_a_rule(house: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("kind", "beta"), [("rloo", 0.0), ("reinforce_pp", 0.0), ("online_dpo", 0.02), ("xpo", 0.02), ("nash_md", 0.0)]
+)
+def test_practice_learns_a_rule(house: Path, tmp_path: Path, kind: str, beta: float) -> None:
+    """A sign turned anywhere between the reward and the step would teach the rule's opposite."""
     run = Run(tmp_path / "rl", "rl", seed=1)
     practice = {"iterations": 22, "prompts": 6, "completions": 8, "minibatches": 1}
     rewards = paid_by(house, "shortness", std=5.0) | {"missing_eos_penalty": 0.0}
-    free = {"kl": {"coefficient": 0.0}, "optim": {"lr": 3e-2}}
-    rl(rl_config(house, "rloo", practice=practice, rewards=rewards, **free), run)
+    free = {"kl": {"coefficient": beta}, "optim": {"lr": 3e-2}}
+    rl(rl_config(house, kind, practice=practice, rewards=rewards, **free), run)
     rows = iterations(run)
     assert rows[-1]["reward/rule"] > rows[0]["reward/rule"] + 1.0
     assert rows[-1]["reward/mean"] == pytest.approx(rows[-1]["reward/rule"] / 5.0, rel=1e-4)
