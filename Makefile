@@ -74,6 +74,11 @@ soak: $(READY) ## twenty raters for ten minutes, and twenty kills under fifty wr
 mutants: $(READY) ## which small faults in the algorithms would the tests let pass? none should; 10 minutes of one core
 	$(BIN)/python tests/mutants.py src/heedful/algorithms/lm.py src/heedful/algorithms/on_policy \
 		src/heedful/algorithms/reward src/heedful/algorithms/direct src/heedful/ops
+	$(BIN)/python tests/mutants.py $(GLUE:%=src/heedful/train/%.py) --tests $(GLUE_TESTS:%=tests/train/test_%.py)
+
+# Between the algorithms and the loop, and the tests that see it at a step's price: a whole run takes seconds a mutant.
+GLUE := duel_method group_method ppo_method opponents kl_control baseline
+GLUE_TESTS := methods rollout baseline
 
 lint: $(READY)
 	$(BIN)/ruff check .

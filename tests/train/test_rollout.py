@@ -22,7 +22,7 @@ from heedful.algorithms.on_policy.ppo import ppo_objective
 from heedful.batches import TextBatch
 from heedful.config import KLControl, PPOConfig, RLConfig
 from heedful.config.on_policy import PTX
-from heedful.config.rl import GRPO, GSPO, RLOO, XPO, NashMD, PolicyGradient
+from heedful.config.rl import GRPO, GSPO, RLOO, NashMD, PolicyGradient
 from heedful.data.packing import Example, pack
 from heedful.errors import DivergedError, InputError, ResumeError
 from heedful.models.heads import ActorCritic, Policy, ValueModel
@@ -34,7 +34,6 @@ from heedful.sampling import Sampled, SamplingParams, make_sampler
 from heedful.stages.ppo import practice_of
 from heedful.stages.practice import text_of
 from heedful.train.clock import Clock
-from heedful.train.duel_method import DuelMethod
 from heedful.train.group_method import GroupMethod
 from heedful.train.kl_control import next_coefficient
 from heedful.train.laws import sampler_agrees
@@ -292,26 +291,6 @@ def test_text_that_is_cut_is_counted_and_said(run: Run, monkeypatch: pytest.Monk
         "2 of 4 documents of ptx.data have more than 48 tokens (the lesser of ptx.tokens and the model's context): "
         "of these only the beginning is read"
     ]
-
-
-def test_xpo_compares_every_answer_with_every_one_of_the_references(run: Run) -> None:
-    """Both sides lie in order of length: by place, the shortest would meet the shortest alone."""
-    found = source(run, config()).collect(0)
-    groups = torch.arange(12) % 4
-    found = replace(found, rollout=replace(found.rollout, groups=groups))
-
-    class Echo:
-        def collected(self, iteration: int, collected: Collected) -> Collected:
-            return collected
-
-    wanted = RLConfig.model_validate({"model": "m", "prompts": "p", "rewards": {"model": "r"}, "algorithm": XPO()})
-    method = DuelMethod(XPO(), wanted, Echo())  # type: ignore[arg-type]
-    made, _ = method.experience(0, found, 0.1)
-    pairs = made.batch(made.units, TextBatch(pack([]), torch.tensor(0.0))).pairs  # type: ignore[union-attr]
-    answers = [i for unit in made.units for i in unit]
-    met = {(answers[i], answers[j]) for i, j in zip(pairs.chosen.tolist(), pairs.rejected.tolist(), strict=True)}
-    assert met == {(i, 12 + j) for i in range(12) for j in range(12) if groups[i] == groups[j]}
-    assert pairs.weight.tolist() == pytest.approx([1 / 9] * 36)
 
 
 @pytest.mark.parametrize(
