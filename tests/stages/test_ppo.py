@@ -22,6 +22,7 @@ from heedful.models.loading import Affine, new_policy, save_policy
 from heedful.rewards.blend import Fitted, save_blend
 from heedful.run import Run, read_metrics
 from heedful.stages.ppo import ppo
+from heedful.stages.practice import starts_at_reference
 
 
 @pytest.fixture(scope="module")
@@ -183,6 +184,20 @@ def test_a_reference_that_is_not_where_training_starts_must_be_meant(
 def test_a_reference_said_to_be_another_must_be_one(house: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="kl.apart says .*: set reference, or leave kl.apart out"):
         ppo_config(house, kl={"apart": True})
-    same = ppo_config(house, reference=str(house / "sft"), kl={"apart": True})
-    with pytest.raises(InputError, match="but it is model = .*sft itself: leave kl.apart out"):
-        ppo(same, Run(tmp_path / "ppo", "ppo", seed=1))
+    shutil.copytree(house / "sft", tmp_path / "copy")
+    for reference in (house / "sft", tmp_path / "copy"):
+        same = ppo_config(house, reference=str(reference), kl={"apart": True})
+        with pytest.raises(InputError, match="reference = .* is model = .*sft itself or a copy of it: leave kl.apart"):
+            ppo(same, Run(tmp_path / "ppo", "ppo", seed=1))
+
+
+def test_a_copy_of_the_model_is_as_good_a_reference(house: Path, tmp_path: Path) -> None:
+    """Elsewhere, byte for byte the same: training starts at it, and is held to that."""
+    shutil.copytree(house / "sft", tmp_path / "copy")
+    config = ppo_config(house, reference=str(tmp_path / "copy"))
+    assert starts_at_reference(config)
+    run = Run(tmp_path / "ppo", "ppo", seed=1)
+    ppo(config, run)
+    assert iterations(run)[0]["kl/reference"] == pytest.approx(0, abs=1e-6)
+    (tmp_path / "copy" / "config.json").write_text((house / "sft" / "config.json").read_text() + " ")
+    assert not starts_at_reference(config)

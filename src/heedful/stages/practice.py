@@ -22,7 +22,7 @@ from heedful.rewards import Reward
 from heedful.rewards.blend import BlendReward
 from heedful.rewards.build import build_reward
 from heedful.rewards.model import ModelReward
-from heedful.run import Run
+from heedful.run import Run, digest
 from heedful.sampling import make_sampler
 from heedful.train.loop import Objective, fit
 from heedful.train.on_policy import OnPolicySource
@@ -50,12 +50,13 @@ def seat(config: Config, run: Run, accelerator: Accelerator) -> Players:
 def _reference(config: Config, policy: Policy, chat: Chat, run: Run, accelerator: Accelerator) -> Policy:
     """A frozen copy of its own, or what the policy's adapters stand on. InputError: one that is not meant, or
     that reads other tokens."""
-    if config.lora.rank and not starts_at_reference(config):
+    begins = starts_at_reference(config)
+    if config.lora.rank and not begins:
         raise InputError(
             f"reference = {config.reference} is not model = {config.model}: with lora the reference is the model "
             "with its adapters off; leave reference out, or train all weights by leaving lora out"
         )
-    _refuse_unmeant(config)
+    _refuse_unmeant(config, begins)
     if config.lora.rank:
         return Underlying(policy.lm)
     reference, other = load_policy(config.reference or config.model, device=accelerator.device)
@@ -69,17 +70,17 @@ def _reference(config: Config, policy: Policy, chat: Chat, run: Run, accelerator
     return reference.requires_grad_(False)
 
 
-def _refuse_unmeant(config: Config) -> None:
+def _refuse_unmeant(config: Config, begins: bool) -> None:
     """A reference that is not where training starts is often a slip, and pulls the policy elsewhere from the start."""
-    if not starts_at_reference(config) and not config.kl.apart:
+    if not begins and not config.kl.apart:
         raise InputError(
             f"reference = {config.reference} is not model = {config.model}, where training starts, so KL would begin "
             "above 0: leave reference out, or set kl.apart = true if it is meant"
         )
-    if starts_at_reference(config) and config.kl.apart:
+    if begins and config.kl.apart:
         raise InputError(
-            f"kl.apart says that the reference is another model, but it is model = {config.model} itself: leave "
-            "kl.apart out"
+            f"kl.apart says that the reference is another model, but reference = {config.reference} is "
+            f"model = {config.model} itself or a copy of it: leave kl.apart out"
         )
 
 
@@ -93,7 +94,9 @@ class Moving(nn.Module):
 
 
 def starts_at_reference(config: Config) -> bool:
-    return not config.reference or Path(config.reference).resolve() == Path(config.model).resolve()
+    """Whether the reference is the model that training starts from, or a copy of it, byte for byte."""
+    model, reference = Path(config.model), Path(config.reference or config.model)
+    return reference.resolve() == model.resolve() or (reference.is_dir() and digest(reference) == digest(model))
 
 
 def asked(config: Config, players: Players) -> list[Asked]:
