@@ -25,6 +25,7 @@ from heedful.config import Architecture, Lora
 from heedful.data.chat import Chat, train_tokenizer
 from heedful.data.packing import Example, pack
 from heedful.errors import InputError
+from heedful.models import folders
 from heedful.models.classifiers import kind_of
 from heedful.models.heads import Policy
 from heedful.models.loading import (
@@ -253,6 +254,22 @@ def test_adapters_without_their_base_are_refused(
     harm(own, adapter)
     with pytest.raises(InputError, match=words):
         load_policy(adapter, device="cpu")
+
+
+def test_adapters_without_a_hash_of_their_base_are_taken_with_a_warning(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As plain peft leaves them: another model of the same layers would do as well."""
+    said: list[str] = []
+    monkeypatch.setattr(folders, "say", said.append)
+    policy, chat = adapted(base)
+    save_policy(policy, chat, tmp_path / "model")
+    load_policy(tmp_path / "adapter", device="cpu")
+    assert said == []
+    (tmp_path / "adapter" / "heedful.json").unlink()
+    load_policy(tmp_path / "adapter", device="cpu")
+    (warning,) = said
+    assert f"it can't be checked that {base} is what they were trained on" in warning
 
 
 def test_adapters_find_their_base_after_the_run_moved(base: Path, tmp_path: Path) -> None:

@@ -47,6 +47,16 @@ def base_of(folder: Path) -> Path:
     return base
 
 
+def unverified(folder: Path) -> str:
+    """A sentence where an adapter folder carries no hash of its base, "" where it does: see `base_of`."""
+    if "base_sha256" in (read_json(folder / ORIGIN) or {}):
+        return ""
+    base = base_of(folder)
+    return (
+        f"these adapters carry no hash of their base, so it can't be checked that {base} is what they were trained on"
+    )
+
+
 def work_in(base: PreTrainedModel, folder: Path) -> PreTrainedModel:
     """The base with an adapter folder's weights merged into its own, a plain model again.
 

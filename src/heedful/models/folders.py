@@ -25,7 +25,7 @@ from transformers.utils import logging
 
 from heedful.errors import InputError
 from heedful.models.adapters import CONFIG as ADAPTER_CONFIG
-from heedful.models.adapters import base_of, is_adapter, is_policy_adapter, work_in
+from heedful.models.adapters import base_of, is_adapter, is_policy_adapter, unverified, work_in
 from heedful.models.files import read_json
 from heedful.run import console
 
@@ -52,6 +52,8 @@ def open_model(
     """
     folder = Path(folder)
     if is_adapter(folder):
+        if doubt := unverified(folder):
+            say(f"{folder}: {doubt}")
         base = open_model(auto, base_of(folder), new=new, **settings)
         return _on_the_backbone(base, folder) if _of_another_kind(auto, folder) else work_in(base, folder)
     check_folder(folder)
