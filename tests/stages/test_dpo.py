@@ -18,7 +18,7 @@ from heedful.data.packing import pack
 from heedful.errors import DivergedError, InputError, Stopped
 from heedful.models.loading import load_policy
 from heedful.run import Run, read_metrics
-from heedful.stages.dpo import dpo, shown_of
+from heedful.stages.dpo import FALLEN, dpo, shown_of
 from heedful.train.course import Setting
 
 
@@ -64,6 +64,18 @@ def test_learns_and_says_what_happened(house: Path, tmp_path: Path, said: list[s
     assert gap(str(run.model)) > gap(str(house / "sft")) + 1.0
     drift = run.summary["chosen_drift"]
     assert any("likelihood displacement" in line for line in said) == (drift < 0)
+
+
+def test_chosen_answers_that_fell_far_are_told_as_a_collapse(house: Path, tmp_path: Path, said: list[str]) -> None:
+    """`apo_down` lowers what was chosen without an end; displacement of a few nats is the usual sentence."""
+    run = Run(tmp_path / "dpo", "dpo", seed=1)
+    training = {"epochs": 40, "checkpoint_every": 1000}
+    dpo(dpo_config(house, loss={"type": "apo_down"}, optim={"lr": 5e-2}, training=training), run)
+    assert run.summary["chosen_drift"] < -FALLEN
+    (told,) = [line for line in said if "chosen answers fell by" in line]
+    assert f"fell by {-run.summary['chosen_drift']:.0f} nats" in told
+    assert all(mend in told for mend in ("lower optim.lr", "training.early_stop.metric", "another loss"))
+    assert not any("likelihood displacement" in line for line in said)
 
 
 def test_ties_are_dropped_and_counted(house: Path, tmp_path: Path, said: list[str]) -> None:

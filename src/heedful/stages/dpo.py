@@ -20,6 +20,7 @@ from heedful.train.unpaired import unpaired_course
 
 CHECKED = 8  # items of the first step by which the loss must start as stated
 SHOWN = (8, 64)  # at least and at most, of the items that stand in for held-out ones where none are given
+FALLEN = 50.0  # nats that chosen answers may lose: losses that kept a policy whole cost 3, the one that ruined it 102
 SHOWN_PART = 8  # one in so many: the look costs little beside the epoch
 
 
@@ -89,9 +90,21 @@ def _report(course: Course, found: dict[str, float], drift: dict[str, float], ru
         f"reward margin {found['rewards/margin']:.2f}; log-probability of chosen answers {drift['chosen']:+.1f} nats, "
         f"of rejected ones {drift['rejected']:+.1f}"
     )
-    if drift["chosen"] < 0:
-        run.say(
-            "chosen answers became less likely (likelihood displacement): usual where a loss sees only the difference "
-            "to the rejected ones; where the policy then says something worse than both, raise loss.beta, lower "
-            "optim.lr, take a loss that holds the chosen answers up (rpo, dpop, nca), or use PPO"
+    run.note(_displaced(drift["chosen"]))
+
+
+def _displaced(chosen: float) -> str:
+    """A sentence where chosen answers grew rarer, by so many nats; "" where they did not."""
+    if chosen >= 0:
+        return ""
+    if chosen < -FALLEN:
+        return (
+            f"chosen answers fell by {-chosen:.0f} nats on average, more than {FALLEN:.0f}: the policy may have "
+            "collapsed, so evaluate it before anything builds on it; lower optim.lr, end training by a held-out metric "
+            "(heldout, training.early_stop.metric = heldout/rewards/accuracy, .better = higher), or take another loss"
         )
+    return (
+        "chosen answers became less likely (likelihood displacement): usual where a loss sees only the difference "
+        "to the rejected ones; where the policy then says something worse than both, raise loss.beta, lower "
+        "optim.lr, take a loss that holds the chosen answers up (rpo, dpop, nca), or use PPO"
+    )
