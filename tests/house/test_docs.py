@@ -138,3 +138,9 @@ def test_every_algorithms_page_has_its_figure_of_the_table(
 def test_every_reward_models_page_says_what_was_measured(kind: type[BaseModel]) -> None:
     pages = pages_of(kind.model_fields["type"].default)
     assert len(pages) == 1 and re.search(r"\b[Mm]easured\b.*?\d\d\.\d %", pages[0], re.S)
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs" / "algorithms").glob("*.md")), ids=lambda p: p.stem)
+def test_every_algorithms_page_says_what_is_logged(page: Path) -> None:
+    said = re.search(r"^## What is logged$|\*\*Logged\*\*|\bLogged\s+metrics:", page.read_text(), re.M)
+    assert said, f"{page.name}: say under **Logged** which names of the summary and of metrics.jsonl are its own"
