@@ -150,6 +150,11 @@ def test_labels_out_of_balance_are_told_with_the_weight_to_set(house: Path, tmp_
     balanced = {"type": "kto", "desirable": 6.0}
     trained(house, tmp_path / "again", balanced, data=[data], training={"epochs": 0.4})
     assert not any("set loss." in line for line in said)
+    even = write(tmp_path / "even.jsonl", labels())
+    for desirable, told in ((1.5, False), (1.8, True)):
+        loss = {"type": "kto", "desirable": desirable}
+        trained(house, tmp_path / str(desirable), loss, data=[even], training={"epochs": 0.4})
+        assert any("set loss.undesirable=1.2" in line for line in said) == told
 
 
 def test_margins_that_a_loss_does_not_read_are_told(house: Path, tmp_path: Path, said: list[str]) -> None:

@@ -204,7 +204,7 @@ class KTOLoss(LabelLoss):
     beta: Beta = 0.1
     """How strongly the policy is held to the reference."""
     desirable: Beta = 1.0
-    """λ_D: weight of wanted answers. λ_D n_D / (λ_U n_U) should lie between 1 and 4/3."""
+    """λ_D: weight of wanted answers. λ_D n_D / (λ_U n_U) should lie between 1 and 3/2."""
     undesirable: Beta = 1.0
     """λ_U: weight of unwanted answers."""
 

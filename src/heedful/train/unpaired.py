@@ -21,7 +21,7 @@ from heedful.train.baseline import Baseline, BaselineSource, drift, halfway
 from heedful.train.course import Course, Setting, in_batches
 from heedful.train.preferences import Preferences
 
-FAIR = (1.0, 4 / 3)  # of λ_D n_D / (λ_U n_U) (Ethayarajh 2024)
+FAIR = (1.0, 3 / 2)  # of λ_D n_D / (λ_U n_U) (Ethayarajh 2024, eq. 9)
 
 
 def unpaired_course(loss: UnpairedLoss, setting: Setting) -> Course:
@@ -125,5 +125,5 @@ def _check_balance(loss: KTOLoss, wanted: float, setting: Setting) -> None:
         value = factor * (loss.desirable if ratio < low else loss.undesirable)
         setting.run.say(
             f"{wanted:.0%} of the labels want their answer, so wanted answers weigh {ratio:.2f} times as much as "
-            f"unwanted ones; between 1 and 4/3 works best (Ethayarajh 2024): set loss.{side}={value:.3g}"
+            f"unwanted ones; between 1 and 3/2 works best (Ethayarajh 2024): set loss.{side}={value:.3g}"
         )
