@@ -71,7 +71,7 @@ test: $(READY) lint types ## everything that must hold, twenty raters for a minu
 soak: $(READY) ## twenty raters for ten minutes, and twenty kills under fifty writers; SQLite, and PostgreSQL if installed
 	HEEDFUL_SOAK=600 HEEDFUL_KILLS=20 $(BIN)/python -m pytest -n 0 -v tests/studio/test_soak.py tests/studio/test_kill.py
 
-mutants: $(READY) ## which small faults in the algorithms would the tests let pass? none should; 10 minutes of one core
+mutants: $(READY) ## which small faults in the algorithms and their glue would the tests let pass? none should; 13 minutes of one core
 	$(BIN)/python tests/mutants.py src/heedful/algorithms/lm.py src/heedful/algorithms/on_policy \
 		src/heedful/algorithms/reward src/heedful/algorithms/direct src/heedful/ops
 	$(BIN)/python tests/mutants.py $(GLUE:%=src/heedful/train/%.py) --tests $(GLUE_TESTS:%=tests/train/test_%.py)
