@@ -41,8 +41,10 @@ PHASES = {
     "sampling": "time/sample",
     "rewards": "time/reward",
     "policy, reference and critic read": "time/forward",
+    "advantages": "time/advantage",
+    "updates": "time/update",
 }
-UPDATES = "advantages and updates"
+OTHER = "the rest: logging, saving"
 Shares = Mapping[str, float]
 
 
@@ -66,7 +68,7 @@ def main() -> None:
             phases[head] = spent
         kinds[head] = kinds_of(config)
     tables = [table("kind of operation", [*KINDS, REST], kinds)]
-    tables += [table("phase of a step", [*PHASES, UPDATES], phases)] if phases else []
+    tables += [table("phase of a step", [*PHASES, OTHER], phases)] if phases else []
     said = f"On {results.machine()}; {options.threads} threads, {time.strftime('%F')}."
     made = "\n\n".join([*tables, said])
     print(made)
@@ -94,7 +96,7 @@ def phases_of(config: StageConfig, updates: int) -> Shares:
     taken = behind_the_first(rows, updates)
     whole = sum(seconds for _, seconds in taken)
     found = {name: sum(row.get(key, 0.0) for row, _ in taken) / whole for name, key in PHASES.items()}
-    return found | {UPDATES: 1 - sum(found.values())}
+    return found | {OTHER: max(0.0, 1 - sum(found.values()))}
 
 
 def kinds_of(config: StageConfig) -> Shares:

@@ -340,9 +340,8 @@ def estimates(recipe: Recipe, rate: float) -> list[tuple[Any, Estimate]]:
 
 
 def whole_run(found: Sequence[tuple[Any, Estimate]]) -> float:
-    """Peak bytes of a process that runs all stages one after another: those of the largest, and what lies in pieces
-    too small for the next stage's tensors where several train. That grows for hours, to about as much as is retained by
-    choice.
+    """Peak bytes of a process that runs all stages one after another: those of the largest and, where several train,
+    what lies in pieces too small for the next stage's tensors: over hours about RETAINED bytes.
     """
     several = sum(hasattr(stage, "training") for stage, _ in found) > 1
     return max((estimate.memory for _, estimate in found), default=0.0) + (RETAINED if several else 0)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heedful.data.lengths import cut, fitting_groups
+from heedful.data.lengths import cut, fitting_groups, within_context
 from heedful.data.packing import Example
 from heedful.data.places import Read, places_of
 from heedful.data.sources import (
@@ -63,7 +63,18 @@ def test_a_prompt_that_leaves_no_room_is_refused_by_its_line(tmp_path: Path) -> 
     told = rf"{tmp_path}/rows.jsonl:301: the prompt has 10 tokens and the context of the model is 10: shorten or remove"
     with pytest.raises(InputError, match=told):
         fitted([*fit, [example(12, answer=10), example(11, answer=10)]], 10, "rankings", tmp_path)
+    with pytest.raises(
+        InputError, match=rf"longer context; so 2 more: {tmp_path}/rows.jsonl:2, {tmp_path}/rows.jsonl:3$"
+    ):
+        fitted(alone(*[example(12, answer=10)] * 3), 10, "demonstrations", tmp_path)
     assert len(fitted([*fit, [example(12, answer=12)]], 10, "rankings", tmp_path)[0]) == 300
+
+
+def test_what_is_only_read_is_left_out_where_its_prompt_is_too_long(tmp_path: Path) -> None:
+    path = write(tmp_path / "rows.jsonl", [{"prompt": str(i)} for i in range(101)])
+    groups = alone(*[example(5)] * 100, example(12, answer=10))
+    kept, sentence = within_context(groups, 10, "calibration samples", read_prompts(path), [path])
+    assert kept == list(range(100)) and sentence.endswith("left out")
 
 
 def test_records_are_told_by_file_and_line(tmp_path: Path) -> None:

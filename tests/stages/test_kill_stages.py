@@ -43,7 +43,8 @@ def attempt(config: StageConfig, out: Path, moment: int, of: signal.Signals = si
         left = die_at(moment, of)
         try:
             run_single(config, out, seed=1)
-            lived.write_text(str(-left[0]))
+            count, left[0] = -left[0], 0  # no signal any more: the next moment is this writing's own
+            lived.write_text(str(count))
         except Stopped as stopped:
             os._exit(stopped.exit_code)
         except BaseException:
@@ -74,12 +75,13 @@ def _content(file: Path) -> Any:
 
 def killed(root: Path) -> None:
     """Every stage whole, then killed or stopped and gone on with; one JSON line says what came of each."""
-    house, choose, results = build(root / "house"), random.Random(0), dict[str, Any]()
+    house, results = build(root / "house"), dict[str, Any]()
     available()  # the world's prompts: seconds, which children then need not spend
     for number, kind in enumerate(KINDS):
         config, _ = stages(house)[kind]
         straight = root / f"{number:02d}-{kind}"  # together they are the run that the report shows
         status, moments = attempt(config, straight, 0)
+        choose = random.Random(kind)
         results[kind] = {"moments": moments, "killed": 0, "stopped": 0, "differs": []}
         for trial in range(2 * TRIALS if status == 0 else 0):
             out, of = root / f"{kind}-{trial}", (signal.SIGKILL, signal.SIGINT)[trial % 2]

@@ -22,7 +22,6 @@ from heedful.models.loading import Affine, new_policy, save_policy
 from heedful.rewards.blend import Fitted, save_blend
 from heedful.run import Run, read_metrics
 from heedful.stages.ppo import ppo
-from heedful.stages.practice import starts_at_reference
 
 
 @pytest.fixture(scope="module")
@@ -195,9 +194,9 @@ def test_a_copy_of_the_model_is_as_good_a_reference(house: Path, tmp_path: Path)
     """Elsewhere, byte for byte the same: training starts at it, and is held to that."""
     shutil.copytree(house / "sft", tmp_path / "copy")
     config = ppo_config(house, reference=str(tmp_path / "copy"))
-    assert starts_at_reference(config)
     run = Run(tmp_path / "ppo", "ppo", seed=1)
     ppo(config, run)
     assert iterations(run)[0]["kl/reference"] == pytest.approx(0, abs=1e-6)
     (tmp_path / "copy" / "config.json").write_text((house / "sft" / "config.json").read_text() + " ")
-    assert not starts_at_reference(config)
+    with pytest.raises(InputError, match="set kl.apart = true if it is meant"):
+        ppo(config, Run(tmp_path / "again", "ppo", seed=1))

@@ -288,8 +288,8 @@ def test_text_that_is_cut_is_counted_and_said(run: Run, monkeypatch: pytest.Monk
     for path in (long, short):
         text_of(config().model_copy(update={"ptx": PTX(data=str(path), tokens=64, coefficient=1)}), players(), run)
     assert said == [
-        "2 of 4 documents of ptx.data have more than 48 tokens (the lesser of ptx.tokens and the model's context): "
-        "of these only the beginning is read"
+        "2 of the first 4 documents of ptx.data have more than 48 tokens "
+        "(the lesser of ptx.tokens and the model's context): of these only the beginning is read"
     ]
 
 

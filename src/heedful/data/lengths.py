@@ -23,24 +23,21 @@ def refuse_overlong(
     what: str = "the prompt",
     mend: str = "shorten or remove it",
 ) -> None:
-    """InputError where a prompt of these files, as the model's tokens, leaves no room for an answer."""
-    for prompt, ids in zip(prompts, asked, strict=True):
-        if len(ids) >= context:
-            raise _overlong(prompt, paths, len(ids), context, model, what, mend)
+    """InputError where prompts of these files, as the model's tokens, leave no room for an answer."""
+    long = [(prompt, len(ids)) for prompt, ids in zip(prompts, asked, strict=True) if len(ids) >= context]
+    if long:
+        raise _overlong(long, context, paths, model, what, mend)
 
 
 def _overlong(
-    record: Read,
-    paths: Sequence[str],
-    tokens: int,
-    context: int,
-    model: str,
-    what: str = "the prompt",
-    mend: str = "shorten or remove it",
+    long: Sequence[tuple[Read, int]], context: int, paths: Sequence[str], model: str, what: str, mend: str
 ) -> InputError:
+    """About the first of these records and its prompt's tokens; the others are counted, some of them named."""
+    (first, tokens), *others = long
+    more = f"; so {len(others)} more: {_told([record for record, _ in others], paths)}" if others else ""
     return InputError(
-        f"{places_of([record], paths)[0]}: {what} has {tokens} tokens and the context of {model} is {context}: "
-        f"{mend}, or take a model with a longer context"
+        f"{places_of([first], paths)[0]}: {what} has {tokens} tokens and the context of {model} is {context}: "
+        f"{mend}, or take a model with a longer context{more}"
     )
 
 
@@ -51,16 +48,27 @@ def fitting_groups(
     records: Sequence[Read],
     paths: Sequence[str],
 ) -> tuple[list[int], str]:
+    """`within_context` of what is learned from. InputError: a prompt leaves no room for an answer, or more than 1 %
+    don't fit."""
+    lengths = [max((e.answer for e in group if e.answer < len(e.ids)), default=0) for group in groups]  # a whole: 0
+    long = [(record, tokens) for record, tokens in zip(records, lengths, strict=True) if tokens >= context]
+    if long:
+        raise _overlong(long, context, paths, "the model", "the prompt", "shorten or remove it")
+    return within_context(groups, context, what, records, paths)
+
+
+def within_context(
+    groups: Sequence[Sequence[Example]],
+    context: int,
+    what: str,
+    records: Sequence[Read],
+    paths: Sequence[str],
+) -> tuple[list[int], str]:
     """Indices of the groups (a ranking's answers, say) of which every example fits the context; a group falls whole.
 
     The second is a sentence about the rest ("" where there is none), with the items' name (`what`: "demonstrations")
-    and the lines of their `records`, one a group, in the files `paths`. InputError: a prompt leaves no room for an
-    answer, or more than 1 % don't fit.
+    and the lines of their `records`, one a group, in the files `paths`. InputError: more than 1 % don't fit.
     """
-    for group, record in zip(groups, records, strict=True):
-        prompt = max((e.answer for e in group if e.answer < len(e.ids)), default=0)  # a question as a whole has none
-        if prompt >= context:
-            raise _overlong(record, paths, prompt, context, "the model")
     kept = [index for index, group in enumerate(groups) if all(len(e.ids) <= context for e in group)]
     dropped = sorted(set(range(len(groups))).difference(kept))
     if not dropped:

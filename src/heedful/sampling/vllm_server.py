@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 
-from heedful.errors import HeedfulError, ResourceError
+from heedful.errors import ResourceError
 from heedful.sampling.protocol import SamplingParams
 from heedful.sampling.vllm_engine import AGAIN, request
 
@@ -60,7 +60,7 @@ class Server:
             answers = [pool.submit(self._complete, http, prompt, limit, params, seed) for prompt, limit, seed in asked]
             try:
                 return [answer.result() for answer in answers]
-            except HeedfulError:
+            except BaseException:  # a fault, or a signal: nobody waits for what is still asked
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
 

@@ -138,7 +138,6 @@ def _wait(store: Store, project: Project, asked: Collection[int], run: Run) -> N
                     "close the project to go on without them"
                 )
             said = now.had
-            run.stopper.stop_if_asked()
             time.sleep(EVERY)
     if now.left:
         why = "the project is closed" if now.closed else "a machine's label stands for them"

@@ -10,7 +10,7 @@ from heedful.models.loading import critic_from_reward
 from heedful.models.lora import add_lora
 from heedful.rewards.blend import is_blend, scored_by
 from heedful.run import Run
-from heedful.stages.practice import asked, seat, starts_at_reference, text_of, train
+from heedful.stages.practice import asked, seat, text_of, train
 from heedful.train.loop import make_accelerator
 from heedful.train.on_policy import OnPolicySource
 from heedful.train.ppo_method import PPOMethod
@@ -34,7 +34,7 @@ def ppo(config: PPOConfig, run: Run) -> None:
         config,
         run,
         accelerator,
-        starts_at_reference=starts_at_reference(config),
+        starts_at_reference=not config.kl.apart,
     )
     train(
         source,

@@ -50,7 +50,7 @@ def seat(config: Config, run: Run, accelerator: Accelerator) -> Players:
 def _reference(config: Config, policy: Policy, chat: Chat, run: Run, accelerator: Accelerator) -> Policy:
     """A frozen copy of its own, or what the policy's adapters stand on. InputError: one that is not meant, or
     that reads other tokens."""
-    begins = starts_at_reference(config)
+    begins = _is_the_model(config)
     if config.lora.rank and not begins:
         raise InputError(
             f"reference = {config.reference} is not model = {config.model}: with lora the reference is the model "
@@ -93,8 +93,9 @@ class Moving(nn.Module):
             self.register_buffer(name.replace(".", "/"), parameter.data)
 
 
-def starts_at_reference(config: Config) -> bool:
-    """Whether the reference is the model that training starts from, or a copy of it, byte for byte."""
+def _is_the_model(config: Config) -> bool:
+    """Whether the reference is the model that training starts from, or a copy of it, byte for byte: unless
+    `kl.apart`, or nothing is trained."""
     model, reference = Path(config.model), Path(config.reference or config.model)
     return reference.resolve() == model.resolve() or (reference.is_dir() and digest(reference) == digest(model))
 
@@ -111,7 +112,8 @@ def text_of(config: Config, players: Players, run: Run) -> TextMix:
     """What is mixed in against forgetting: nothing where no text is given."""
     documents: Sequence[str | Messages] = read_documents(config.ptx.data) if config.ptx.data else ()
     text = TextMix(documents, players.chat, config.ptx.tokens, context_of(players.policy.lm))
-    run.note(text.note())
+    if run.main:
+        run.note(text.note())
     return text
 
 

@@ -11,7 +11,7 @@ from heedful.config import RLConfig
 from heedful.config.rl import XPO, NashMD, OnlineDPO
 from heedful.models.actor import Actor, LeashedActor
 from heedful.run import Run
-from heedful.stages.practice import asked, seat, starts_at_reference, text_of, train
+from heedful.stages.practice import asked, seat, text_of, train
 from heedful.train.duel_method import DuelMethod
 from heedful.train.group_method import GroupMethod, NashMethod
 from heedful.train.loop import Objective, make_accelerator
@@ -33,7 +33,7 @@ def rl(config: RLConfig, run: Run) -> None:
         config,
         run,
         accelerator,
-        starts_at_reference=starts_at_reference(config),
+        starts_at_reference=not config.kl.apart,
     )
     train(source, _model(config, players), objective_of(config), {"": config.optim}, run)
 

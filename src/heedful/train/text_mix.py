@@ -10,6 +10,7 @@ from heedful.data.chat import Chat
 from heedful.data.packing import Example
 from heedful.records import Messages
 
+LOOKED_AT = 10_000  # documents, for the note
 ENDS = 8  # at most so many tokens stand around a text's own, of which each holds a byte or more
 
 
@@ -21,12 +22,13 @@ class TextMix:
         self.tokens, self.longest = tokens, min(tokens, context)
 
     def note(self) -> str:
-        """A sentence about the documents whose ends are never read ("" where there are none)."""
-        long = [d for d in self.documents if not isinstance(d, str) or len(d.encode()) + ENDS > self.longest]
+        """A sentence about the documents whose ends are never read, of the first ones ("" where there are none)."""
+        looked_at = self.documents[:LOOKED_AT]
+        long = [d for d in looked_at if not isinstance(d, str) or len(d.encode()) + ENDS > self.longest]
         count = sum(len(self.chat.document(document).ids) > self.longest for document in long)
         return (
-            f"{count:,} of {len(self.documents):,} documents of ptx.data have more than {self.longest:,} tokens (the "
-            "lesser of ptx.tokens and the model's context): of these only the beginning is read"
+            f"{count:,} of the first {len(looked_at):,} documents of ptx.data have more than {self.longest:,} tokens "
+            "(the lesser of ptx.tokens and the model's context): of these only the beginning is read"
             if count
             else ""
         )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import sqrt
 
 from heedful.data.chat import Chat
-from heedful.data.lengths import fitting_groups
+from heedful.data.lengths import within_context
 from heedful.data.packing import Example
 from heedful.data.sources import read_completions
 from heedful.errors import InputError
@@ -36,7 +36,7 @@ def read_samples(paths: Sequence[str], chat: Chat, context: int, run: Run) -> Sa
     """The first samples of each calibration file; the few that don't fit the context are left out, and said."""
     samples = first_samples(paths)
     texts = [[chat.example(sample.prompt.messages, sample.text)] for sample in samples]
-    kept, left_out = fitting_groups(texts, context, "calibration samples", samples, paths)
+    kept, left_out = within_context(texts, context, "calibration samples", samples, paths)
     run.note(left_out)
     return Samples([samples[i] for i in kept], [texts[i][0] for i in kept])
 
