@@ -118,6 +118,8 @@ def test_a_signal_that_a_stage_swallows_ends_the_recipe_behind_it(
     with pytest.raises(Stopped):
         run_recipe(recipe, tmp_path / "runs")
     assert {path.name for path in (tmp_path / "runs" / "small").glob("0*")} == {"01-sft"}
+    with pytest.raises(Stopped):  # and a stage of its own
+        run_single(recipe.stages[0].model_copy(update={"model": str(tmp_path / "base")}), tmp_path / "alone", seed=0)
 
 
 def test_a_changed_input_is_refused_by_name(fakes: Fakes, recipe: Recipe, tmp_path: Path) -> None:

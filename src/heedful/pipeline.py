@@ -266,7 +266,7 @@ def run_single(config: StageConfig, out: Path, seed: int) -> Path:
     with Stopper() as stopper, held, kept:
         run = Run(out, config.name, seed, stopper, main=main)
         _run_one(config, _plain(config.model_dump()), run, out)
-        stopper.stop_if_asked()
+        stopper.stop_if_asked()  # where somebody's code has swallowed it
     if main:
         console.print(f"{config.name:>12} → {out}")
     return out

@@ -94,8 +94,8 @@ class Moving(nn.Module):
 
 
 def _is_the_model(config: Config) -> bool:
-    """Whether the reference is the model that training starts from, or a copy of it, byte for byte: unless
-    `kl.apart`, or nothing is trained."""
+    """Whether the reference is the model that training starts from, or a copy of it, byte for byte. Once the
+    reference is taken, that is what `kl.apart` denies: see `_refuse_unmeant`."""
     model, reference = Path(config.model), Path(config.reference or config.model)
     return reference.resolve() == model.resolve() or (reference.is_dir() and digest(reference) == digest(model))
 
