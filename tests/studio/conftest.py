@@ -14,6 +14,7 @@ import pytest
 from starlette.testclient import TestClient
 from tests.chromium import chromium_program
 from tests.feedback.conftest import new_item, plain
+from tests.feedback.conftest import one_seed as one_seed  # a fixture of these tests too
 from tests.postgres import MISSING, postgres_server
 from tests.studio.browser import Seen, looking_at
 from tests.studio.endpoint import SAYS, Endpoint

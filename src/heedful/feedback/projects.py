@@ -140,6 +140,11 @@ def known_project(connection: Connection, name: str, database: str) -> Project:
     return found
 
 
+def _drawn_seed() -> int:
+    """Nobody may guess which items are checks, or who is served what."""
+    return secrets.randbelow(1 << 31)
+
+
 def create_project(
     connection: Connection,
     name: str,
@@ -161,7 +166,7 @@ def create_project(
         warning=warning,
         sheet=sheet.model_dump(mode="json"),
         queue=queue.model_dump(mode="json"),
-        seed=secrets.randbelow(1 << 31),
+        seed=_drawn_seed(),
         tail=0,
         open=True,
         created_at=time.time(),
