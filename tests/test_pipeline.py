@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import tomllib
 from contextlib import suppress
 from pathlib import Path
 
@@ -156,12 +157,36 @@ def test_a_stage_that_came_to_nothing_is_begun_anew_under_other_conditions(
     assert not (root / "02-sample" / "metrics.jsonl").exists()
 
 
+def test_the_faster_precision_is_measured_once_and_kept_in_the_resolved_config(
+    fakes: Fakes, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used: list[str] = []
+
+    def stage(config: StageConfig, run: Run) -> None:
+        used.append(config.training.precision if isinstance(config, SFTConfig) else "none")
+        fakes(config, run)
+
+    monkeypatch.setattr(pipeline, "run_stage", stage)
+    said = iter(("bfloat16", "float32"))
+    monkeypatch.setattr("heedful.ops.rates.faster_precision", lambda _: next(said))
+    auto = recipe.stages[0].model_copy(update={"training": Training(precision="auto")})
+    recipe = recipe.model_copy(update={"stages": [auto, recipe.stages[1]]})
+    fakes.stop_in = "sft"
+    with pytest.raises(Stopped):
+        run_recipe(recipe, tmp_path / "runs")
+    fakes.stop_in = ""
+    root = run_recipe(recipe, tmp_path / "runs")
+    assert used == ["bfloat16", "bfloat16", "none"]
+    assert tomllib.loads((root / "01-sft" / "config.toml").read_text())["training"]["precision"] == "bfloat16"
+    assert json.loads((root / "01-sft" / "begun.json").read_text())["config"]["training"]["precision"] == "auto"
+
+
 def test_bad_input_leaves_what_was_there_and_no_more(
     fakes: Fakes, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(config: StageConfig, run: Run) -> None:
         run.write_rows("metrics.jsonl", [{"step": 1}])
-        run.write_rows("kernels.json", [])
+        run.write_rows("samples.jsonl", [])
         run.write_rows("checkpoints/last-good/weights", [])
         raise InputError("line 3")
 

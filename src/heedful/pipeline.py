@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+import tomllib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ from heedful.run import (
     digest,
     stage_folders,
 )
-from heedful.run.conditions import begin, changes, conditions, whole_or_nothing
+from heedful.run.conditions import RESOLVED, begin, changes, conditions, whole_or_nothing
 from heedful.run.manifest import PEAK_MEMORY, environment, hash_outputs
 from heedful.stages import TRAINING, run_stage
 
@@ -94,7 +94,7 @@ def _run_one(config: StageConfig, portable: Any, run: Run, root: Path, shared: S
     with _memory_told(config):
         run_stage(_settle_precision(config, run), run)
     if not run.main:
-        _wait_for(run.path / MANIFEST)  # the next stage reads what rank 0 writes
+        _wait_until((run.path / MANIFEST).exists, run.path / MANIFEST)  # the next stage reads what rank 0 writes
     else:
         manifest = Manifest(
             stage=config.name,
@@ -155,19 +155,25 @@ def _tell_processes(config: StageConfig, count: int, run: Run) -> None:
 
 
 def _settle_precision(config: StageConfig, run: Run) -> StageConfig:
-    """`auto` becomes what this machine does faster: measured when the stage begins, kept in kernels.json."""
+    """`auto` becomes what this machine does faster: measured when the stage begins, kept in its config.toml."""
     training = getattr(config, "training", None)
     if training is None or training.precision != "auto":
         return config
-    path = run.path / "kernels.json"
-    if run.main and not path.exists():
+    path = run.path / RESOLVED
+    if run.main and _kept_precision(path) == "auto":
         from heedful.ops.rates import faster_precision, training_device
 
-        atomic_text(path, json.dumps({"precision": faster_precision(training_device())}) + "\n")
-    _wait_for(path)
-    precision = json.loads(path.read_text(encoding="utf-8"))["precision"]
+        resolved = tomllib.loads(path.read_text(encoding="utf-8"))
+        resolved["training"]["precision"] = faster_precision(training_device())
+        atomic_text(path, tomli_w.dumps(resolved))
+    _wait_until(lambda: path.exists() and _kept_precision(path) != "auto", path)
+    precision = _kept_precision(path)
     run.say(f"precision: {precision}, the faster here")
     return config.model_copy(update={"training": training.model_copy(update={"precision": precision})})
+
+
+def _kept_precision(path: Path) -> str:
+    return str(tomllib.loads(path.read_text(encoding="utf-8"))["training"]["precision"])
 
 
 @contextmanager
@@ -189,10 +195,10 @@ def _memory_told(config: StageConfig) -> Iterator[None]:
         ) from None
 
 
-def _wait_for(path: Path) -> None:
+def _wait_until(written: Callable[[], bool], path: Path) -> None:
     """Ranks other than 0 wait for what only rank 0 writes: not for ever, should it be gone."""
     leader = int(os.environ.get(LEADER, os.getppid()))
-    while not path.exists():
+    while not written():
         if os.getppid() != leader:
             raise ResourceError(f"{path}: the process that leads this one is gone; run the command again to go on")
         time.sleep(0.2)
@@ -244,7 +250,7 @@ def _run_stages(recipe: Recipe, folder: RunFolder, *, main: bool, shared: Sequen
         for index, stage in enumerate(recipe.stages):
             path = folder.stage_folder(index, stage.name)
             if not main and stage.type not in TRAINING:
-                _wait_for(path / MANIFEST)
+                _wait_until((path / MANIFEST).exists, path / MANIFEST)
             else:
                 with whole_or_nothing(path) if main else nullcontext():
                     run = Run(path, stage.name, recipe.seed, stopper, main=main)

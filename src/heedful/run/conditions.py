@@ -23,7 +23,7 @@ from heedful.run.atomic import METRICS, atomic_text
 from heedful.run.folder import CACHE, LOCK, Run
 
 BEGUN, RESOLVED = "begun.json", "config.toml"
-TRACES = (BEGUN, RESOLVED, "kernels.json", METRICS, "samples.jsonl")  # nothing goes on from these
+TRACES = (BEGUN, RESOLVED, METRICS, "samples.jsonl")  # nothing goes on from these
 WORK = ("checkpoints", "members")  # folders in which there may be something to go on from
 LAST_GOOD = "last-good"  # what training falls back to, which no step can begin with
 Table = Mapping[str, Any]

@@ -82,5 +82,5 @@ def _git_state() -> str:
 
 def hash_outputs(folder: Path) -> dict[str, str]:
     """Hashes of what a stage leaves for others; checkpoints and logs are its own business."""
-    own = {"manifest.json", "begun.json", "checkpoints", METRICS, "config.toml", "kernels.json"}
+    own = {"manifest.json", "begun.json", "checkpoints", METRICS, "config.toml"}
     return {p.name: digest(p) for p in sorted(folder.iterdir()) if p.name not in own and not p.name.startswith(".")}
