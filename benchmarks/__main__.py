@@ -20,16 +20,25 @@ LOGS = FOLDER / "logs"
 
 
 def main() -> int:
-    """0: all measured; 1: one of ours failed; 2: a name that is none."""
+    """0: all measured; 1: one of ours failed; 2: a name that is none, or that needs a card where there is none."""
     options = parse()
     try:
         chosen = catalogue.chosen(options.only)
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2
+    absent = [] if options.tiny or results.card() else [b for b in chosen if b.ours.device == "cuda"]
     if options.list:
-        show(chosen, options.minutes)
+        show(chosen, absent, options.minutes)
         return 0
+    if absent and options.only:
+        print(
+            f"{absent[0].name} needs an NVIDIA card, and torch finds none here: leave it out, or try it on the "
+            "processor with --tiny",
+            file=sys.stderr,
+        )
+        return 2
+    chosen = [benchmark for benchmark in chosen if benchmark not in absent]
     if options.missing:
         have = {line["name"] for line in results.of_this_machine() if not line["noisy"]}
         chosen = [benchmark for benchmark in chosen if benchmark.name not in have]
@@ -62,18 +71,20 @@ def parse() -> argparse.Namespace:
     return options
 
 
-def show(chosen: Sequence[Benchmark], minutes: float) -> None:
-    here = results.machine()
-    print(here)
+def show(chosen: Sequence[Benchmark], absent: Sequence[Benchmark], minutes: float) -> None:
+    """absent: those of them that lack a card here."""
+    print(results.machine())
     found = {line["name"]: line for line in results.read()}
     for benchmark in chosen:
         line = found.get(benchmark.name, {})
         ratio = f"{line['ratio']:.2f}" if line.get("ratio") is not None else "-"
         state = " disturbed" if line.get("noisy") else ""
-        state += " elsewhere" if line and line["machine"] != here else ""
+        state += " elsewhere" if line and line["machine"] != results.machine(benchmark.ours.device) else ""
+        state += " needs a card" if benchmark in absent else ""
         goal = f"{benchmark.goal:g}" if benchmark.goal else "-"
         print(f"{benchmark.name:28} goal {goal:>4}  found {ratio:>6}{state}  {benchmark.about}")
-    print(f"all of these take about {expected(chosen, minutes) / 60:.0f} min")
+    measurable = [benchmark for benchmark in chosen if benchmark not in absent]
+    print(f"all that can be measured here take about {expected(measurable, minutes) / 60:.0f} min")
 
 
 def run(chosen: Sequence[Benchmark], options: argparse.Namespace) -> int:
@@ -101,7 +112,8 @@ def run(chosen: Sequence[Benchmark], options: argparse.Namespace) -> int:
             say(f"{benchmark.name}: ours failed: {error}")
             continue
         took = round(time.monotonic() - begun)
-        line |= {"machine": results.machine(), "threads": options.threads, "when": time.strftime("%F %T"), "took": took}
+        line |= {"machine": results.machine(benchmark.ours.device), "threads": options.threads}
+        line |= {"when": time.strftime("%F %T"), "took": took}
         say(sentence(line))
         if not options.tiny:
             results.write(results.merge(results.read(), line))
@@ -111,7 +123,7 @@ def run(chosen: Sequence[Benchmark], options: argparse.Namespace) -> int:
 
 
 def start(name: str, side: Side, threads: int) -> Worker:
-    return Worker(side.environment, side.task, threads, log_of(LOGS, name, side))
+    return Worker(side.environment, side.task, threads, log_of(LOGS, name, side), side.device)
 
 
 def sizes(benchmark: Benchmark) -> list[str]:
@@ -122,8 +134,8 @@ def sizes(benchmark: Benchmark) -> list[str]:
 
 
 def tiny(benchmark: Benchmark) -> Benchmark:
-    """The same on a toy model, with few short answers."""
-    small = {"size": "tiny", "answer": 16, "episodes": 16, "rows": 8, "steps": 1}
+    """The same on a toy model and the processor, with few short answers."""
+    small = {"size": "tiny", "answer": 16, "episodes": 16, "rows": 8, "steps": 1, "device": "cpu"}
 
     def shrink(side: Side) -> Side:
         changed = {key: value for key, value in small.items() if key in side.settings or key == "size"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
 from typing import Any, Literal
 
@@ -26,6 +26,11 @@ class Side:
     label: str = ""
     alone: bool = False  # each of its settings needs a process of its own
 
+    @property
+    def device(self) -> str:
+        """`cpu`, or `cuda`: an NVIDIA card."""
+        return str(self.settings.get("device", "cpu"))
+
 
 @dataclass(frozen=True)
 class Benchmark:
@@ -45,16 +50,20 @@ class Benchmark:
 FLOAT32, BFLOAT16 = {"precision": "float32"}, {"precision": "bfloat16"}
 PRECISIONS = (FLOAT32, BFLOAT16)
 SAMPLED = PRECISIONS  # what our own sampler computes in; each gives rows and choices below
+SAMPLERS = tuple({"sampler": sampled["precision"]} for sampled in SAMPLED)  # the same, in a stage
 CACHES = ({"cache": "dynamic"}, {"cache": "static"})  # transformers' own
-ROWS = {"1m": 16, "15m": 16, "110m": 8}  # sequences, or pairs, in a step of training
-STEPS = {"1m": 10, "15m": 4, "110m": 2}  # timed in a repeat, after one that is not
-EPISODES = {"1m": 64, "15m": 32, "110m": 16}  # completions in a step on policy
-CALLS = {"1m": 4, "15m": 4, "110m": 1}  # of the sampler in a repeat, so that the shortest lasts seconds
+CARD = "card/"  # what the names of benchmarks on a card begin with
+# Sequences, or pairs, in a step of training; steps timed in a repeat, after one that is not.
+ROWS = {"1m": 16, "15m": 16, "110m": 8, "0.5b": 32, "1.5b": 32, "8b": 8}
+STEPS = {"1m": 10, "15m": 4, "110m": 2, "0.5b": 16, "1.5b": 8, "8b": 8}
+EPISODES = {"1m": 64, "15m": 32, "110m": 16, "0.5b": 64}  # completions in a step on policy
+CALLS = {"1m": 4, "15m": 4, "110m": 1, "0.5b": 2, "8b": 1}  # of the sampler in a repeat: the shortest lasts seconds
+DECODED = {"1m": 32, "15m": 32, "110m": 32, "0.5b": 64, "8b": 64}  # rows together
+ANSWER = {"1m": 128, "15m": 128, "110m": 128, "0.5b": 512, "8b": 512}  # most tokens
 GROUP = 8  # completions of one prompt
-ANSWER = 128  # most tokens in an answer
 
 
-def _training(stage: str, size: str, unit: str, goal: float, *choices: Sequence[Settings]) -> Benchmark:
+def _training(stage: str, size: str, unit: str, goal: float | None, *choices: Sequence[Settings]) -> Benchmark:
     """Steps of a stage against steps of TRL's trainer; `choices` are what TRL's has besides the precision."""
     settings = {"stage": stage, "size": size, "rows": ROWS[size], "steps": STEPS[size]}
     whole = "one whole epoch: loading, the reference's log-probabilities, training and saving"
@@ -74,7 +83,13 @@ PRECOMPUTED = ({}, {"precompute": True})  # the reference's log-probabilities, a
 
 
 def _on_policy(
-    stage: str, size: str, lengths: str, goal: float, version: Environment, label: str, *choices: Sequence[Settings]
+    stage: str,
+    size: str,
+    lengths: str,
+    goal: float | None,
+    version: Environment,
+    label: str,
+    *choices: Sequence[Settings],
 ) -> Benchmark:
     """The whole step against TRL's; `choices` are what TRL's has besides the precision."""
     settings = {
@@ -83,27 +98,27 @@ def _on_policy(
         "lengths": lengths,
         "episodes": EPISODES[size],
         "group": GROUP,
-        "answer": ANSWER,
+        "answer": ANSWER[size],
         "steps": max(1, STEPS[size] // 4),
     }
-    samplers = tuple({"sampler": sampled["precision"]} for sampled in SAMPLED)
     return Benchmark(
         name=f"{stage}/{size}/{lengths}" if stage == "grpo" else f"{stage}/{size}",
         about=f"the whole step of {EPISODES[size]} completions: sampling, rewards, reference, update",
         unit="completions/s",
         goal=goal,
-        ours=Side("ours", "ours.training:task", settings, (PRECISIONS, samplers)),
+        ours=Side("ours", "ours.training:task", settings, (PRECISIONS, SAMPLERS)),
         peer=Side(version, f"peers.{stage}:task", settings, (PRECISIONS, *choices), label),
         short={"steps": 1},
     )
 
 
-def _sampling(size: str, lengths: str, goal: float, precision: Settings) -> Benchmark:
+def _sampling(size: str, lengths: str, goal: float | None, precision: Settings) -> Benchmark:
     """Against `generate` in the same precision; the goal is float32's."""
-    settings = {"size": size, "lengths": lengths, "rows": 32, "answer": ANSWER, "calls": CALLS[size]} | precision
+    rows, answer = DECODED[size], ANSWER[size]
+    settings = {"size": size, "lengths": lengths, "rows": rows, "answer": answer, "calls": CALLS[size]} | precision
     return Benchmark(
         name=f"sample/{size}/{lengths}" + ("" if precision is FLOAT32 else "/bfloat16"),
-        about=f"32 rows, answers up to {ANSWER} tokens, {lengths} lengths, {precision['precision']}",
+        about=f"{rows} rows, answers up to {answer} tokens, {lengths} lengths, {precision['precision']}",
         unit="tokens/s",
         goal=goal if precision is FLOAT32 else None,
         ours=Side("ours", "ours.sampling:task", settings),
@@ -113,10 +128,11 @@ def _sampling(size: str, lengths: str, goal: float, precision: Settings) -> Benc
 
 
 def _continuous(size: str) -> Benchmark:
-    settings = {"size": size, "lengths": "skewed", "rows": 32, "answer": ANSWER, "calls": CALLS[size]} | FLOAT32
+    rows, answer = DECODED[size], ANSWER[size]
+    settings = {"size": size, "lengths": "skewed", "rows": rows, "answer": answer, "calls": CALLS[size]} | FLOAT32
     return Benchmark(
         name=f"sample/{size}/continuous",
-        about=f"32 rows, answers up to {ANSWER} tokens, skewed lengths, float32",
+        about=f"{rows} rows, answers up to {answer} tokens, skewed lengths, float32",
         unit="tokens/s",
         goal=None,
         ours=Side("ours", "ours.sampling:task", settings),
@@ -125,10 +141,10 @@ def _continuous(size: str) -> Benchmark:
 
 
 def _vllm(size: str, goal: float) -> Benchmark:
-    settings = {"size": size, "lengths": "uniform", "rows": 64, "answer": ANSWER, "calls": CALLS[size]}
+    settings = {"size": size, "lengths": "uniform", "rows": 64, "answer": ANSWER[size], "calls": CALLS[size]}
     return Benchmark(
         name=f"sample/{size}/vllm",
-        about=f"64 rows, answers of {ANSWER} tokens, each side in its faster precision; start-up left out",
+        about=f"64 rows, answers of {ANSWER[size]} tokens, each side in its faster precision; start-up left out",
         unit="tokens/s",
         goal=goal,
         ours=Side("ours", "ours.sampling:task", settings, (SAMPLED,)),
@@ -136,33 +152,36 @@ def _vllm(size: str, goal: float) -> Benchmark:
     )
 
 
-def _limit(size: str, goal: float) -> Benchmark:
-    settings = {"stage": "sft", "size": size, "rows": ROWS[size], "steps": STEPS[size]}
+def _limit(size: str, goal: float | None, lora: int = 0) -> Benchmark:
+    """lora: rank of adapters that learn alone: frozen weights need no gradient of their own, so 4·N operations."""
+    adapters = {"lora": lora} if lora else {}
+    settings = {"stage": "sft", "size": size, "rows": ROWS[size], "steps": STEPS[size]} | adapters
+    learning, operations = ("adapters' training", 4) if lora else ("training", 6)
     return Benchmark(
         name=f"limit/train/{size}",
-        about="training against 6·N operations a token at the fastest matrix product measured beside it",
+        about=f"{learning} against {operations}·N operations a token at the fastest matrix product measured beside it",
         unit="tokens/s",
         goal=goal,
         ours=Side("ours", "ours.training:task", settings, (PRECISIONS,)),
-        peer=Side("ours", "ours.limit:task", {"size": size}, (PRECISIONS,), "the matrix products' limit"),
+        peer=Side("ours", "ours.limit:task", {"size": size} | adapters, (PRECISIONS,), "the matrix products' limit"),
         short={"steps": max(1, STEPS[size] // 3)},
     )
 
 
-def _memory(stage: str, goal: float | None) -> Benchmark:
+def _memory(stage: str, size: str, goal: float | None) -> Benchmark:
     settings = {
         "stage": stage,
-        "size": "110m",
+        "size": size,
         "lengths": "uniform",
-        "episodes": EPISODES["110m"],
+        "episodes": EPISODES[size],
         "group": GROUP,
-        "answer": ANSWER,
+        "answer": ANSWER[size],
         "steps": 1,
         "precision": "float32",
     }
     return Benchmark(
-        name=f"memory/{stage}/110m",
-        about=f"peak memory of the process over two steps of {EPISODES['110m']} completions",
+        name=f"memory/{stage}/{size}",
+        about=f"peak memory over two steps of {EPISODES[size]} completions",
         unit="GiB",
         goal=goal,
         ours=Side("ours", "ours.training:task", settings),
@@ -183,12 +202,44 @@ def _scaling(name: str, about: str, goal: float | None, settings: Settings, *cho
     )
 
 
+def _on_card(benchmark: Benchmark) -> Benchmark:
+    """The same on an NVIDIA card, in bfloat16."""
+
+    def there(side: Side) -> Side:
+        asked = [question for question in side.choices if question not in (PRECISIONS, SAMPLERS)]
+        return replace(side, settings=dict(side.settings) | BFLOAT16 | {"device": "cuda"}, choices=asked)
+
+    return replace(
+        benchmark,
+        name=CARD + benchmark.name.removesuffix("/bfloat16"),
+        about=f"{benchmark.about}; on a card",
+        ours=there(benchmark.ours),
+        peer=there(benchmark.peer) if benchmark.peer else None,
+    )
+
+
 TRL: tuple[Environment, str] = ("trl", "TRL 1.16.0")
 TRL_PPO: tuple[Environment, str] = ("trl-1.12", "TRL 1.12.0")
 GOALS = {  # of sampling
     "uniform": {"1m": 4.0, "15m": 3.0, "110m": 2.5},
     "skewed": {"1m": 8.0, "15m": 7.0, "110m": 5.0},
 }
+ON_CARDS = [  # no goals were set for them
+    _training("sft", "0.5b", "tokens/s", None, UNPADDED),
+    _training("sft", "1.5b", "tokens/s", None, UNPADDED),
+    _training("reward", "0.5b", "pairs/s", None),
+    _training("dpo", "0.5b", "pairs/s", None, UNPADDED, PRECOMPUTED),
+    _on_policy("grpo", "0.5b", "uniform", None, *TRL, CACHES),
+    _on_policy("grpo", "0.5b", "skewed", None, *TRL, CACHES),
+    _on_policy("ppo", "0.5b", "skewed", None, *TRL_PPO),
+    _sampling("0.5b", "uniform", None, BFLOAT16),
+    _sampling("0.5b", "skewed", None, BFLOAT16),
+    _sampling("8b", "uniform", None, BFLOAT16),
+    _limit("0.5b", None),
+    _limit("1.5b", None),
+    _limit("8b", None, lora=16),
+    _memory("grpo", "0.5b", None),
+]
 BENCHMARKS: list[Benchmark] = [
     *(_training("sft", s, "tokens/s", g, UNPADDED) for s, g in (("1m", 6.0), ("15m", 4.0), ("110m", 3.0))),
     *(_training("reward", s, "pairs/s", g) for s, g in (("1m", 3.0), ("15m", 2.0))),
@@ -205,14 +256,15 @@ BENCHMARKS: list[Benchmark] = [
     _vllm("15m", 1.1),
     _limit("15m", 0.4),
     _limit("110m", 0.5),
-    _memory("grpo", 1.4),
-    _memory("ppo", None),
+    _memory("grpo", "110m", 1.4),
+    _memory("ppo", "110m", None),
     _scaling("parameters", "training: cost a token from 1m to 110m, predicted by 6·N", None, {}, PRECISIONS),
     _scaling("length", "training 15m: cost a token from 128 to 1,024 tokens a row", 0.8, {"size": "15m"}, PRECISIONS),
     _scaling("batch", "training 15m: cost a token from 4 to 64 rows a step", None, {"size": "15m"}, PRECISIONS),
     _scaling("vocabulary", "training: cost a token from 4,096 to 128,000 words", 0.8, {"size": "15m"}, PRECISIONS),
     _scaling("rows", "sampling 15m: cost a token from 8 to 64 rows together", 0.8, {"size": "15m"}),
     _scaling("completions", "sampling 15m: cost a token from 1 to 16 answers a prompt", None, {"size": "15m"}),
+    *map(_on_card, ON_CARDS),
 ]
 
 

@@ -35,13 +35,15 @@ class SideFailed(Exception):
     """A side can't be measured: why, in its own words."""
 
 
-def environment(side: Environment, threads: int) -> dict[str, str]:
-    """The same threads for both; nothing is fetched; each side finds its own library."""
+def environment(side: Environment, threads: int, device: str = "cpu") -> dict[str, str]:
+    """The same threads for both; nothing is fetched; each side finds its own library, and one card or none."""
     paths = {"ours": [str(ROOT / "src")], "trl-1.12": [str(TRL_WITH_PPO)]}.get(side, [])
     counts = {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
     quiet = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_DISABLE_PROGRESS_BARS": "1", "TOKENIZERS_PARALLELISM": "false"}
-    trl = {"TRL_EXPERIMENTAL_SILENCE": "1", "WANDB_DISABLED": "true", "CUDA_VISIBLE_DEVICES": ""}
-    return os.environ | counts | quiet | trl | {"PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
+    trl = {"TRL_EXPERIMENTAL_SILENCE": "1", "WANDB_DISABLED": "true"}
+    first = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]  # of several TRL's trainer would take all
+    card = {"CUDA_VISIBLE_DEVICES": first if device == "cuda" else ""}
+    return os.environ | counts | quiet | trl | card | {"PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
 
 
 def preloaded(python: Path, system: Sequence[str] = LIBRARIES) -> dict[str, str]:
@@ -66,7 +68,7 @@ def preloaded(python: Path, system: Sequence[str] = LIBRARIES) -> dict[str, str]
 class Worker:
     """One side's process. Use as a context manager: it is ended with the block."""
 
-    def __init__(self, side: Environment, task: str, threads: int, log: Path) -> None:
+    def __init__(self, side: Environment, task: str, threads: int, log: Path, device: str = "cpu") -> None:
         python = PYTHON[side]
         if not python.exists():
             raise SideFailed(f"its environment {python.parents[1].name} is not installed: run `make bench` once")
@@ -78,7 +80,7 @@ class Worker:
             self._process = subprocess.Popen(
                 [str(python), "-m", "benchmarks.worker", task],
                 cwd=ROOT,
-                env=environment(side, threads) | more | {"TMPDIR": self._scratch.name},
+                env=environment(side, threads, device) | more | {"TMPDIR": self._scratch.name},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=words,

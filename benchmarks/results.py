@@ -6,10 +6,13 @@ import json
 import os
 import platform
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from benchmarks.catalogue import BENCHMARKS
+import torch
+
+from benchmarks.catalogue import BENCHMARKS, CARD
 from heedful.report.svg import number
 from heedful.run import atomic_text
 
@@ -21,8 +24,17 @@ VERSIONS = ("python", "torch", "transformers", "trl", "vllm", "preloaded")  # wh
 Line = Mapping[str, Any]
 
 
-def machine() -> str:
-    """The processor, its cores and what it can do, in words."""
+@cache
+def card() -> str:
+    """The NVIDIA card that torch takes first, in words; empty where it finds none."""
+    if not torch.cuda.is_available():
+        return ""
+    found = torch.cuda.get_device_properties(0)
+    return f"{found.name}, {found.total_memory / 2**30:.0f} GiB"
+
+
+def machine(device: str = "cpu") -> str:
+    """The processor, its cores and what it can do, in words; before it the card, of what was measured on one."""
     info = Path("/proc/cpuinfo")
     text = info.read_text() if info.exists() else ""
     fields = dict(line.split(":", 1) for line in text.split("\n\n")[0].splitlines() if ":" in line)
@@ -32,7 +44,8 @@ def machine() -> str:
     memory = Path("/proc/meminfo")
     size = f", {int(memory.read_text().split()[1]) / 2**20:.0f} GiB" if memory.exists() else ""
     model = fields.get("model name", platform.processor() or platform.machine())
-    return f"{model}, {os.cpu_count()} cores{size}{f', {can}' if can else ''}"
+    words = f"{model}, {os.cpu_count()} cores{size}{f', {can}' if can else ''}"
+    return f"{card()}; {words}" if device == "cuda" else words
 
 
 def read() -> list[dict[str, Any]]:
@@ -42,8 +55,8 @@ def read() -> list[dict[str, Any]]:
 
 
 def of_this_machine() -> list[dict[str, Any]]:
-    """What was measured so far on a machine like this one."""
-    return [line for line in read() if line["machine"] == machine()]
+    """What was measured so far on a machine like this one, and on a card like its own."""
+    return [line for line in read() if line["machine"] in (machine(), machine("cuda"))]
 
 
 def merge(lines: Sequence[Line], line: Line) -> list[Line]:
@@ -77,9 +90,16 @@ def with_table(page: str, made: str, begin: str = BEGIN, end: str = END) -> str:
 
 
 def table(lines: Sequence[Line]) -> str:
-    """Markdown: one row a benchmark, and a table for each kind of machine, that of the newest line first."""
-    if not lines:
-        return "Nothing is measured on this machine yet: run `make bench`."
+    """Markdown: a row a benchmark and a table for each kind of machine, that of the newest line first, cards last."""
+    cards = [line for line in lines if line["name"].startswith(CARD)]
+    others = [line for line in lines if not line["name"].startswith(CARD)]
+    made = _of_processors(others) if others else ["Nothing is measured on this machine yet: run `make bench`."]
+    for found in dict.fromkeys(line["machine"] for line in cards):
+        made += ["", f"On a card ({found}):", "", _table_of([line for line in cards if line["machine"] == found])]
+    return "\n".join(made)
+
+
+def _of_processors(lines: Sequence[Line]) -> list[str]:
     here = max(lines, key=lambda line: line["when"])["machine"]
     made = [_table_of([line for line in lines if line["machine"] == here]), "", *standing(lines, here)]
     for other in dict.fromkeys(line["machine"] for line in lines if line["machine"] != here):
@@ -88,7 +108,7 @@ def table(lines: Sequence[Line]) -> str:
             f"Not measured on that machine yet, but on another, so not to be compared with the above ({other}):",
         ]
         made += ["", _table_of([line for line in lines if line["machine"] == other])]
-    return "\n".join(made)
+    return made
 
 
 def _table_of(lines: Sequence[Line]) -> str:
@@ -144,7 +164,8 @@ def standing(lines: Sequence[Line], here: str) -> list[str]:
     have = {line["name"]: line for line in lines if line["machine"] == here}
     aims = {benchmark.name: benchmark.goal for benchmark in BENCHMARKS if benchmark.goal}
     sound = [_reached(have[name], goal) for name, goal in aims.items() if name in have and not have[name]["noisy"]]
-    missing = ", ".join(f"`{benchmark.name}`" for benchmark in BENCHMARKS if benchmark.name not in have)
+    names = [benchmark.name for benchmark in BENCHMARKS if benchmark.ours.device == "cpu"]
+    missing = ", ".join(f"`{name}`" for name in names if name not in have)
     said = [
         "Values are medians, ± half the range. A ratio in bold reaches its goal. *disturbed*: other processes used "
         "more than 0.15 core, so the figure is worth little.",

@@ -30,8 +30,12 @@ class Task:
     info: Mapping[str, Any]  # versions, settings that were used
 
 
-def peak_gib() -> float:
-    """The most memory that this process has held."""
+def peak_gib(device: str) -> float:
+    """The most memory that this process has held, of the card where it computes on one."""
+    if device == "cuda":
+        import torch
+
+        return torch.cuda.max_memory_allocated() / 2**30
     kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return kilobytes / (2**30 if sys.platform == "darwin" else 2**20)
 
@@ -56,11 +60,13 @@ def main() -> None:
     try:
         make = getattr(importlib.import_module(f"benchmarks.{module}"), function)
         _answer(answers, {"ready": True})
-        for number, settings in enumerate(sys.stdin):
-            if settings not in tasks:
-                tasks[settings] = make(json.loads(settings))
-            row = dict(tasks[settings].repeat(number))
-            _answer(answers, row | {"info": dict(tasks[settings].info), "peak_gib": peak_gib()})
+        for number, line in enumerate(sys.stdin):
+            settings = json.loads(line)
+            if line not in tasks:
+                tasks[line] = make(settings)
+            row = dict(tasks[line].repeat(number))
+            peak = peak_gib(settings.get("device", "cpu"))
+            _answer(answers, row | {"info": dict(tasks[line].info), "peak_gib": peak})
     except Exception as error:  # whatever a library raises is this side's result
         traceback.print_exc()
         _answer(answers, {"failed": f"{type(error).__name__}: {error}".strip()[:600]})

@@ -14,7 +14,7 @@ import torch
 
 from benchmarks.material import material
 from benchmarks.worker import Task
-from heedful.config import Optim, PPOConfig, SFTConfig, StageConfig, Training
+from heedful.config import Lora, Optim, PPOConfig, SFTConfig, StageConfig, Training
 from heedful.config.recipe import KINDS
 from heedful.data.chat import Chat
 from heedful.data.sources import read_demonstrations
@@ -28,7 +28,10 @@ LR = 1e-6  # small: every repeat trains the same model
 
 
 def task(settings: dict[str, Any]) -> Task:
-    """Settings: stage, size, rows or episodes, steps, precision; on policy `lengths`, `group`, `answer`, `sampler`."""
+    """Settings: stage, size, rows or episodes, steps, precision; on policy `lengths`, `group`, `answer`, `sampler`.
+
+    `lora` is the adapters' rank, of SFT. The stages themselves take a card where there is one.
+    """
     scratch = Path(tempfile.mkdtemp(prefix="heedful-bench-"))
     config = stage_config(settings, scratch)
 
@@ -88,7 +91,12 @@ def stage_config(settings: Mapping[str, Any], scratch: Path) -> StageConfig:
             tokens = tokens_in(data, folder / "skewed")
             model = str(folder / "skewed")
             return SFTConfig(
-                model=model, data=str(data), tokens_per_step=tokens // steps, optim=optim, training=training
+                model=model,
+                data=str(data),
+                tokens_per_step=tokens // steps,
+                optim=optim,
+                training=training,
+                lora=Lora(rank=settings.get("lora", 0)),
             )
         case "reward" | "dpo" as stage:
             data = first_rows(folder / "preferences.jsonl", settings["rows"] * steps, scratch)

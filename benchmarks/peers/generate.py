@@ -19,11 +19,12 @@ BLOCKS, TOKENS = 8, 2048  # of the cache for each answer, and in a forward pass:
 
 
 def task(settings: dict[str, Any]) -> Task:
-    """Settings: size, lengths, rows, answer, precision, cache (dynamic, static or continuous), `calls` in a repeat."""
+    """Settings: size, lengths, rows, answer, precision, device, `calls`, cache (dynamic, static or continuous)."""
     folder = FOLDER / settings["size"]
     words = tokenizer(settings["size"])
     words.padding_side = "left"
-    model = policy(folder / settings["lengths"]).to(getattr(torch, settings["precision"])).eval()
+    dtype, device = getattr(torch, settings["precision"]), settings.get("device", "cpu")
+    model = policy(folder / settings["lengths"]).to(device, dtype).eval()
     with (folder / "prompts.jsonl").open() as file:
         prompts = [json.loads(line)["prompt"] for line in islice(file, settings["rows"])]
     texts = [words.apply_chat_template(p, add_generation_prompt=True, tokenize=False) for p in prompts]
@@ -50,7 +51,7 @@ def task(settings: dict[str, Any]) -> Task:
 
 def _padded(model: Any, words: Any, texts: list[str], config: GenerationConfig) -> int:
     """Returns how many tokens were written up to each answer's end."""
-    batch = words(texts, return_tensors="pt", padding=True, add_special_tokens=False)
+    batch = words(texts, return_tensors="pt", padding=True, add_special_tokens=False).to(model.device)
     whole = model.generate(
         input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], generation_config=config
     )

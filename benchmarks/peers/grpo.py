@@ -23,7 +23,7 @@ def reward(completions: list[list[dict[str, str]]], **_: Any) -> list[float]:
 
 
 def task(settings: dict[str, Any]) -> Task:
-    """Settings: size, lengths, episodes (completions in a step), group, answer, steps, precision, cache."""
+    """Settings: size, lengths, episodes (completions in a step), group, answer, steps, precision, device, cache."""
     folder = FOLDER / settings["size"]
     scratch = Path(tempfile.mkdtemp(prefix="trl-bench-"))
     steps = settings["steps"] + 1

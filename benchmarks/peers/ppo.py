@@ -21,7 +21,7 @@ MINIBATCHES = 4  # ours are as many
 
 
 def task(settings: dict[str, Any]) -> Task:
-    """Settings: size, lengths, episodes (completions in a step), answer, steps, precision."""
+    """Settings: size, lengths, episodes (completions in a step), answer, steps, precision, device."""
     folder = FOLDER / settings["size"]
     scratch = Path(tempfile.mkdtemp(prefix="trl-bench-"))
     steps = settings["steps"] + 1

@@ -47,7 +47,7 @@ def test_names_are_unique_and_chosen_by_beginning_or_pattern() -> None:
 
 def test_both_sides_of_a_pair_are_given_the_same_work() -> None:
     for benchmark in BENCHMARKS:
-        if benchmark.peer and not benchmark.name.startswith("limit"):
+        if benchmark.peer and "limit/" not in benchmark.name:
             assert dict(benchmark.ours.settings).items() <= dict(benchmark.peer.settings).items(), benchmark.name
 
 
@@ -117,6 +117,17 @@ def test_figures_of_another_machine_stand_apart() -> None:
     here, _, there = text.partition("not to be compared with the above (an old box)")
     assert "`dpo/1m` | 30" in here and "`sft/1m` | 30" in there and "`sft/1m` | 30" not in here
     assert "1 have an undisturbed figure and 0 are reached" in here and "Not measured yet: `sft/1m`" in here
+
+
+def test_a_cards_figures_stand_apart_and_leave_the_count_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(results, "card", lambda: "a card, 80 GiB")
+    assert results.machine("cuda") == f"a card, 80 GiB; {results.machine()}"
+    newer = line("card/sft/0.5b", machine="a card; a box", when="2026-11-22 10:00:00", ours=40_000.0)
+    text = results.table([line("sft/1m"), newer])
+    here, _, there = text.partition("On a card (a card; a box):")
+    assert "`sft/1m` | 30" in here and "1 have an undisturbed figure" in here and "`card/" not in here
+    assert "`card/sft/0.5b` | 40,000" in there and "`sft/1m`" not in there
+    assert "run `make bench`" in results.table([newer]), "of the processor nothing is measured"
 
 
 def test_the_list_says_how_long_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
