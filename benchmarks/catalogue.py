@@ -206,7 +206,7 @@ def _on_card(benchmark: Benchmark) -> Benchmark:
     """The same on an NVIDIA card, in bfloat16."""
 
     def there(side: Side) -> Side:
-        asked = [question for question in side.choices if question not in (PRECISIONS, SAMPLERS)]
+        asked = [question for question in side.choices if question is not PRECISIONS]
         return replace(side, settings=dict(side.settings) | BFLOAT16 | {"device": "cuda"}, choices=asked)
 
     return replace(

@@ -6,8 +6,6 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-import torch
-
 from benchmarks.material import material
 from benchmarks.worker import Task
 from heedful.config import Generation
@@ -19,20 +17,15 @@ from heedful.sampling import SamplingParams, make_sampler
 
 
 def task(settings: dict[str, Any]) -> Task:
-    """Settings: size, lengths, rows decoded together, answer, precision; `group` answers a prompt, `calls` a repeat.
-
-    With a `device` the policy itself is in that precision, which is the one that the sampler decodes in on a card.
-    """
-    folder, precision = material(settings["size"]), settings.get("precision", "float32")
+    """Settings: size, lengths, rows decoded together, answer, precision, device; `group` answers a prompt, `calls` in a
+    repeat."""
+    folder = material(settings["size"])
     policy, chat = load_policy(folder / settings["lengths"], device=settings.get("device", "cpu"))
-    engine = SamplerConfig(precision=precision)
-    if "device" in settings:
-        policy, engine = policy.to(getattr(torch, precision)), SamplerConfig()
     group = settings.get("group", 1)
     prompts = read_prompts(folder / "prompts.jsonl")[: settings["rows"] // group]
     asked = [chat.prompt_ids(prompt.messages) for prompt in prompts for _ in range(group)]
     params = SamplingParams.of(Generation(max_new_tokens=settings["answer"], batch=settings["rows"]), chat)
-    sampler = make_sampler(policy, engine)
+    sampler = make_sampler(policy, SamplerConfig(precision=settings.get("precision", "float32")))
     calls = settings.get("calls", 1)
 
     def repeat(number: int) -> Mapping[str, Any]:

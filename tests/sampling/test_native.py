@@ -11,6 +11,7 @@ import torch
 from scipy.stats import chisquare
 from transformers import PreTrainedModel
 
+from heedful.config.sampler import SamplerConfig
 from heedful.data.packing import Example, pack
 from heedful.errors import InputError, ResourceError
 from heedful.models.heads import Policy
@@ -203,6 +204,37 @@ def test_training_is_seen_without_update(tiny: Tiny, family: str) -> None:
     assert before != after
     sampled = [value for answer in after for value in answer.logprobs]
     assert sampled == pytest.approx(trainer_logprobs(policy, PROMPTS, after, 1.0), abs=1e-5)
+
+
+@pytest.mark.parametrize("family", NATIVE)
+def test_torchs_calls_in_bfloat16_are_near_the_trainers_log_probabilities(
+    tiny: Tiny, family: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a card: the policy itself stays as it is, and what it learns is seen by the next call."""
+    monkeypatch.setattr(native, "can_compile", lambda policy: False)
+    policy = Policy(tiny(family))
+    sampler, prompts = NativeSampler(policy, torch.bfloat16), PROMPTS * 6
+    for _ in range(2):
+        answers = sampler.sample(prompts, params(), range(len(prompts)))
+        sampled = torch.tensor([value for answer in answers for value in answer.logprobs])
+        gaps = torch.tensor(trainer_logprobs(policy, prompts, answers, 1.0)) - sampled
+        assert 1e-4 < float(gaps.abs().mean()) < 0.05
+        assert abs(float(gaps.mean())) < 0.01
+        assert {parameter.dtype for parameter in policy.parameters()} == {torch.float32}
+        with torch.no_grad():
+            for parameter in policy.parameters():
+                parameter.add_(torch.randn_like(parameter) * 0.05)
+
+
+@pytest.mark.parametrize(("device", "products"), [("cuda", torch.bfloat16), ("cpu", torch.float32)])
+def test_on_a_card_every_family_samples_in_bfloat16_where_asked(
+    tiny: Tiny, device: str, products: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lm = tiny("gpt2")
+    monkeypatch.setattr(type(lm), "device", torch.device(device))
+    sampler = make_sampler(Policy(lm), SamplerConfig(precision="bfloat16"))
+    assert isinstance(sampler, NativeSampler)
+    assert sampler._products == products
 
 
 def test_update_changes_the_policy(tiny: Tiny) -> None:

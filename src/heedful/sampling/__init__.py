@@ -29,7 +29,7 @@ def make_sampler(policy: Policy, engine: SamplerConfig = DEFAULT, rows: int = 25
         case "transformers":
             return TransformersSampler(policy)
     if can_read(policy.lm):
-        halved = engine.precision == "bfloat16" and _has_pairs(policy)
+        halved = engine.precision == "bfloat16" and _pays_in_bfloat16(policy)
         return NativeSampler(policy, torch.bfloat16 if halved else torch.float32)
     console.print(
         f"      sample {policy.lm.config.model_type} models (or adapted layers) are not among the native sampler's "
@@ -38,15 +38,17 @@ def make_sampler(policy: Policy, engine: SamplerConfig = DEFAULT, rows: int = 25
     return TransformersSampler(policy)
 
 
-def _has_pairs(policy: Policy) -> bool:
-    """Whether the native sampler can compute in bfloat16 here; says so where it can't."""
+def _pays_in_bfloat16(policy: Policy) -> bool:
+    """Whether the native sampler is faster in bfloat16 here; says so where it isn't."""
+    if policy.lm.device.type == "cuda":
+        return True
     if can_compile(policy):
         from heedful.ops.compiled.tiles import HAS_PAIRS
 
         if HAS_PAIRS:
             return True
     console.print(
-        "      sample sampler.precision = 'bfloat16' is for Llama, Mistral and Qwen models on processors with "
-        "AVX512_BF16: sampling in float32"
+        "      sample sampler.precision = 'bfloat16' is for cards, and for Llama, Mistral and Qwen models on "
+        "processors with AVX512_BF16: sampling in float32"
     )
     return False

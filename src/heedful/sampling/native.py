@@ -7,10 +7,11 @@ places are free. A prompt that several consecutive answers share is computed onc
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
 from heedful.data.packing import Example, groups_by_tokens, pack
@@ -32,7 +33,8 @@ PREFILL_TOKENS = 8192  # prompt tokens computed together
 class NativeSampler:
     """For the families that `can_read` names. Raises InputError where a prompt leaves no room for an answer.
 
-    products: what compiled products read, float32 or bfloat16; torch's calls compute in the policy's own dtype.
+    products: what products read, keys and values included, float32 or bfloat16. In bfloat16 torch's calls compute over
+    a copy of the policy, made at each call, and otherwise in the policy's own dtype.
     """
 
     def __init__(self, policy: Policy, products: torch.dtype = torch.float32) -> None:
@@ -61,7 +63,13 @@ def _rows(policy: Policy, products: torch.dtype, waiting: Waiting, columns: int,
         from heedful.sampling.compiled.rows import CompiledRows
 
         return CompiledRows(policy, waiting, columns, products)
-    return Rows(policy, waiting, columns, steps)
+    return Rows(_halved(policy) if products == torch.bfloat16 else policy, waiting, columns, steps)
+
+
+def _halved(policy: Policy) -> Policy:
+    """A copy whose parameters are bfloat16; tables of positions stay as they are."""
+    parameters = {id(p): nn.Parameter(p.detach().bfloat16(), requires_grad=False) for p in policy.parameters()}
+    return deepcopy(policy, parameters)  # type: ignore[arg-type]
 
 
 class Rows:
