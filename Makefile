@@ -29,7 +29,7 @@ frontier: JUDGED = --set inputs.run=$(RUN) --set evaluate.prompts=$(RUN)/01-worl
 frontier: BEST = $(JUDGED)
 frontier: DIRECT = $(JUDGED) --set dpo.limit=0 --set dpo.optim.gain_rate=60
 frontier: ACTOR = $(JUDGED)
-frontier: BLENDED = $(ACTOR) --set ppo.rewards.model=$(RUN)/13-blend/model
+frontier: BLENDED = $(ACTOR) --set ppo.rewards.model=$(RUN)/12-blend/model
 frontier: PRACTICE = $(JUDGED)
 frontier: LINES += ppo-blend
 frontier: $(READY) ## truth over KL for seven ways of training and best-of-n, on a demo's models; an hour or two, resumable; RUN=runs/demo SEEDS=0,1,2
