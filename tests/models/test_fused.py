@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import copy
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -207,3 +211,12 @@ def test_nothing_at_all_is_computed_of_nothing() -> None:
     """A rank whose share of texts is empty runs the network as often as the others."""
     policy = build("llama")
     assert policy(pack([Example((3,))])).shape == (0,)
+
+
+def test_who_compiles_computes_as_who_loads(tmp_path: Path) -> None:
+    """Else a first run that is killed and goes on would not end as an unbroken one."""
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
+    command = [sys.executable, "-W", "ignore", str(Path(__file__).parent / "cold.py")]
+    cold, warm = (subprocess.check_output(command, env=environment, text=True) for _ in range(2))
+    assert list(tmp_path.rglob("*.nbc"))
+    assert cold == warm

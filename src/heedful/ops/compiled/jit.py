@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numpy as np
 from numba import njit
+from numba.core.sigutils import normalize_signature
 from numpy.typing import NDArray
+
+from heedful.ops.compiled.child import Kept
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 Floats = NDArray[np.float32]
@@ -33,10 +37,11 @@ def kernel(*freedoms: str) -> Callable[[Function], Function]:
 
 def kept(function: Function) -> Function:
     """Compile what Python calls, once a machine: kept beside the package, else in the user's cache folder."""
-    try:
-        return cast(Function, njit(nogil=True, error_model="numpy", _nrt=False, cache=True)(function))
-    except RuntimeError:  # neither can be written: every process compiles anew
-        return cast(Function, njit(nogil=True, error_model="numpy", _nrt=False)(function))
+    compiled: Any = njit(nogil=True, error_model="numpy", _nrt=False)(function)
+    with suppress(RuntimeError):  # neither can be written: every process compiles anew
+        compiled.enable_caching()
+        compiled._cache = Kept(compiled._cache, lambda s: compiled._compiler.compile(*normalize_signature(s)))
+    return cast(Function, compiled)
 
 
 def version(file: str) -> int:

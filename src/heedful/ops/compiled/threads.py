@@ -7,15 +7,19 @@ its index alone, never on who computes it. Threads of our own would fight with t
 from __future__ import annotations
 
 import ctypes
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 from llvmlite import ir
-from numba import carray, cfunc, njit, types
+from numba import carray, njit, types
+from numba.core.ccallback import CFunc
+from numba.core.sigutils import normalize_signature
 from numba.extending import intrinsic
 
+from heedful.ops.compiled.child import Kept
 from heedful.ops.compiled.jit import Function
 
 NUMBERS = 32  # what a function is told
@@ -59,10 +63,12 @@ def keep(entry: Any) -> Any:
 
     `entry` may hold nothing but numbers; that of `jit.version` among them, or what was kept of other sources is taken.
     """
-    try:
-        return cfunc(types.void(Numbers), cache=True, error_model="numpy")(entry)
-    except RuntimeError:  # neither can be written: every process compiles anew
-        return cfunc(types.void(Numbers), error_model="numpy")(entry)
+    compiled: Any = CFunc(entry, normalize_signature(types.void(Numbers)), {}, {"error_model": "numpy"})
+    with suppress(RuntimeError):  # neither can be written: every process compiles anew
+        compiled.enable_caching()
+        compiled._cache = Kept(compiled._cache, lambda _: compiled._compile_uncached())
+    compiled.compile()
+    return compiled
 
 
 @cache
