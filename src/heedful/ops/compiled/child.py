@@ -1,8 +1,8 @@
 """Who compiles doesn't run it: what the cache lacks is compiled by a child, and loaded like everywhere else.
 
 In the process that compiles a function, its calls of others are bound to those as each was compiled by itself; where it
-is loaded, to those within it. Both are right, and round otherwise: a run that was killed after it had compiled, and goes
-on with what it loads, would not end as an unbroken one.
+is loaded, to those within it. Both are right, and round otherwise: a run that was killed after it had compiled, and
+goes on with what it loads, would not end as an unbroken one.
 """
 
 from __future__ import annotations
