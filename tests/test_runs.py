@@ -13,7 +13,7 @@ from heedful.evaluate.statistics import t_interval
 from heedful.evaluate.winrate import mean_rate, resamples_of
 from heedful.records import Message, Prompt
 from heedful.run import console, generator, output
-from heedful.runs import show_comparison
+from heedful.runs import show_comparison, show_list
 
 PROMPTS = [
     Prompt(id=str(i), messages=(Message("user", str(i)),), meta={"template": f"t{i % 4}", "slot": f"s{i % 7}"})
@@ -88,3 +88,12 @@ def test_where_there_is_no_interval_over_prompts_it_says_why(compared: Compared,
     (tmp_path / "b" / "02-evaluate" / "answers.jsonl").unlink()
     assert "answers.jsonl is gone: evaluate again" in compared("a", "b")
     assert "no interval" not in compared("a")
+
+
+def test_a_list_counts_stages_that_never_began(tmp_path: Path) -> None:
+    root = tmp_path / "mine"
+    (root / "01-world").mkdir(parents=True)
+    (root / "recipe.toml").write_text('name = "mine"\n[[stages]]\ntype = "world"\n[[stages]]\ntype = "report"\n')
+    with output.capture() as shown:
+        show_list(tmp_path)
+    assert "0 of 2" in shown.get()

@@ -30,7 +30,7 @@ from heedful.run import (
     digest,
     stage_folders,
 )
-from heedful.run.conditions import RESOLVED, begin, changes, conditions, whole_or_nothing
+from heedful.run.conditions import RESOLVED, begin, changes, conditions, is_begun, whole_or_nothing
 from heedful.run.manifest import PEAK_MEMORY, environment, hash_outputs
 from heedful.stages import TRAINING, run_stage
 
@@ -92,7 +92,7 @@ def _run_one(config: StageConfig, portable: Any, run: Run, root: Path, shared: S
     _tell_processes(config, count, run)
     _share_cores(config.type in TRAINING)
     with _memory_told(config):
-        run_stage(_settle_precision(config, run), run)
+        run_stage(_settle_precision(config, run, now), run)
     if not run.main:
         _wait_until((run.path / MANIFEST).exists, run.path / MANIFEST)  # the next stage reads what rank 0 writes
     else:
@@ -154,7 +154,7 @@ def _tell_processes(config: StageConfig, count: int, run: Run) -> None:
         run.say("training.sharding = 'full' shares weights out over several processes: this is one, and holds all")
 
 
-def _settle_precision(config: StageConfig, run: Run) -> StageConfig:
+def _settle_precision(config: StageConfig, run: Run, now: Mapping[str, Any]) -> StageConfig:
     """`auto` becomes what this machine does faster: measured when the stage begins, kept in its config.toml."""
     training = getattr(config, "training", None)
     if training is None or training.precision != "auto":
@@ -166,14 +166,18 @@ def _settle_precision(config: StageConfig, run: Run) -> StageConfig:
         resolved = tomllib.loads(path.read_text(encoding="utf-8"))
         resolved["training"]["precision"] = faster_precision(training_device())
         atomic_text(path, tomli_w.dumps(resolved))
-    _wait_until(lambda: path.exists() and _kept_precision(path) != "auto", path)
+    _wait_until(lambda: is_begun(type(config), run, now) and _kept_precision(path) not in ("", "auto"), path)
     precision = _kept_precision(path)
     run.say(f"precision: {precision}, the faster here")
     return config.model_copy(update={"training": training.model_copy(update={"precision": precision})})
 
 
 def _kept_precision(path: Path) -> str:
-    return str(tomllib.loads(path.read_text(encoding="utf-8"))["training"]["precision"])
+    """Empty where nothing is kept."""
+    try:
+        return str(tomllib.loads(path.read_text(encoding="utf-8"))["training"]["precision"])
+    except FileNotFoundError:
+        return ""
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,13 @@ def _headline(evaluation: dict[str, Any]) -> str:
     if row is None:
         return ""
     own = ", its own reward: no evidence" if judge == PROXY else ""
-    return f"{policy} beats {reference} {row['rate']:.0%} [{row['low']:.0%}, {row['high']:.0%}] (by {judge}{own})"
+    return f"{policy} to {reference} {row['rate']:.0%} [{row['low']:.0%}, {row['high']:.0%}] (by {judge}{own})"
+
+
+def _stages_meant(root: Path) -> int:
+    """How many stages the run's recipe has; 0 where it is gone."""
+    path = root / "recipe.toml"
+    return len(tomllib.loads(path.read_text(encoding="utf-8")).get("stages", [])) if path.exists() else 0
 
 
 def show_list(runs: Path) -> None:
@@ -55,9 +62,8 @@ def show_list(runs: Path) -> None:
         folders = stage_folders(root)
         manifests = [m for folder in folders.values() if (m := Manifest.read(folder))]
         seconds = sum(m.seconds for m in manifests)
-        table.add_row(
-            root.name, f"{len(manifests)} of {len(folders)}", f"{seconds / 60:.1f} min", _headline(_evaluation(root))
-        )
+        done = f"{len(manifests)} of {max(len(folders), _stages_meant(root))}"
+        table.add_row(root.name, done, f"{seconds / 60:.1f} min", _headline(_evaluation(root)))
     output.print(table if table.row_count else f"no runs under {runs}")
 
 

@@ -297,3 +297,11 @@ def test_what_says_how_and_not_what_is_no_essence() -> None:
     assert {"tokens_per_batch", "sharding", "checkpoint_every"}.isdisjoint(found["training"])
     assert found["rewards"]["parts"]["one"]["weight"] == 1.0
     assert found["optim"]["betas"] == [0.9, 0.99]
+
+
+@pytest.mark.parametrize(
+    ("recipe", "told"), [("own", "did you mean 'comparisons'"), ("headline", "it has run"), ("demo", "it has none")]
+)
+def test_an_input_that_the_recipe_does_not_read_is_refused(recipe: str, told: str) -> None:
+    with pytest.raises(InputError, match=f"--set inputs.comparsons: this recipe reads no input 'comparsons': {told}"):
+        load_recipe(recipe, ["inputs.comparsons=x"])

@@ -12,7 +12,15 @@ from tests.feedback.conftest import new_item, plain, say
 
 from heedful.errors import InputError
 from heedful.feedback.intake import Imported, import_items
-from heedful.feedback.projects import Project, QueuePolicy, again_at, change_project, progress, read_project
+from heedful.feedback.projects import (
+    Project,
+    QueuePolicy,
+    _drawn_seed,
+    again_at,
+    change_project,
+    progress,
+    read_project,
+)
 from heedful.feedback.queue import AHEAD, heartbeat, lease, mine, order_of, put_aside, share_of, waiting
 from heedful.feedback.sheet import Answered
 from heedful.feedback.store import Store
@@ -256,3 +264,7 @@ def test_a_limit_within_the_hour_is_kept_to_the_item(store: Store, make: Make, p
         assert again_at(connection, project, rater, 40.0) == 10.0 + 3600.0
     assert len(take(store, project, people[1], 40.0, AHEAD)) == AHEAD
     assert len(take(store, project, rater, 3611.0, AHEAD)) == 1
+
+
+def test_nobody_can_guess_what_a_project_draws() -> None:
+    assert len({_drawn_seed() for _ in range(3)}) > 1  # as imported, before tests fix it

@@ -226,12 +226,16 @@ def test_torchs_calls_in_bfloat16_are_near_the_trainers_log_probabilities(
                 parameter.add_(torch.randn_like(parameter) * 0.05)
 
 
-@pytest.mark.parametrize(("device", "products"), [("cuda", torch.bfloat16), ("cpu", torch.float32)])
-def test_on_a_card_every_family_samples_in_bfloat16_where_asked(
-    tiny: Tiny, device: str, products: torch.dtype, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("device", "has", "products"),
+    [("cuda", True, torch.bfloat16), ("cuda", False, torch.float32), ("cpu", True, torch.float32)],
+)
+def test_on_a_card_that_has_it_every_family_samples_in_bfloat16_where_asked(
+    tiny: Tiny, device: str, has: bool, products: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lm = tiny("gpt2")
     monkeypatch.setattr(type(lm), "device", torch.device(device))
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: has or including_emulation)
     sampler = make_sampler(Policy(lm), SamplerConfig(precision="bfloat16"))
     assert isinstance(sampler, NativeSampler)
     assert sampler._products == products

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin
@@ -163,6 +164,7 @@ def _override_recipe(table: dict[str, Any], overrides: Iterable[str]) -> list[st
         if not rest:
             table[first] = _parse_value(text)
         elif first == "inputs":
+            _must_be_read(rest[0], table.get("inputs", {}))
             _set(table, [first, *rest], text)
         elif first in stages:
             _set(stages[first], rest, _parse_value(text))
@@ -171,6 +173,14 @@ def _override_recipe(table: dict[str, Any], overrides: Iterable[str]) -> list[st
         else:
             raise InputError(f"--set {key}: no stage '{first}' in this recipe (stages: {', '.join(stages)})")
     return later
+
+
+def _must_be_read(name: str, inputs: Mapping[str, Any]) -> None:
+    """InputError: the recipe has no such input."""
+    if name not in inputs:
+        near = get_close_matches(name, inputs, n=1)
+        told = f"did you mean '{near[0]}'?" if near else f"it has {', '.join(inputs) or 'none'}"
+        raise InputError(f"--set inputs.{name}: this recipe reads no input '{name}': {told}")
 
 
 def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:

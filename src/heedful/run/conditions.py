@@ -79,6 +79,14 @@ def begin(kind: type[Section], run: Run, now: Table) -> None:
         atomic_text(resolved, tomli_w.dumps(now["config"]))
 
 
+def is_begun(kind: type[Section], run: Run, now: Table) -> bool:
+    """Whether the stage was begun under these conditions: for processes that wait for the one that writes."""
+    try:
+        return not changes(kind, json.loads((run.path / BEGUN).read_text(encoding="utf-8")), now)
+    except FileNotFoundError:
+        return False
+
+
 @contextmanager
 def whole_or_nothing(folder: Path) -> Iterator[None]:
     """Bad input that is found before a stage has anything to go on from leaves no trace of it: mended, it begins anew.

@@ -6,6 +6,7 @@ import torch
 
 from heedful.config.sampler import SamplerConfig
 from heedful.models.heads import Policy
+from heedful.ops.rates import faster_precision
 from heedful.run import console
 from heedful.sampling.native import NativeSampler
 from heedful.sampling.protocol import Sampled, Sampler, SamplingParams
@@ -41,7 +42,10 @@ def make_sampler(policy: Policy, engine: SamplerConfig = DEFAULT, rows: int = 25
 def _pays_in_bfloat16(policy: Policy) -> bool:
     """Whether the native sampler is faster in bfloat16 here; says so where it isn't."""
     if policy.lm.device.type == "cuda":
-        return True
+        paid = faster_precision(policy.lm.device) == "bfloat16"
+        if not paid:
+            console.print("      sample this card has no bfloat16 of its own: sampling in float32")
+        return paid
     if can_compile(policy):
         from heedful.ops.compiled.tiles import HAS_PAIRS
 

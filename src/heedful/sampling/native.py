@@ -67,7 +67,7 @@ def _rows(policy: Policy, products: torch.dtype, waiting: Waiting, columns: int,
 
 
 def _halved(policy: Policy) -> Policy:
-    """A copy whose parameters are bfloat16; tables of positions stay as they are."""
+    """A copy whose parameters are bfloat16."""
     parameters = {id(p): nn.Parameter(p.detach().bfloat16(), requires_grad=False) for p in policy.parameters()}
     return deepcopy(policy, parameters)  # type: ignore[arg-type]
 
