@@ -19,7 +19,7 @@ class SamplerConfig(Section):
     precision: Annotated[Literal["float32", "bfloat16"], IsManner()] = "float32"
     """What products, keys and values are in; on processors sums stay in float32. `bfloat16`: `native` on cards that
     have it and on processors with AVX512_BF16 (elsewhere it says so and takes float32), `vllm`, and a server that was
-    started with it. Old log-probabilities are the trainer's own either way, and `importance_cap` corrects for the gap."""
+    started with it. Old log-probabilities are the trainer's own either way; `importance_cap` corrects for the gap."""
     url: Annotated[str, IsManner()] = Field("http://127.0.0.1:8000", pattern=r"^https?://[^\s/]+(/\S*)?$")
     """Where the server of `vllm_server` listens."""
     folder: Annotated[str, IsManner()] = ""
