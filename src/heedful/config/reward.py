@@ -29,7 +29,7 @@ class Odin(Section):
     """From comparisons or rankings: a second head takes what length explains, and is dropped (Chen 2024)."""
 
     type: Literal["odin"] = "odin"
-    decorrelation: float = Field(1.0, ge=0)
+    decorrelation: float = Field(0.1, ge=0)
     """λ_L: weight of |ρ(quality, length)| − ρ(length head, length)."""
     orthogonality: float = Field(1.0, ge=0)
     """λ_O: weight of |W_Q · W_L|."""

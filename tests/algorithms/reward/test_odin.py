@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from heedful.algorithms.reward.bradley_terry import bradley_terry_objective
 from heedful.algorithms.reward.odin import correlation, odin_objective, odin_penalty
 from heedful.batches import PackedBatch, PairBatch
+from heedful.config.reward import Odin
 from heedful.data.packing import Example
 from heedful.data.pairs import RankedExamples, pack_pairs
 
@@ -89,10 +90,11 @@ def batch(generator: torch.Generator) -> PairBatch:
     return pack_pairs(ranked)
 
 
-def test_on_labels_that_love_length_the_quality_head_is_freed_of_it() -> None:
+@pytest.mark.parametrize("decorrelation", [1.0, Odin().decorrelation])
+def test_on_labels_that_love_length_the_quality_head_is_freed_of_it(decorrelation: float) -> None:
     generator = torch.Generator().manual_seed(0)
     plain, odin = Scalar(), Linear(2)
-    learnt = odin_objective(odin.head, decorrelation=1.0, orthogonality=1.0)
+    learnt = odin_objective(odin.head, decorrelation=decorrelation, orthogonality=1.0)
     for model, objective in ((plain, bradley_terry_objective()), (odin, learnt)):
         optimizer = torch.optim.Adam(model.parameters(), lr=0.05)
         for _ in range(150):
