@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from heedful.config import load_recipe
-from heedful.estimate import Estimate, estimates, whole_run
+from heedful.config import Recipe, load_recipe
+from heedful.estimate import Estimate, estimates, show_estimate, whole_run
+from heedful.run import Manifest, output
 
 SELECT = """
 name = "choose"
@@ -158,3 +159,20 @@ def test_a_broken_row_does_not_end_the_estimate(tmp_path: Path) -> None:
     path.write_text(f'name = "score"\n[[stages]]\ntype = "reward"\nmodel = "m"\ndata = ["{answers}"]\n')
     ((_, estimate),) = estimates(load_recipe(str(path)), RATE)
     assert estimate.seconds > 0
+
+
+def test_a_stage_that_is_done_with_other_settings_is_told(tmp_path: Path) -> None:
+    (tmp_path / "demo" / "01-world").mkdir(parents=True)
+    recipe = load_recipe("demo")
+    config = json.loads(recipe.stages[0].model_dump_json())
+    manifest = Manifest(stage="world", kind="world", seed=0, config=config, inputs={}, outputs={})
+    manifest.write(tmp_path / "demo" / "01-world")
+
+    def told(recipe: Recipe) -> str:
+        with output.capture() as shown:
+            show_estimate(recipe, tmp_path)
+        return " ".join(shown.get().split())
+
+    assert "other settings" not in told(recipe) and "done" in told(recipe)
+    assert "a run would be refused" in told(load_recipe("demo", ["world.documents=71000"]))
+    assert "a run would be refused" in told(load_recipe("demo", ["seed=1"]))

@@ -46,6 +46,7 @@ from heedful.data.look import Look, look
 from heedful.ops.footprint import FLOAT, LEARNING, RETAINED, Network, adapters
 from heedful.ops.memory import memory_free_on
 from heedful.run import Manifest, output
+from heedful.run.conditions import changes
 from heedful.run.folder import RunFolder
 
 PAGE, PROMPT, ANSWER = 59, 16, 24  # tokens, as in the built-in world
@@ -347,6 +348,9 @@ def whole_run(found: Sequence[tuple[Any, Estimate]]) -> float:
     return max((estimate.memory for _, estimate in found), default=0.0) + (RETAINED if several else 0)
 
 
+OTHERWISE = "done with other settings"
+
+
 def show_estimate(recipe: Recipe, runs: Path) -> None:
     """Print the table, and what is done already."""
     from heedful.ops.rates import matrix_rate, training_device
@@ -356,21 +360,36 @@ def show_estimate(recipe: Recipe, runs: Path) -> None:
     rate = max(rates.values()) if _may_use_bfloat16(recipe) else rates["float32"]
     folder = RunFolder(runs / recipe.name)
     table = Table("stage", "kind", "time, about", "memory, about", "")
-    total, found = 0.0, estimates(recipe, rate)
+    total, found, states = 0.0, estimates(recipe, rate), list[str]()
     for index, (stage, estimate) in enumerate(found):
-        done = Manifest.read(folder.stage_folder(index, stage.name)) is not None
+        state = _state(stage, recipe.seed, folder.stage_folder(index, stage.name))
         table.add_row(
             stage.name,
             stage.type,
             _duration(estimate.seconds),
             f"{estimate.memory / 1e9:.1f} GB",
-            "done" if done else "",
+            state,
         )
-        total += 0 if done else estimate.seconds
+        states.append(state)
+        total += 0 if state else estimate.seconds
     output.print(f"[bold]{recipe.name}[/bold] {recipe.about}")
     output.print(table)
     output.print(f"about {_duration(total)} to go, {whole_run(found) / 1e9:.1f} GB at most ({free / 1e9:.0f} GB free)")
+    if OTHERWISE in states:
+        output.print(
+            f"a stage is {OTHERWISE}, so a run would be refused: undo the change, remove that stage's folder and those "
+            "after it, or use another name"
+        )
     output.print(f"would write {folder.root}; nothing was run")
+
+
+def _state(stage: StageConfig, seed: int, folder: Path) -> str:
+    """Whether it is done; its inputs are not looked at."""
+    manifest = Manifest.read(folder)
+    if manifest is None:
+        return ""
+    now = manifest.conditions | {"seed": seed, "config": stage.model_dump()}
+    return OTHERWISE if changes(type(stage), manifest.conditions, now) else "done"
 
 
 def _may_use_bfloat16(recipe: Recipe) -> bool:
