@@ -110,7 +110,7 @@ def test_a_headline_says_whose_it_is(a_run: Path) -> None:
     evaluation = json.loads(path.read_text()) | {"truth": "", "judges": ["reward"]}
     evaluation["win_rate"][0]["judge"] = "reward"
     path.write_text(json.dumps(evaluation))
-    shown = " ".join(command("runs", "list", cwd=a_run).stdout.split())
+    shown = " ".join(command("runs", "list", cwd=a_run).stdout.replace("│", " ").split())
     assert "70%" in shown and "own reward" in shown
 
 
