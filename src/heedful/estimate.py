@@ -363,13 +363,8 @@ def show_estimate(recipe: Recipe, runs: Path) -> None:
     total, found, states = 0.0, estimates(recipe, rate), list[str]()
     for index, (stage, estimate) in enumerate(found):
         state = _state(stage, recipe.seed, folder.stage_folder(index, stage.name))
-        table.add_row(
-            stage.name,
-            stage.type,
-            _duration(estimate.seconds),
-            f"{estimate.memory / 1e9:.1f} GB",
-            state,
-        )
+        held = f"{estimate.memory / 1e9:.1f} GB"
+        table.add_row(stage.name, stage.type, _duration(estimate.seconds), held, state)
         states.append(state)
         total += 0 if state else estimate.seconds
     output.print(f"[bold]{recipe.name}[/bold] {recipe.about}")
