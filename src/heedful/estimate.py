@@ -379,9 +379,8 @@ def show_estimate(recipe: Recipe, runs: Path) -> None:
 
 
 def _state(stage: StageConfig, seed: int, folder: Path) -> str:
-    """Whether it is done; its inputs are not looked at."""
-    manifest = Manifest.read(folder)
-    if manifest is None:
+    """Whether it is done; its inputs are not looked at. A report is always made anew."""
+    if (manifest := Manifest.read(folder)) is None or stage.type == "report":
         return ""
     now = manifest.conditions | {"seed": seed, "config": stage.model_dump()}
     return OTHERWISE if changes(type(stage), manifest.conditions, now) else "done"

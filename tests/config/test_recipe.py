@@ -305,3 +305,9 @@ def test_what_says_how_and_not_what_is_no_essence() -> None:
 def test_an_input_that_the_recipe_does_not_read_is_refused(recipe: str, told: str) -> None:
     with pytest.raises(InputError, match=f"--set inputs.comparsons: this recipe reads no input 'comparsons': {told}"):
         load_recipe(recipe, ["inputs.comparsons=x"])
+
+
+def test_an_input_that_a_stage_reads_may_be_set_where_none_is_listed(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('name = "mine"\n[[stages]]\ntype = "sft"\nmodel = "$base/model"\ndata = "data.jsonl"\n')
+    assert load_recipe(str(path), ["inputs.base=there"]).inputs == {"base": "there"}

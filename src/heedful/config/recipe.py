@@ -164,7 +164,7 @@ def _override_recipe(table: dict[str, Any], overrides: Iterable[str]) -> list[st
         if not rest:
             table[first] = _parse_value(text)
         elif first == "inputs":
-            _must_be_read(rest[0], table.get("inputs", {}))
+            _must_be_read(rest[0], table)
             _set(table, [first, *rest], text)
         elif first in stages:
             _set(stages[first], rest, _parse_value(text))
@@ -175,9 +175,10 @@ def _override_recipe(table: dict[str, Any], overrides: Iterable[str]) -> list[st
     return later
 
 
-def _must_be_read(name: str, inputs: Mapping[str, Any]) -> None:
-    """InputError: the recipe has no such input."""
-    if name not in inputs:
+def _must_be_read(name: str, table: Mapping[str, Any]) -> None:
+    """InputError: the recipe neither lists such an input nor has a path that begins with it."""
+    inputs = table.get("inputs", {})
+    if name not in inputs and f"'${name}" not in str(table.get("stages", [])):
         near = get_close_matches(name, inputs, n=1)
         told = f"did you mean '{near[0]}'?" if near else f"it has {', '.join(inputs) or 'none'}"
         raise InputError(f"--set inputs.{name}: this recipe reads no input '{name}': {told}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -53,11 +54,25 @@ def test_what_a_child_could_not_compile_is_compiled_here_and_kept(
     assert _write().cache_hits == 1
 
 
-def test_a_child_that_fails_ends_alone() -> None:
-    def fail() -> None:
-        raise ValueError
+def test_a_child_that_fails_ends_and_holds_no_file_of_its_parent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended: list[int] = []
+    wait = os.waitpid
+    monkeypatch.setattr(os, "waitpid", lambda *given: ended.append(wait(*given)[1]))
+    with (tmp_path / "lock").open("w") as held:
 
-    child._in_a_child(fail)
+        def fail() -> None:
+            try:
+                os.fstat(held.fileno())
+            except OSError:
+                (tmp_path / "not-held").touch()
+            raise ValueError
+
+        child._in_a_child(fail)
+        assert os.fstat(held.fileno())
+    assert ended == [0]  # it did not go on with its parent's tests
+    assert (tmp_path / "not-held").exists()
 
 
 def test_where_nothing_can_be_kept_this_process_compiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
